@@ -1,0 +1,40 @@
+"""Polyak averaging of the iterates (section 13)."""
+
+from typing import Any
+
+import torch
+
+from kfac_cli.engine.network import Parameters
+
+
+class PolyakAverage:
+    """The exponentially decayed average of the iterates, θ̄ ← ξ θ̄ + (1 - ξ) θ.
+
+    `decay` is ξ in [0, 1); up to and including iteration `start` the average is the iterate
+    (0 starts it at once, from the first iterate). `parameters` is θ̄; empty before any update.
+    """
+
+    def __init__(self, decay: float = 0.99, start: int = 0) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay={decay}: must be in [0, 1)")
+        self.decay = decay
+        self.start = start
+        self.parameters: Parameters = []
+
+    def update(self, iteration: int, parameters: Parameters) -> None:
+        """Take in the iterate θ that iteration number `iteration` (1, 2, …) produced."""
+        if iteration <= self.start or not self.parameters:
+            self.parameters = list(parameters)
+            return
+        self.parameters = [
+            torch.lerp(average, iterate, 1 - self.decay)
+            for average, iterate in zip(self.parameters, parameters, strict=True)
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on exactly."""
+        return {"parameters": list(self.parameters)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self.parameters = list(state["parameters"])

@@ -1,0 +1,178 @@
+"""One mini-batch seen as chunks: every sum over cases in the engine is formed here.
+
+A chunk goes to the parameters' device, makes one forward pass, and leaves sums. What follows is
+independent of the size of the mini-batch, and memory is bounded by the chunk size. Where several
+processes share a mini-batch, this is the one place where they would add their sums.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kfac_cli.engine.factors import KroneckerFactors, sum_over_cases
+from kfac_cli.engine.network import Activations, Network, Parameters
+from kfac_cli.engine.sampling import noise_for_cases
+
+RETAINED_CHUNKS = 4
+"""Chunks whose activations are kept from the gradient's pass for J·v; others are computed anew."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Means over cases: `loss` in nats (without ℓ₂) and the reported `error`."""
+
+    loss: float
+    error: float
+
+
+@dataclass(frozen=True)
+class FirstOrder:
+    """Means over the cases of a mini-batch: loss, error, gradient of the loss, statistics."""
+
+    loss: float
+    error: float
+    gradient: Parameters
+    statistics: KroneckerFactors | None
+
+
+@dataclass(frozen=True)
+class StatisticsRequest:
+    """Which statistics are wanted: from the first `cases`, with targets sampled from `seed`."""
+
+    cases: int
+    neighbours: bool
+    seed: int
+
+
+class MiniBatch:
+    """A mini-batch of m cases at fixed parameters.
+
+    `inputs` (m, d_0) and `targets` (m, d_ℓ) may live on any device; they move to that of the
+    parameters a chunk at a time. Raises ValueError for no cases, for lengths that differ and for
+    a chunk size below 1.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        parameters: Parameters,
+        inputs: Tensor,
+        targets: Tensor,
+        chunk_size: int,
+    ) -> None:
+        if chunk_size < 1:
+            raise ValueError(f"chunk_size={chunk_size}: must be 1 or more")
+        if inputs.shape[0] == 0 or inputs.shape[0] != targets.shape[0]:
+            raise ValueError(
+                f"a mini-batch needs as many targets as inputs, and at least one: "
+                f"{inputs.shape[0]} inputs, {targets.shape[0]} targets"
+            )
+        self.cases = inputs.shape[0]
+        self._network = network
+        self._parameters = parameters
+        self._inputs = inputs
+        self._targets = targets
+        self._chunk_size = chunk_size
+        self._retained: dict[int, Activations] = {}
+
+    def first_order(self, request: StatisticsRequest | None = None) -> FirstOrder:
+        """Loss, error and gradient over all cases, and the statistics asked for, in one pass."""
+        loss = error = 0.0
+        gradient: Parameters = []
+        statistics: KroneckerFactors | None = None
+        distribution = self._network.distribution
+        for first, inputs, targets in self._chunks(self.cases):
+            activations = self._forward(first, inputs)
+            logits = activations.logits
+            loss += float(distribution.loss(logits, targets).sum())
+            error += float(distribution.error(logits, targets).sum())
+            chunk_gradient = self._gradient(activations, distribution.gradient(logits, targets))
+            gradient = _plus(gradient, chunk_gradient)
+            if request is not None and first < request.cases:
+                share = activations.first(request.cases - first)
+                chunk_statistics = self._statistics(share, first, request)
+                if statistics is None:
+                    statistics = chunk_statistics
+                else:
+                    statistics.add_(chunk_statistics)
+        if request is not None and statistics is not None:
+            statistics.scale_(1 / request.cases)
+        gradient = [g.div_(self.cases) for g in gradient]
+        return FirstOrder(loss / self.cases, error / self.cases, gradient, statistics)
+
+    def fisher_gram(self, directions: Sequence[Parameters], cases: int) -> Tensor:
+        """uᵀFv for all pairs of D directions, (D, D) float64 on the CPU (appendix C).
+
+        F is the exact Fisher, estimated on the first `cases` cases: the mean of (Ju)ᵀF_R(Jv).
+        """
+        gram = torch.zeros(len(directions), len(directions), dtype=torch.float64)
+        for first, inputs, _ in self._chunks(cases):
+            kept = self._retained.get(first)
+            activations = self._forward(first, inputs) if kept is None else kept
+            activations = activations.first(inputs.shape[0])
+            tangents = self._network.jacobian_product(self._parameters, activations, directions)
+            roots = self._network.distribution.fisher_root(activations.logits, tangents)
+            flat = roots.reshape(len(directions), -1)
+            gram += (flat @ flat.T).to("cpu", torch.float64)
+        return gram / cases
+
+    def evaluate(self, parameters: Parameters) -> Evaluation:
+        """Loss and error of other parameters on these cases."""
+        loss = error = 0.0
+        distribution = self._network.distribution
+        for _, inputs, targets in self._chunks(self.cases):
+            logits = self._network.forward(parameters, inputs).logits
+            loss += float(distribution.loss(logits, targets).sum())
+            error += float(distribution.error(logits, targets).sum())
+        return Evaluation(loss / self.cases, error / self.cases)
+
+    def _chunks(self, cases: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """(index of the first case, inputs, targets) of each chunk of the first `cases` cases."""
+        like = self._parameters[0]
+        for first in range(0, cases, self._chunk_size):
+            rows = slice(first, min(first + self._chunk_size, cases))
+            inputs = self._inputs[rows].to(like.device, like.dtype)
+            if self._targets is self._inputs:
+                yield first, inputs, inputs
+            else:
+                yield first, inputs, self._targets[rows].to(like.device, like.dtype)
+
+    def _forward(self, first: int, inputs: Tensor) -> Activations:
+        activations = self._network.forward(self._parameters, inputs)
+        if first < RETAINED_CHUNKS * self._chunk_size and first not in self._retained:
+            self._retained[first] = activations
+        return activations
+
+    def _gradient(self, activations: Activations, output_gradient: Tensor) -> Parameters:
+        backward = self._network.backward(self._parameters, activations, output_gradient)
+        return self._network.parameter_gradient(activations, backward)
+
+    def _statistics(
+        self, activations: Activations, first: int, request: StatisticsRequest
+    ) -> KroneckerFactors:
+        """One more backward pass, on targets sampled from the model (section 5)."""
+        distribution = self._network.distribution
+        logits = activations.logits
+        last = first + logits.shape[0]
+        noise = noise_for_cases(
+            distribution, first, last, logits.shape[1], request.seed, like=logits
+        )
+        targets = distribution.sample(logits, noise)
+        output_gradient = distribution.gradient(logits, targets)
+        backward = self._network.backward(self._parameters, activations, output_gradient)
+        return sum_over_cases(activations.homogeneous, backward, request.neighbours)
+
+
+def evaluate(
+    network: Network, parameters: Parameters, inputs: Tensor, targets: Tensor, chunk_size: int
+) -> Evaluation:
+    """Mean loss and mean error over a data set, in chunks."""
+    return MiniBatch(network, parameters, inputs, targets, chunk_size).evaluate(parameters)
+
+
+def _plus(total: Parameters, part: Parameters) -> Parameters:
+    if not total:
+        return part
+    return [mine.add_(other) for mine, other in zip(total, part, strict=True)]

@@ -1,0 +1,80 @@
+"""The baseline: SGD with Nesterov's accelerated gradient (Sutskever et al. 2013)."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kfac_cli.engine.minibatch import MiniBatch
+from kfac_cli.engine.network import Network, Parameters
+from kfac_cli.engine.options import NesterovOptions
+from kfac_cli.engine.record import StepRecord
+from kfac_cli.engine.regularization import add_l2_gradient, l2_penalty
+
+
+class NesterovSGD:
+    """v ← μ v - ε ∇h(θ + μ v), θ ← θ + v.
+
+    `parameters` is θ. The step's record gives objective and error at θ + μ v, where the gradient
+    is taken. `generator` is unused: the method draws nothing.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        parameters: Parameters,
+        options: NesterovOptions,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.network = network
+        self.parameters = parameters
+        self.options = options
+        self.iteration = 0
+        self.velocity: Parameters = [torch.zeros_like(p) for p in parameters]
+
+    def step(self, inputs: Tensor, targets: Tensor) -> StepRecord:
+        """One update from `inputs` (m, d_0) and `targets` (m, d_ℓ)."""
+        options = self.options
+        mu = momentum_coefficient(self.iteration, options)
+        self.iteration += 1
+        ahead = [
+            torch.add(p, v, alpha=mu)
+            for p, v in zip(self.parameters, self.velocity, strict=True)
+        ]
+        batch = MiniBatch(self.network, ahead, inputs, targets, options.chunk_size)
+        first = batch.first_order()
+        gradient = add_l2_gradient(first.gradient, ahead, options.l2)
+        self.velocity = [
+            (v * mu).add_(g, alpha=-options.learning_rate)
+            for v, g in zip(self.velocity, gradient, strict=True)
+        ]
+        self.parameters = [p + v for p, v in zip(self.parameters, self.velocity, strict=True)]
+        return StepRecord(first.loss + l2_penalty(ahead, options.l2), first.error, mu=mu)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on exactly, as tensors, numbers and containers."""
+        return {
+            "iteration": self.iteration,
+            "parameters": list(self.parameters),
+            "velocity": list(self.velocity),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self.iteration = state["iteration"]
+        self.parameters = list(state["parameters"])
+        self.velocity = list(state["velocity"])
+
+
+def momentum_coefficient(updates_done: int, options: NesterovOptions) -> float:
+    """μ_t for t = `updates_done` = 0, 1, …
+
+    min(1 - 2^(-1 - log₂(⌊t/250⌋+1)), μ_max), or μ_max throughout where the schedule is `fixed`,
+    and μ_final in the last `final_iterations` updates.
+    """
+    if updates_done >= options.iterations - options.final_iterations:
+        return options.mu_final
+    if options.mu_schedule == "fixed":
+        return options.mu_max
+    return min(1 - 2 ** (-1 - math.log2(updates_done // 250 + 1)), options.mu_max)

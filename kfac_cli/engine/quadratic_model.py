@@ -1,0 +1,67 @@
+"""The quadratic model M(δ) on a few directions: α (section 6.4) and μ (section 7)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kfac_cli.engine.network import Parameters
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """The minimiser of M over a span: `coefficients`, one a direction, and `change`.
+
+    `change` is M(δ) - M(0) = ½ ∇hᵀδ, negative or 0; NaN where the model is not finite.
+    """
+
+    coefficients: list[float]
+    change: float
+
+
+@dataclass(frozen=True)
+class QuadraticModel:
+    """M(δ) = ½ δᵀ(F + (λ+η)I)δ + ∇hᵀδ + h(θ), restricted to the span of D directions.
+
+    `fisher` (D, D) holds uᵀFv, `inner` (D, D) uᵀv and `slope` (D,) ∇hᵀu; all float64.
+    """
+
+    fisher: Tensor
+    inner: Tensor
+    slope: Tensor
+
+    def minimum(self, chosen: Sequence[int], damping: float) -> Minimum:
+        """The minimiser over the span of the directions with the given indices.
+
+        `damping` is λ + η. Solves the system of section 7 by a pseudo-inverse, after scaling the
+        directions to equal curvature, which covers a zero or a repeated direction.
+        """
+        index = torch.tensor(list(chosen))
+        curvature = (self.fisher + damping * self.inner)[index][:, index]
+        slope = self.slope[index]
+        if not bool(torch.isfinite(curvature).all() and torch.isfinite(slope).all()):
+            return Minimum([float("nan")] * len(index), float("nan"))
+        diagonal = curvature.diagonal()
+        scale = torch.where(diagonal > 0, diagonal, torch.inf).rsqrt()
+        scaled = curvature * torch.outer(scale, scale)
+        inverse = torch.linalg.pinv(scaled, rtol=1e-10, hermitian=True)
+        coefficients = -scale * (inverse @ (scale * slope))
+        return Minimum(coefficients.tolist(), 0.5 * float(slope @ coefficients))
+
+
+def inner_products(vectors: Sequence[Parameters]) -> Tensor:
+    """uᵀv for all pairs, (D, D), accumulated in float64 and returned on the CPU."""
+    total = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
+    for layers in zip(*vectors, strict=True):
+        flat = torch.stack([layer.reshape(-1) for layer in layers]).to(torch.float64)
+        total += (flat @ flat.T).cpu()
+    return total
+
+
+def combination(coefficients: Sequence[float], vectors: Sequence[Parameters]) -> Parameters:
+    """Σ c_k v_k, shaped like the parameters."""
+    total = [layer * coefficients[0] for layer in vectors[0]]
+    for coefficient, vector in zip(coefficients[1:], vectors[1:], strict=True):
+        total = [t.add_(layer, alpha=coefficient) for t, layer in zip(total, vector, strict=True)]
+    return total

@@ -1,0 +1,34 @@
+"""Random numbers that belong to cases, not to chunks.
+
+Targets sampled from the model must not depend on how a mini-batch is cut into chunks. The noise
+of a batch is therefore made in fixed blocks of cases, each from a generator of its own.
+"""
+
+import torch
+from torch import Tensor
+
+from kfac_cli.engine.distributions import Distribution
+
+BLOCK_CASES = 256
+
+
+def draw_seed(generator: torch.Generator) -> int:
+    """One number from `generator`, from which all noise of one mini-batch follows."""
+    device = generator.device
+    return int(torch.randint(2**62, (), generator=generator, device=device).item())
+
+
+def noise_for_cases(
+    distribution: Distribution, first: int, last: int, width: int, seed: int, like: Tensor
+) -> Tensor:
+    """The noise of cases first … last-1 of a mini-batch, one row a case.
+
+    `like` gives device and dtype, `width` is d_ℓ, `seed` comes from `draw_seed`.
+    """
+    rows = []
+    for block in range(first // BLOCK_CASES, (last - 1) // BLOCK_CASES + 1):
+        generator = torch.Generator(like.device).manual_seed(seed + block)
+        noise = distribution.noise(BLOCK_CASES, width, generator, like)
+        start = block * BLOCK_CASES
+        rows.append(noise[max(first - start, 0) : last - start])
+    return torch.cat(rows)
