@@ -1,0 +1,1 @@
+"""Hydra's configuration files, installed as the package kfac_cli.conf."""

@@ -1,0 +1,142 @@
+"""The command kfac-run: compose the settings, check them, hand them over, answer by exit code.
+
+Nothing here imports torch until a run starts, so that help and shell completion answer at once.
+"""
+
+import argparse
+import os
+import secrets
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from importlib.metadata import version
+
+import hydra
+from hydra import compose, initialize_config_module
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
+from kfac_cli.config.messages import explain
+from kfac_cli.config.validation import validate
+from kfac_cli.errors import UserError
+from kfac_cli.jobs import Jobs
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+def main() -> int:
+    """Run the command line in sys.argv; return 0, 1 after any failure or 130 after Ctrl-C."""
+    arguments = sys.argv[1:]
+    wants_traceback = os.environ.get(FULL_ERROR) == "1"
+    OmegaConf.register_new_resolver("run_stamp", run_stamp, use_cache=True, replace=True)
+    try:
+        if any(len(word) > 2 and "--version".startswith(word) for word in arguments):
+            print(f"kfac-run {version('kfac-run')}")
+            return 0
+        return _obey(_parse(arguments))
+    except UserError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("kfac-run: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        # A job keeps its own exceptions (see Jobs), so this one comes from composing the settings
+        # or from making a folder.
+        if wants_traceback:
+            traceback.print_exc()
+        return _fail(explain(error, [word for word in arguments if not word.startswith("-")]))
+
+
+def run_stamp() -> str:
+    """A folder name that no other run has, not even one started in the same second."""
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read Hydra's options as Hydra will, but answer a mistake with one line."""
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        options, unknown = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise UserError(f"{error}; kfac-run --help shows the options") from None
+    if unknown:
+        advice = "put options before the settings; kfac-run --help shows them"
+        raise UserError(f"{unknown[0]}: not understood here; {advice}")
+    if options.experimental_rerun is not None:
+        raise UserError("--experimental-rerun: refused, because it executes code from a pickle")
+    assert isinstance(options, argparse.Namespace)
+    return options
+
+
+def _obey(options: argparse.Namespace) -> int:
+    asks = options.help or options.hydra_help or options.shell_completion
+    asks = asks or options.cfg is not None or options.info is not None
+    elsewhere = options.config_path or options.config_name or options.config_dir
+    if not (asks or options.multirun or elsewhere):
+        _check_before_folders_are_made(options.overrides)
+    jobs = Jobs()
+    application = hydra.main(
+        config_path=f"pkg://{CONFIG_MODULE}",
+        config_name=CONFIG_NAME,
+        version_base=HYDRA_VERSION_BASE,
+    )(jobs.run)
+    with _exceptions_let_through():
+        application()
+    for line in jobs.failures:
+        _fail(line)
+    return EXIT_FAILED if jobs.failures else 0
+
+
+def _check_before_folders_are_made(overrides: Sequence[str]) -> None:
+    """Refuse a single run's wrong settings while there is no folder yet that looks like a run.
+
+    What cannot be composed here, and values that depend on the folder, are left to Hydra and to
+    the job, which meet them again.
+    """
+    try:
+        with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
+            settings = compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
+    except Exception:
+        return
+    if settings.hydra.mode == RunMode.MULTIRUN:
+        return
+    HydraConfig.instance().set_config(settings)
+    with open_dict(settings):
+        del settings["hydra"]
+    try:
+        validate(settings)
+    except UserError as error:
+        if not isinstance(error.__cause__, OmegaConfBaseException):
+            raise
+
+
+@contextmanager
+def _exceptions_let_through() -> Iterator[None]:
+    """Keep Hydra from printing exceptions and exiting by itself, by its own documented switch."""
+    before = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[FULL_ERROR]
+        else:
+            os.environ[FULL_ERROR] = before
+
+
+def _fail(line: str) -> int:
+    print(f"kfac-run: error: {line}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""Composing conf/ inside a process, for checks and for tests."""
+
+from collections.abc import Sequence
+
+from hydra import compose, initialize_config_module
+
+from kfac_cli.config.schema import RunConfig
+from kfac_cli.config.validation import validate
+
+CONFIG_MODULE = "kfac_cli.conf"
+CONFIG_NAME = "config"
+HYDRA_VERSION_BASE = "1.3"
+
+
+def load_config(overrides: Sequence[str] = ()) -> RunConfig:
+    """The checked configuration that `kfac-run *overrides` runs with.
+
+    Raises UserError for a value that is not allowed and Hydra's own errors for a key or a group
+    that does not exist.
+    """
+    with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
+        return validate(compose(CONFIG_NAME, overrides=list(overrides)))

@@ -1,0 +1,196 @@
+"""What a single setting may be: small rules that read a value or refuse it in one line."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kfac_cli.errors import UserError
+
+LONGEST_SHOWN = 60
+
+
+class Rule(Protocol):
+    """Reads the raw value of a setting; a value that is not allowed raises UserError."""
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, worded so that it completes "must be ..."."""
+
+    def read(self, name: str, value: object) -> object:
+        """Return the value in its final type; `name` is the dotted setting for the message."""
+
+
+def shown(value: object) -> str:
+    """The value as a person would type it, on one line and never longer than a glance."""
+    if value is None:
+        text = "null"
+    elif isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, int) and value.bit_length() > 256:
+        # Python refuses to print integers of more than 4300 digits.
+        text = f"(a number of {value.bit_length()} bits)"
+    elif isinstance(value, str):
+        plain = value.isprintable() and value == value.strip() and value != ""
+        text = value if plain else json.dumps(value)
+    elif isinstance(value, Sequence):
+        text = "[" + ",".join(shown(item) for item in value[:20]) + "]"
+    else:
+        text = " ".join(str(value).split())
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+
+
+def refuse(name: str, value: object, reason: str) -> UserError:
+    """The error for a setting whose value is not allowed: `name=value: reason`."""
+    return UserError(f"{name}={shown(value)}: {reason}")
+
+
+def listed(options: Sequence[str]) -> str:
+    """The options as running text: "a", "a or b", "a, b or c"."""
+    return " or ".join([", ".join(options[:-1]), options[-1]]) if len(options) > 1 else options[0]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
+    def read(self, name: str, value: object) -> object:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise refuse(name, value, f"must be {self.allowed}")
+        if not self.low <= value <= self.high:
+            raise refuse(name, value, f"must be {self.allowed}")
+        return value
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number between `low` and `high`; each end is included unless marked open."""
+
+    low: float
+    high: float
+    low_open: bool = False
+    high_open: bool = False
+
+    @property
+    def allowed(self) -> str:
+        left = "(" if self.low_open else "["
+        right = ")" if self.high_open else "]"
+        return f"a number in {left}{self.low:g}, {self.high:g}{right}"
+
+    def read(self, name: str, value: object) -> object:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise refuse(name, value, f"must be {self.allowed}")
+        # Compared before the conversion: a huge integer has no float to convert to.
+        above = value > self.low if self.low_open else value >= self.low
+        below = value < self.high if self.high_open else value <= self.high
+        if not (above and below) or math.isnan(value):
+            raise refuse(name, value, f"must be {self.allowed}")
+        return float(value)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    options: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        return listed(self.options)
+
+    def read(self, name: str, value: object) -> object:
+        if not isinstance(value, str) or value not in self.options:
+            raise refuse(name, value, f"must be {self.allowed}")
+        return value
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or false."""
+
+    @property
+    def allowed(self) -> str:
+        return "true or false"
+
+    def read(self, name: str, value: object) -> object:
+        if not isinstance(value, bool):
+            raise refuse(name, value, f"must be {self.allowed}")
+        return value
+
+
+@dataclass(frozen=True)
+class Label:
+    """A short name that can stand in a folder's name without leading anywhere else."""
+
+    @property
+    def allowed(self) -> str:
+        return "1 to 64 letters, digits, - or _"
+
+    def read(self, name: str, value: object) -> object:
+        if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+            raise refuse(name, value, f"must be {self.allowed}")
+        return value
+
+
+@dataclass(frozen=True)
+class PathText:
+    """The path of a file or folder; whether it exists is for its reader to find out."""
+
+    @property
+    def allowed(self) -> str:
+        return "a path"
+
+    def read(self, name: str, value: object) -> object:
+        if not isinstance(value, str) or not value.strip() or "\0" in value:
+            raise refuse(name, value, f"must be {self.allowed}")
+        return value
+
+
+@dataclass(frozen=True)
+class Optional:
+    """Another rule's value, or null."""
+
+    rule: Rule
+
+    @property
+    def allowed(self) -> str:
+        return f"null or {self.rule.allowed}"
+
+    def read(self, name: str, value: object) -> object:
+        if value is None:
+            return None
+        try:
+            return self.rule.read(name, value)
+        except UserError as error:
+            if not str(error).startswith(f"{name}="):  # an item inside, which may not be null
+                raise
+            raise refuse(name, value, f"must be {self.allowed}") from None
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """A list whose every item obeys one rule; read as a tuple."""
+
+    rule: Rule
+    shortest: int
+    longest: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a list of {self.shortest} to {self.longest} items, each {self.rule.allowed}"
+
+    def read(self, name: str, value: object) -> object:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise refuse(name, value, f"must be {self.allowed}")
+        if not self.shortest <= len(value) <= self.longest:
+            raise refuse(name, value, f"must be {self.allowed}")
+        return tuple(self.rule.read(f"{name}[{i}]", item) for i, item in enumerate(value))

@@ -1,0 +1,156 @@
+"""The user's own arrays, from .npy files or one .npz file."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kfac_cli.data.dataset import Dataset
+from kfac_cli.errors import UserError
+
+INPUTS = ("train_inputs", "test_inputs")
+TARGETS = ("train_targets", "test_targets")
+REAL_KINDS = "buif"  # numpy's letters for booleans, unsigned and signed integers, and floats
+
+Sources = dict[str, tuple[str, NDArray[Any]]]  # by name: how to call it in a message, and the array
+
+
+class ArraysConfig(Protocol):
+    """The settings that `load_arrays` reads: paths, None for what is not given."""
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]: ...
+    @property
+    def output(self) -> str: ...
+    @property
+    def file(self) -> str | None: ...
+    @property
+    def train_inputs(self) -> str | None: ...
+    @property
+    def train_targets(self) -> str | None: ...
+    @property
+    def test_inputs(self) -> str | None: ...
+    @property
+    def test_targets(self) -> str | None: ...
+    @property
+    def image_shape(self) -> tuple[int, int] | None: ...
+
+
+def load_arrays(config: ArraysConfig) -> Dataset:
+    """The user's problem: inputs (N, d_0) and targets (N, d_l), an autoencoder if without targets.
+
+    Raises UserError, naming file, fault and what was expected, for anything that cannot be trained
+    on: unreadable files, wrong dtypes, shapes or numbers of cases, values that are not finite, and
+    targets outside [0, 1] for Bernoulli outputs.
+    """
+    sources = _read_paths(config) if config.file is None else _read_archive(config.file)
+    if set(sources) not in ({*INPUTS}, {*INPUTS, *TARGETS}):
+        raise UserError(
+            f"{config.file or 'dataset'}: has {', '.join(sources) or 'none of the arrays'}; must "
+            f"have {' and '.join(INPUTS)}, and either both or neither of {' and '.join(TARGETS)}"
+        )
+    first, last = config.layer_sizes[0], config.layer_sizes[-1]
+    if len(sources) == len(INPUTS) and first != last:
+        raise UserError(
+            f"dataset.layer_sizes: begins with {first} and ends with {last}; must begin and end "
+            "with the same, since without targets the network reproduces its inputs"
+        )
+    train_inputs, train_targets = _cases("train", sources, config)
+    test_inputs, test_targets = _cases("test", sources, config)
+    return Dataset(
+        "arrays", train_inputs, train_targets, test_inputs, test_targets, config.image_shape
+    )
+
+
+def _read_paths(config: ArraysConfig) -> Sources:
+    sources = {}
+    for name in (*INPUTS, *TARGETS):
+        path = getattr(config, name)
+        if path is not None:
+            array = _read(path, f"dataset.{name}")
+            if not isinstance(array, np.ndarray):
+                raise UserError(
+                    f"{path}: holds several arrays; expected a .npy file for dataset.{name}, or "
+                    "give this one as dataset.file"
+                )
+            sources[name] = (path, array)
+    return sources
+
+
+def _read_archive(path: str) -> Sources:
+    arrays = _read(path, "dataset.file")
+    if isinstance(arrays, np.ndarray):
+        raise UserError(
+            f"{path}: holds a single array; expected an .npz file for dataset.file, or give this "
+            "one as dataset.train_inputs"
+        )
+    return {name: (f"{path}: {name}", array) for name, array in arrays.items()}
+
+
+def _read(path: str, setting: str) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    """The array in a .npy file, or those in an .npz file that have one of the four names."""
+    try:
+        loaded = np.load(Path(path).expanduser(), allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded as archive:
+            return {name: archive[name] for name in (*INPUTS, *TARGETS) if name in archive}
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; give the path of one as {setting}") from error
+    # A damaged file can make zipfile and numpy raise almost anything, down to MemoryError.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{path}: cannot be read ({reason}); expected a whole file for {setting}, written by "
+            "numpy.save or numpy.savez without pickled objects"
+        ) from error
+
+
+def _cases(part: str, sources: Sources, config: ArraysConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """The checked inputs and targets of a part, "train" or "test": one tensor twice if the same."""
+    label, raw = sources[f"{part}_inputs"]
+    inputs = targets = _checked(label, raw, config.layer_sizes[0])
+    if f"{part}_targets" in sources:
+        inputs_label = label
+        label, raw = sources[f"{part}_targets"]
+        targets = _checked(label, raw, config.layer_sizes[-1])
+        if len(targets) != len(inputs):
+            raise UserError(
+                f"{label}: has {len(targets)} cases; expected {len(inputs)}, as in {inputs_label}"
+            )
+    if config.output == "bernoulli":
+        _refuse(
+            label,
+            raw,
+            (targets < 0) | (targets > 1),
+            "a number in [0, 1], which dataset.output=bernoulli needs of its targets",
+        )
+    tensor = torch.from_numpy(inputs)
+    return tensor, tensor if targets is inputs else torch.from_numpy(targets)
+
+
+def _checked(label: str, raw: NDArray[Any], width: int) -> NDArray[np.float32]:
+    """The array as float32 if it has cases of that width and is finite."""
+    if raw.dtype.kind not in REAL_KINDS:
+        raise UserError(f"{label}: has dtype {raw.dtype}; expected real numbers, such as float32")
+    if raw.ndim != 2 or raw.shape[1] != width or len(raw) == 0:
+        raise UserError(
+            f"{label}: has shape {raw.shape}; expected (cases, {width}), with the width that "
+            "dataset.layer_sizes gives and at least one case"
+        )
+    with np.errstate(over="ignore"):  # too large for float32: infinite, and refused as such
+        array = np.ascontiguousarray(raw, dtype=np.float32)
+    _refuse(label, raw, ~np.isfinite(array), "a finite number within the range of float32")
+    return array
+
+
+def _refuse(label: str, raw: NDArray[Any], wrong: NDArray[np.bool_], expected: str) -> None:
+    """Raise UserError for the first value marked wrong, if there is any."""
+    if wrong.any():
+        row, column = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+        raise UserError(
+            f"{label}: {raw[row, column]} in row {row}, column {column} (counted from 0); "
+            f"expected {expected}"
+        )

@@ -1,0 +1,64 @@
+"""Generated arrays kept on disk: verified when read, replaced atomically, rebuilt when damaged."""
+
+import logging
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def load_or_build(
+    path: Path, key: str, shapes: Mapping[str, tuple[int, ...]], build: Callable[[], Arrays]
+) -> Arrays:
+    """The float32 arrays named in `shapes`, read from `path` if it holds them, else built.
+
+    `key` names everything the arrays depend on, the version of the code that makes them included;
+    a file written under another key is not used. A damaged file is replaced and an unwritable
+    folder does without a file, each with a logged warning. Several processes may do this at once.
+    """
+    try:
+        return _read(path, key, shapes)
+    except FileNotFoundError:
+        logger.info("generating %s", path)
+    # A damaged archive can make zipfile and numpy raise almost anything, down to MemoryError.
+    except Exception as error:
+        logger.warning("%s: not usable (%s); generating it again", path, error)
+    arrays = build()
+    try:
+        _write(path, key, arrays)
+    except OSError as error:
+        logger.warning("%s: could not be written (%s); going on without it", path, error)
+    return arrays
+
+
+def _read(path: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
+    """Reading a member to its end makes zipfile compare its CRC-32, so altered bytes are noticed."""
+    with np.load(path, allow_pickle=False) as archive:
+        found = str(archive["key"])
+        if found != key:
+            raise ValueError(f"made as '{found}', expected '{key}'")
+        arrays = {name: archive[name] for name in shapes}
+    for name, shape in shapes.items():
+        if arrays[name].dtype != np.float32 or arrays[name].shape != shape:
+            actual = f"{arrays[name].dtype} {arrays[name].shape}"
+            raise ValueError(f"{name} is {actual}, expected float32 {shape}")
+    return arrays
+
+
+def _write(path: Path, key: str, arrays: Arrays) -> None:
+    """Write beside `path` under a name of this process's own, then rename: never half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            np.savez(stream, key=np.array(key), **arrays)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,41 @@
+"""What every problem looks like to the runner."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Cases to train and to test on, one a row, float32, on the CPU.
+
+    Shapes: inputs (N, d_0), targets (N, d_l). An autoencoder's targets are the very tensors that
+    are its inputs. `image_shape` is (height, width) if a case is a picture, else None.
+    """
+
+    name: str
+    train_inputs: torch.Tensor
+    train_targets: torch.Tensor
+    test_inputs: torch.Tensor
+    test_targets: torch.Tensor
+    image_shape: tuple[int, int] | None
+
+    @classmethod
+    def autoencoder(
+        cls,
+        name: str,
+        train: NDArray[np.float32],
+        test: NDArray[np.float32],
+        image_shape: tuple[int, int] | None,
+    ) -> Self:
+        """Cases (N, d) that are to be reproduced; the tensors share the arrays' memory."""
+        train_inputs, test_inputs = torch.from_numpy(train), torch.from_numpy(test)
+        return cls(name, train_inputs, train_inputs, test_inputs, test_inputs, image_shape)
+
+
+def leading(cases: NDArray[Any], count: int | None) -> NDArray[Any]:
+    """The first `count` cases, all of them if None; a copy, so that the rest can be freed."""
+    return cases if count is None or count == len(cases) else cases[:count].copy()

@@ -1,0 +1,55 @@
+"""Fetching public files that are not there yet."""
+
+import logging
+import os
+import socket
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+
+from kfac_cli.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 10.0
+
+
+def ensure_downloaded(folder: Path, names: Sequence[str], fetch: Callable[[Path], Path]) -> None:
+    """Make sure that the files `names` are in `folder`, downloading all of them if one is not.
+
+    `fetch(scratch)` downloads into an empty folder and returns where in it the files are; they
+    are moved into place only when complete. Raises UserError without network or write permission.
+    """
+    missing = [name for name in names if not os.path.exists(folder / name)]
+    if not missing:
+        return
+    logger.info("downloading %s into %s", ", ".join(names), folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as scratch, _impatient():
+            source = fetch(Path(scratch))
+            for name in names:
+                os.replace(source / name, folder / name)
+    except (OSError, RuntimeError, HTTPException) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{folder / missing[0]}: no such file, and downloading it failed ({reason}); connect "
+            f"to the network, copy {', '.join(missing)} into that folder, or set data_dir to a "
+            "folder that has the data"
+        ) from error
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Silent servers count as absent after a while; a loader's warnings on retries are muted."""
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE_SECONDS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        socket.setdefaulttimeout(patience)

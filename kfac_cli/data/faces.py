@@ -1,0 +1,169 @@
+"""FACES: crops of the 400 Olivetti photographs, turned and scaled at random.
+
+Hinton and Salakhutdinov (2006), supporting online material: 165,600 images of 25×25 pixels, made
+"by rotating (-90° to +90°), scaling (1.4 to 1.8), cropping, and subsampling". Neither where they
+cropped nor how they subsampled is published; here every crop is centred, and the subsampling step
+was calibrated on the published error of principal component analysis.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+
+from kfac_cli.data.cache import Arrays, load_or_build
+from kfac_cli.data.dataset import Dataset, leading
+from kfac_cli.data.download import ensure_downloaded
+from kfac_cli.errors import UserError
+
+VERSION = 1  # of what is generated: raise it when the same parameters begin to give other images
+SIDE = 25
+PHOTOGRAPH_SIDE = 64
+LARGEST_ANGLE = 90.0  # degrees, to either side
+SMALLEST_SCALE, LARGEST_SCALE = 1.4, 1.8
+# Photographs, ten a person: people 1-25, 26-30 and 31-40.
+GROUPS = {"train": range(250), "validation": range(250, 300), "test": range(300, 400)}
+
+FILE = "olivetti_py3.pkz"
+SHA256 = "a3f75007cc103363b61a63e06bec8ea4846407682ef6e7c9ae1eb9c1bd0e8a00"
+BRIGHTEST = 242  # the largest byte in the photographs, by which scikit-learn divides
+
+
+class FacesConfig(Protocol):
+    """The settings that `load_faces` reads; None stands for all cases."""
+
+    @property
+    def crops_per_photograph(self) -> int: ...
+    @property
+    def subsampling(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def train_cases(self) -> int | None: ...
+    @property
+    def test_cases(self) -> int | None: ...
+
+
+def load_faces(config: FacesConfig, data_dir: Path) -> Dataset:
+    """The autoencoder problem FACES: images (N, 625), built once and cached in data_dir/faces.
+
+    People 1-25 are trained on and people 31-40 tested on; the five between are left out, though
+    they count in the mean and the scale. Raises UserError for photographs that cannot be
+    downloaded or are not the canonical ones, and for more cases than there are.
+    """
+    crops = config.crops_per_photograph
+    shapes = {}
+    for part, wanted in (("train", config.train_cases), ("test", config.test_cases)):
+        available = crops * len(GROUPS[part])
+        if wanted is not None and wanted > available:
+            raise UserError(
+                f"dataset.{part}_cases={wanted}: must be at most {available}, which is what "
+                f"dataset.crops_per_photograph={crops} makes"
+            )
+        shapes[part] = (available, SIDE * SIDE)
+    name = f"faces-v{VERSION}-crops{crops}-subsampling{float(config.subsampling)}-seed{config.seed}"
+
+    def build() -> Arrays:
+        photographs = read_photographs(data_dir / "olivetti")
+        generator = np.random.default_rng(config.seed)
+        images = build_faces(photographs, crops, config.subsampling, generator)
+        return {part: images[part] for part in shapes}
+
+    images = load_or_build(data_dir / "faces" / f"{name}.npz", name, shapes, build)
+    train = leading(images["train"], config.train_cases)
+    test = leading(images["test"], config.test_cases)
+    return Dataset.autoencoder("faces", train, test, (SIDE, SIDE))
+
+
+def read_photographs(folder: Path) -> NDArray[np.float32]:
+    """The Olivetti photographs (400, 64, 64) in `folder`, downloaded if absent; ten a person.
+
+    Raises UserError if they cannot be downloaded or are not the canonical ones.
+    """
+    from sklearn.datasets import fetch_olivetti_faces
+
+    def fetch(scratch: Path) -> Path:
+        fetch_olivetti_faces(data_home=scratch)
+        return scratch
+
+    ensure_downloaded(folder, [FILE], fetch)
+    advice = "delete the file to have it downloaded again, or put the canonical file in its place"
+    try:
+        loaded = fetch_olivetti_faces(data_home=folder, download_if_missing=False)
+        photographs = np.asarray(loaded.images, dtype=np.float32)
+    # The file is a pickle, and a damaged pickle can raise anything.
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise UserError(
+            f"{folder / FILE}: cannot be read ({reason}); expected scikit-learn's file of the "
+            f"Olivetti faces; {advice}"
+        ) from error
+    # The file's own bytes depend on the versions that wrote it; the photographs do not.
+    found = hashlib.sha256(np.rint(photographs * BRIGHTEST).astype(np.uint8).tobytes()).hexdigest()
+    if found != SHA256:
+        raise UserError(
+            f"{folder / FILE}: its photographs have sha256 {found}, expected {SHA256}; {advice}"
+        )
+    return photographs
+
+
+def build_faces(
+    photographs: NDArray[np.float32],
+    crops: int,
+    subsampling: float,
+    generator: np.random.Generator,
+) -> Arrays:
+    """The whole dataset: "train", "validation" and "test" images (crops · photographs, 625).
+
+    Every pixel has zero mean and the average variance of a pixel is 1, over all three together.
+    Each group goes through its photographs once for the first crop of each, again for the second
+    and so on, so that a few leading cases show everyone.
+    """
+    images = {}
+    for part, group in GROUPS.items():
+        stacked = np.empty((crops, len(group), SIDE * SIDE), dtype=np.float32)
+        for place, index in enumerate(group):
+            stacked[:, place] = crop_photograph(photographs[index], crops, subsampling, generator)
+        images[part] = stacked.reshape(-1, SIDE * SIDE)
+    standardize(list(images.values()))
+    return images
+
+
+def crop_photograph(
+    photograph: NDArray[np.float32], crops: int, subsampling: float, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """Random crops (crops, 625) about the middle of a photograph, interpolated bilinearly.
+
+    Enlarging by a scale and keeping every `subsampling`-th pixel is done in one: neighbouring
+    pixels of a crop lie subsampling / scale pixels of the photograph apart.
+    """
+    angle = np.radians(generator.uniform(-LARGEST_ANGLE, LARGEST_ANGLE, (crops, 1)))
+    step = subsampling / generator.uniform(SMALLEST_SCALE, LARGEST_SCALE, (crops, 1))
+    along, across = step * np.cos(angle), step * np.sin(angle)
+    down, right = np.indices((SIDE, SIDE)).reshape(2, -1) - (SIDE - 1) / 2
+    middle = (PHOTOGRAPH_SIDE - 1) / 2
+    rows = middle + along * down - across * right
+    columns = middle + across * down + along * right
+    sampled: NDArray[np.float32] = map_coordinates(
+        photograph, [rows, columns], order=1, mode="nearest", prefilter=False
+    )
+    return sampled
+
+
+def standardize(groups: list[NDArray[np.float32]]) -> None:
+    """Shift every pixel of the groups (n, d) to mean zero, then scale all to average variance 1.
+
+    One shift a pixel and one scale in all, from all groups together; in place.
+    """
+    cases = sum(len(group) for group in groups)
+    mean = sum(group.sum(axis=0, dtype=np.float64) for group in groups) / cases
+    squares = 0.0
+    for group in groups:
+        group -= mean.astype(np.float32)
+        squares += sum(float(np.vdot(case, case)) for case in group)
+    scale = np.float32(np.sqrt(mean.size * cases / squares))
+    for group in groups:
+        group *= scale

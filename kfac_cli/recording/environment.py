@@ -1,0 +1,83 @@
+"""What a run ran on: versions, machine, threads, memory."""
+
+import platform
+from importlib import metadata
+from pathlib import Path
+
+RECORDED_PACKAGES = ("kfac-run", "torch", "torchvision", "numpy", "hydra-core")
+
+
+def environment(device: object = "cpu") -> dict[str, object]:
+    """Describe what figures, timings and bitwise equality depend on.
+
+    Args:
+        device: the torch device (or its name) that the run computes on.
+
+    Returns:
+        python and package versions (None for a package that is not installed), platform,
+        thread_count, device, device_name, cuda (the version that torch was built with or None).
+    """
+    import torch
+
+    chosen = torch.device(str(device))
+    return {
+        "python": platform.python_version(),
+        **{name: _version(name) for name in RECORDED_PACKAGES},
+        "cuda": torch.version.cuda,
+        "platform": platform.platform(),
+        "thread_count": torch.get_num_threads(),
+        "device": str(chosen),
+        "device_name": (
+            torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else _processor_name()
+        ),
+    }
+
+
+def peak_memory(device: object = "cpu") -> int:
+    """Give the most memory in bytes that was in use so far.
+
+    On a GPU it is what torch allocated there. On the CPU it is the resident memory of the whole
+    process, which includes earlier runs of the same process (a multirun).
+    """
+    import torch
+
+    chosen = torch.device(str(device))
+    if chosen.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(chosen))
+    return _peak_resident_bytes()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor_name() -> str:
+    return _field("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
+
+
+def _peak_resident_bytes() -> int:
+    """The kernel's own high-water mark; ru_maxrss, the portable one, starts at the parent's."""
+    high_water = _field("/proc/self/status", "VmHWM")
+    if high_water is not None:
+        return int(high_water.split()[0]) * 1024
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _field(path: str, name: str) -> str | None:
+    """The value of a `name : value` line of one of the kernel's text files."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return None

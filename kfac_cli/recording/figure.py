@@ -1,0 +1,212 @@
+"""The picture of a run: its errors, what steered it, and what the network reconstructs."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kfac_cli.recording.files import replace_bytes
+from kfac_cli.recording.pictures import pair_picture
+from kfac_cli.recording.summary import best_figures
+from kfac_cli.recording.values import Row, as_finite, significant
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, GREY, FAINT = "#222222", "#6b6b6b", "#dddddd"
+BLUE, LIGHT_BLUE, ORANGE = "#1f5a93", "#7fb2d9", "#d9772b"
+
+PANELS = (
+    ("lambda", "damping λ"),
+    ("gamma", "damping γ"),
+    ("batch_size", "mini-batch size"),
+    ("mu", "momentum μ"),
+    ("alpha", "step size α"),
+)
+"""Column and heading of the small panels; the first three that have values are shown."""
+
+LEGEND_BOX = {"facecolor": "white", "edgecolor": "none", "framealpha": 0.9}
+
+BANDS, BAND_COLUMNS = 3, 5
+
+
+def draw_run(
+    path: str | Path,
+    metrics: Sequence[Row],
+    evaluations: Sequence[Row],
+    originals: Any,
+    reconstructions: Any,
+    image_shape: tuple[int, int] | None,
+    title: str,
+) -> None:
+    """Draw a run into a PNG file, which is replaced whole or not at all.
+
+    Args:
+        path: the file.
+        metrics, evaluations: rows of the two tables; values that are missing, nan, infinite or
+            not positive are left out.
+        originals, reconstructions: tensors (n, height * width) of which the first 15 pairs are
+            shown; ignored if `image_shape` is None.
+        image_shape: (height, width) in pixels, None if cases are no images.
+        title: the heading, such as "CURVES, block-tridiagonal K-FAC".
+
+    Raises:
+        ValueError: the shapes do not fit one another.
+        OSError: the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with_pairs = image_shape is not None and len(originals) > 0
+    figure = Figure(figsize=(11.6 if with_pairs else 7.6, 6.4), dpi=160, facecolor="white")
+    canvas = FigureCanvasAgg(figure)
+    right = 0.605 if with_pairs else 0.975
+    left = 0.065 if with_pairs else 0.095
+    figure.text(left, 0.945, title, fontsize=15, fontweight="bold", color=INK)
+    figure.text(left, 0.905, _outcome(evaluations), fontsize=10.5, color=GREY)
+
+    panels = [panel for panel in PANELS if _points(metrics, panel[0])[0]][:3]
+    grid = figure.add_gridspec(
+        2,
+        max(len(panels), 1),
+        left=left,
+        right=right,
+        top=0.845,
+        bottom=0.08,
+        height_ratios=(3.1, 1),
+        hspace=0.34,
+        wspace=0.36,
+    )
+    _draw_errors(figure.add_subplot(grid[0, :]), metrics, evaluations)
+    for index, (column, heading) in enumerate(panels):
+        _draw_panel(figure.add_subplot(grid[1, index]), metrics, column, heading)
+    if with_pairs and image_shape is not None:
+        _draw_pairs(figure, originals, reconstructions, image_shape)
+
+    buffer = io.BytesIO()
+    canvas.print_png(buffer, metadata={"Title": title})
+    replace_bytes(Path(path), buffer.getvalue())
+
+
+def _outcome(evaluations: Sequence[Row]) -> str:
+    """The best figures in a line."""
+    best = best_figures(evaluations)
+    if best["best_train_error"] is None:
+        return "no finite training error was measured"
+    text = f"best training error {significant(best['best_train_error'], 3)}"
+    if best["best_test_error"] is not None:
+        text += f", test error {significant(best['best_test_error'], 3)}"
+    kind = "averaged parameters" if best["best_parameters"] == "average" else "parameters"
+    return f"{text} ({kind} at iteration {best['best_iteration']})"
+
+
+def _draw_errors(axes: Axes, metrics: Sequence[Row], evaluations: Sequence[Row]) -> None:
+    """Every error curve against the iteration, the error on a logarithmic axis."""
+    _style(axes)
+    axes.set_title("reconstruction error", loc="left", fontsize=10, color=INK)
+    axes.set_xlabel("iteration", fontsize=9, color=GREY)
+    curves = (
+        (metrics, "error", "mini-batch", {"color": "#b5b5b5", "linewidth": 0.9}),
+        (
+            evaluations,
+            "train_error",
+            "training set",
+            {"color": BLUE, "linewidth": 2.0, "marker": "o", "markersize": 3.5, "zorder": 3},
+        ),
+        (
+            evaluations,
+            "train_error_average",
+            "training set, averaged parameters",
+            {"color": LIGHT_BLUE, "linewidth": 2.0},
+        ),
+        (
+            evaluations,
+            "test_error",
+            "test set",
+            {"color": ORANGE, "linewidth": 1.3, "linestyle": (0, (4, 2)), "zorder": 4},
+        ),
+    )
+    drawn = False
+    for rows, column, label, look in curves:
+        iterations, values = _points(rows, column)
+        if iterations:
+            drawn = True
+            if len(iterations) == 1:
+                look = {**look, "marker": "o", "markersize": 4}
+            axes.plot(iterations, values, label=label, **look)  # type: ignore[arg-type]
+    if drawn:
+        _use_log_scale(axes)
+        axes.legend(loc="upper right", fontsize=9, labelcolor=INK, handlelength=2.4, **LEGEND_BOX)
+    else:
+        axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", color=GREY)
+
+
+def _draw_panel(axes: Axes, metrics: Sequence[Row], column: str, heading: str) -> None:
+    """A small curve of one of the values that steer the run."""
+    _style(axes)
+    axes.set_title(heading, loc="left", fontsize=9, color=INK)
+    iterations, values = _points(metrics, column)
+    axes.plot(
+        iterations, values, color=BLUE, linewidth=1.3, marker="o" if len(values) == 1 else None
+    )
+    if column in ("lambda", "gamma") and max(values) > min(values):
+        _use_log_scale(axes)
+    else:
+        from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=column == "batch_size"))
+        if column == "batch_size":
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def _draw_pairs(
+    figure: Figure, originals: Any, reconstructions: Any, image_shape: tuple[int, int]
+) -> None:
+    """Bands of originals above their reconstructions, on the right of the figure."""
+    shown = BANDS * BAND_COLUMNS
+    picture = pair_picture(
+        originals[:shown], reconstructions[:shown], image_shape, columns=BAND_COLUMNS
+    )
+    axes = figure.add_axes((0.66, 0.08, 0.325, 0.765))
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_anchor("N")
+    axes.set_axis_off()
+    axes.set_title("originals above reconstructions", loc="left", fontsize=10, color=INK)
+
+
+def _points(rows: Sequence[Row], column: str) -> tuple[list[float], list[float]]:
+    """Iterations and values of a column, only where both can be drawn on a logarithmic axis."""
+    iterations, values = [], []
+    for row in rows:
+        iteration, value = as_finite(row.get("iteration")), as_finite(row.get(column))
+        if iteration is not None and value is not None and value > 0:
+            iterations.append(iteration)
+            values.append(value)
+    return iterations, values
+
+
+def _use_log_scale(axes: Axes) -> None:
+    """A logarithmic axis, with plain numbers as labels as long as they stay short."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high / low < 1e6 and low > 1e-4:
+        decades = math.log10(high / low)
+        steps = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
+        axes.yaxis.set_major_locator(LogLocator(subs=steps))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _style(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(colors=GREY, labelsize=8.5, which="both")
+    axes.tick_params(which="minor", length=0)
+    axes.grid(True, axis="y", color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)

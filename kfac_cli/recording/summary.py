@@ -1,0 +1,168 @@
+"""The summary of a run: summary.json, and what a person reads at the end."""
+
+import json
+import math
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from kfac_cli.recording.files import replace_text
+from kfac_cli.recording.values import Row, as_finite, significant, spoken_bytes, spoken_time
+
+FILE_DESCRIPTIONS = (
+    ("*.png", "error curves and reconstructions, to look at"),
+    ("summary.json", "best figures, how the run ended, versions, device, memory"),
+    ("metrics.csv", "a row per iteration: batch, error, damping, step, time"),
+    ("evaluations.csv", "errors and log-likelihoods on the whole training and test sets"),
+    ("config.yaml", "every setting of this run"),
+    ("parameters*", "the final parameters"),
+    ("checkpoint*", "what a run needs to go on from here"),
+    ("tensorboard", "for: tensorboard --logdir {folder}"),
+    ("events.out.tfevents*", "for: tensorboard --logdir {folder}"),
+    ("run.log", "the log"),
+    ("error*", "what went wrong"),
+    ("traceback*", "what went wrong"),
+    (".hydra", "Hydra's own record of the settings"),
+)
+"""Pattern of a file's name and what the file is, in the order in which they are listed."""
+
+
+def best_figures(evaluations: Iterable[Row]) -> dict[str, object]:
+    """Pick the smallest training error of all evaluations, of the iterate or the Polyak average.
+
+    Returns:
+        best_train_error, best_iteration, best_parameters ("iterate" or "average") and
+        best_test_error, the test error of those same parameters; all None if there is no finite
+        training error.
+    """
+    candidates = []
+    for row in evaluations:
+        for kind, suffix in (("iterate", ""), ("average", "_average")):
+            error = as_finite(row.get(f"train_error{suffix}"))
+            if error is not None:
+                test_error = as_finite(row.get(f"test_error{suffix}"))
+                candidates.append((error, row.get("iteration"), kind, test_error))
+    best = min(candidates, key=lambda candidate: candidate[0], default=(None,) * 4)
+    names = ("best_train_error", "best_iteration", "best_parameters", "best_test_error")
+    return dict(zip(names, best, strict=True))
+
+
+def write_summary(folder: str | Path, summary: Mapping[str, object]) -> Path:
+    """Write summary.json, whole or not at all, as standard JSON: nan and infinities become null.
+
+    Raises:
+        TypeError: a value is nothing that JSON can hold.
+        OSError: the file cannot be written.
+    """
+    path = Path(folder) / "summary.json"
+    text = json.dumps(_jsonable(summary), indent=2, ensure_ascii=False, allow_nan=False)
+    replace_text(path, text + "\n")
+    return path
+
+
+def terminal_summary(summary: Mapping[str, object], folder: str | Path) -> str:
+    """Say in a few lines how a run ended, what it reached, and what each file in its folder is.
+
+    Args:
+        summary: status ("finished", "target reached", "time limit reached", "diverged" or
+            "interrupted") and iterations; shown if present and finite: title,
+            iterations_planned, seconds, optimizer_seconds, evaluation_seconds, logging_seconds,
+            peak_memory (bytes), and what `best_figures` gives.
+        folder: the run's folder; named relative to the current one if it lies within.
+    """
+    lines = [_headline(summary), ""]
+    lines += [f"  {name:<15} {text}" for name, text in _figures(summary)]
+    lines += ["", f"  {_short(folder)}"]
+    files = _described_files(Path(folder))
+    width = max((len(name) for name, _ in files), default=0)
+    lines += [f"    {name:<{width}}  {text}".rstrip() for name, text in files]
+    return "\n".join(lines)
+
+
+def _headline(summary: Mapping[str, object]) -> str:
+    title = f"{summary['title']}: " if summary.get("title") else ""
+    done, planned = summary.get("iterations"), summary.get("iterations_planned")
+    of = f" of {planned}" if planned is not None and planned != done else ""
+    seconds = as_finite(summary.get("seconds"))
+    time = f" in {spoken_time(seconds)}" if seconds is not None else ""
+    noun = "iteration" if (planned if of else done) == 1 else "iterations"
+    return f"{title}{summary.get('status')} after {done}{of} {noun}{time}"
+
+
+def _figures(summary: Mapping[str, object]) -> list[tuple[str, str]]:
+    figures = []
+    error = as_finite(summary.get("best_train_error"))
+    if error is None:
+        figures.append(("training error", "never measured as a finite number"))
+    else:
+        kind = "averaged" if summary.get("best_parameters") == "average" else "current"
+        where = f"{kind} parameters at iteration {summary.get('best_iteration')}"
+        figures.append(("training error", f"{significant(error):<8} best: {where}"))
+        test_error = as_finite(summary.get("best_test_error"))
+        if test_error is not None:
+            figures.append(("test error", f"{significant(test_error):<8} same parameters"))
+    shares = _time_shares(summary)
+    if shares:
+        figures.append(("time", shares))
+    memory = as_finite(summary.get("peak_memory"))
+    if memory is not None:
+        figures.append(("peak memory", spoken_bytes(memory)))
+    return figures
+
+
+def _time_shares(summary: Mapping[str, object]) -> str:
+    parts = {
+        name: as_finite(summary.get(f"{name}_seconds"))
+        for name in ("optimizer", "evaluation", "logging")
+    }
+    known = {name: seconds for name, seconds in parts.items() if seconds is not None}
+    whole = max(as_finite(summary.get("seconds")) or 0.0, sum(known.values()))
+    if not known or whole <= 0:
+        return ""
+    known["other"] = whole - sum(known.values())
+    percents = {name: round(100 * seconds / whole) for name, seconds in known.items()}
+    if percents["other"] == 0:
+        del percents["other"]
+    return ", ".join(f"{name} {percent} %" for name, percent in percents.items())
+
+
+def _short(folder: str | Path) -> str:
+    """A folder relative to the current one if it lies within."""
+    path = Path(folder).absolute()
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _described_files(folder: Path) -> list[tuple[str, str]]:
+    """Name and description of everything in a folder, described files first."""
+    if not folder.is_dir():
+        return []
+    ranked = []
+    for path in folder.iterdir():
+        patterns = [pattern for pattern, _ in FILE_DESCRIPTIONS]
+        matches = [rank for rank, pattern in enumerate(patterns) if fnmatch(path.name, pattern)]
+        rank = min(matches, default=len(patterns))
+        text = FILE_DESCRIPTIONS[rank][1] if matches else ""
+        name = path.name + ("/" if path.is_dir() else "")
+        ranked.append((rank, name, text.format(folder=shlex.quote(_short(folder)))))
+    return [(name, text) for _, name, text in sorted(ranked)]
+
+
+def _jsonable(value: object) -> Any:
+    """A value as JSON can hold it, numbers that are not finite becoming None."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Sequence):
+        return [_jsonable(item) for item in value]
+    scalar: Any = value.item() if hasattr(value, "item") else value
+    if isinstance(scalar, float):
+        return scalar if math.isfinite(scalar) else None
+    if isinstance(scalar, bool | int):
+        return scalar
+    raise TypeError(f"a summary cannot hold {value!r}")

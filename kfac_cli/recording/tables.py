@@ -1,0 +1,164 @@
+"""CSV tables that grow by a row at a time and can be taken up again after a crash."""
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kfac_cli.recording.files import replace_text
+from kfac_cli.recording.values import Row, as_number
+
+METRIC_COLUMNS = (
+    "iteration",
+    "batch_size",
+    "cases",
+    "objective",
+    "error",
+    "alpha",
+    "mu",
+    "rho",
+    "lambda",
+    "gamma",
+    "seconds",
+    "optimizer_seconds",
+    "evaluation_seconds",
+    "logging_seconds",
+)
+"""One row an iteration: the mini-batch, its figures before the update, and the update's scalars.
+
+`cases` counts the training cases drawn so far. `seconds` is the time since the run began and the
+other three are its parts so far.
+"""
+
+EVALUATION_COLUMNS = (
+    "iteration",
+    "train_error",
+    "train_error_average",
+    "train_error_best",
+    "test_error",
+    "test_error_average",
+    "train_log_likelihood",
+    "train_log_likelihood_average",
+    "test_log_likelihood",
+    "test_log_likelihood_average",
+)
+"""One row an evaluation: whole-set figures of the iterate and of the Polyak average."""
+
+
+class Table:
+    """A CSV file with a fixed header, complete on disk up to the last row appended.
+
+    Args:
+        path: the file; an existing one is replaced unless `keep_until` is given.
+        columns: the header, whose first name must be "iteration".
+        keep_until: goes on with an existing file: its rows up to this iteration stay, later ones
+            and a last line cut short are dropped.
+
+    Raises:
+        ValueError: an existing file has another header, or a damaged row that should stay.
+        OSError: the file cannot be read or written.
+    """
+
+    def __init__(
+        self, path: str | Path, columns: Iterable[str], keep_until: int | None = None
+    ) -> None:
+        self.path = Path(path)
+        self.columns = tuple(columns)
+        if keep_until is not None and self.path.exists():
+            text = _header(self.columns) + _kept_rows(self.path, self.columns, keep_until)
+            replace_text(self.path, text)
+            self._file = self.path.open("a", encoding="utf-8", newline="")
+        else:
+            self._file = self.path.open("w", encoding="utf-8", newline="")
+            self._file.write(_header(self.columns))
+            self._file.flush()
+
+    def append(self, row: Row) -> None:
+        """Write one row and flush it; a column that is absent or None stays empty.
+
+        Floats are written with the digits that give the same float when read back.
+
+        Raises:
+            ValueError: the row has a name that is no column.
+            OSError: the row could not be written.
+        """
+        unknown = [name for name in row if name not in self.columns]
+        if unknown:
+            raise ValueError(f"{self.path.name} has no column {', '.join(map(repr, unknown))}")
+        self._file.write(_line(_cell(row.get(name)) for name in self.columns))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; closing twice does no harm."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_table(path: str | Path) -> list[dict[str, int | float | None]]:
+    """Read a table's rows: whole numbers as int, others as float, empty cells as None.
+
+    Raises:
+        ValueError: a cell is neither empty nor a number.
+        OSError: the file cannot be read.
+    """
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return [{name: _parsed(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+
+
+def _line(cells: Iterable[str]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
+
+
+def _header(columns: tuple[str, ...]) -> str:
+    return _line(columns)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return str(int(value))
+    number = as_number(value)
+    if number is None:
+        raise ValueError(f"a table holds numbers, not {value!r}")
+    return repr(number)
+
+
+def _parsed(cell: str) -> int | float | None:
+    if not cell:
+        return None
+    try:
+        return int(cell)
+    except ValueError:
+        return float(cell)
+
+
+def _kept_rows(path: Path, columns: tuple[str, ...], keep_until: int) -> str:
+    """The text of an existing table's rows up to an iteration."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        del lines[-1]  # the process ended in the middle of this row
+    if lines and lines[0] != _header(columns):
+        raise ValueError(f"{path} has the header {lines[0].strip()!r}, not {','.join(columns)!r}")
+    kept = []
+    for number, line in enumerate(lines[1:], start=2):
+        cells = line.rstrip("\n").split(",")
+        if len(cells) != len(columns) or not cells[0].isdecimal():
+            raise ValueError(f"{path}, line {number} is damaged: {line.strip()!r}")
+        if int(cells[0]) <= keep_until:
+            kept.append(line)
+    return "".join(kept)

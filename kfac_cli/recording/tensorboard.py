@@ -1,0 +1,135 @@
+"""What TensorBoard shows of a run: scalars in groups, reconstructions, hyperparameters."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kfac_cli.recording.pictures import pair_picture
+from kfac_cli.recording.values import Row, as_finite, as_number
+
+ITERATION_TAGS = {
+    "objective": "train/minibatch_objective",
+    "error": "train/minibatch_error",
+    "batch_size": "train/batch_size",
+    "cases": "train/cases",
+    "alpha": "step/alpha",
+    "mu": "step/mu",
+    "rho": "damping/rho",
+    "lambda": "damping/lambda",
+    "gamma": "damping/gamma",
+    "seconds": "time/seconds",
+    "optimizer_seconds": "time/optimizer_seconds",
+    "evaluation_seconds": "time/evaluation_seconds",
+    "logging_seconds": "time/logging_seconds",
+}
+"""Column of the metrics table to TensorBoard tag."""
+
+PIXELS_PER_PIXEL = 3
+"""Enlargement of pictures: 28 by 28 pixels are too small to judge on a screen."""
+
+
+class TensorBoardLog:
+    """One TensorBoard run in one folder.
+
+    Args:
+        folder: where the event file goes.
+        purge_step: when a run is taken up again, the first iteration that is still to come;
+            TensorBoard then forgets what an earlier event file has from there on.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: str | Path, purge_step: int | None = None) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer: Any = SummaryWriter(  # type: ignore[no-untyped-call]
+            str(folder), purge_step=purge_step, flush_secs=10
+        )
+
+    def iteration(self, row: Row) -> None:
+        """Write one row of the metrics table; missing values are left out.
+
+        lambda is written as its logarithm too: it can fall below what single precision, all that
+        TensorBoard keeps, can hold.
+        """
+        step = _step(row)
+        for column, tag in ITERATION_TAGS.items():
+            self._scalar(tag, row.get(column), step)
+        damping = as_finite(row.get("lambda"))
+        if damping is not None and damping > 0:
+            self._scalar("damping/log10_lambda", math.log10(damping), step)
+
+    def evaluation(self, row: Row) -> None:
+        """Write one row of the evaluations table; missing values are left out."""
+        step = _step(row)
+        for column, value in row.items():
+            if column != "iteration":
+                self._scalar(f"evaluation/{column}", value, step)
+
+    def images(
+        self,
+        iteration: int,
+        originals: Any,
+        reconstructions: Any,
+        image_shape: tuple[int, int],
+    ) -> None:
+        """Write one picture of original and reconstruction pairs.
+
+        Args:
+            iteration: the iteration whose parameters made the reconstructions.
+            originals, reconstructions: tensors (n, height * width), any range of intensities.
+            image_shape: (height, width) in pixels.
+
+        Raises:
+            ValueError: the shapes do not fit one another.
+        """
+        picture = pair_picture(originals, reconstructions, image_shape, background=0.5)
+        enlarged = picture.repeat(PIXELS_PER_PIXEL, axis=0).repeat(PIXELS_PER_PIXEL, axis=1)
+        self._writer.add_image(
+            "reconstructions/original_above_reconstruction", enlarged, iteration, dataformats="HW"
+        )
+
+    def hyperparameters(self, flat_config: Mapping[str, object], metrics: Row) -> None:
+        """Write the settings and the run's figures for the HPARAMS tab, once, at the end.
+
+        They go into this run's own event file; `SummaryWriter.add_hparams` would show a second run.
+
+        Args:
+            flat_config: dotted setting to value.
+            metrics: name to number, shown under `result/`.
+        """
+        from torch.utils.tensorboard.summary import hparams
+
+        results = {f"result/{name}": as_number(value) for name, value in metrics.items()}
+        results = {tag: value for tag, value in results.items() if value is not None}
+        settings = {name: _setting(value) for name, value in flat_config.items()}
+        for summary in hparams(settings, results):  # type: ignore[no-untyped-call]
+            self._writer.file_writer.add_summary(summary)
+        for tag, value in results.items():
+            self._scalar(tag, value, None)
+
+    def close(self) -> None:
+        """Write out what is pending and close the event file; closing twice does no harm."""
+        self._writer.close()
+
+    def _scalar(self, tag: str, value: object, step: int | None) -> None:
+        number = as_number(value)
+        if number is not None:
+            self._writer.add_scalar(tag, number, step)
+
+
+def _step(row: Row) -> int:
+    step = as_finite(row.get("iteration"))
+    if step is None:
+        raise ValueError("the row has no iteration")
+    return int(step)
+
+
+def _setting(value: object) -> float | str:
+    """A hyperparameter as TensorBoard can show it: a number or a text."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    number = as_number(value)
+    return str(value) if number is None else number

@@ -1,0 +1,58 @@
+"""Cells of a row as numbers, and numbers as a person reads them."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+Row = Mapping[str, object]
+"""One row of a table: column name to value, a missing value being absent or None."""
+
+
+def as_number(value: object) -> float | None:
+    """Give a cell as a float, nan and infinities included; None if it holds no number.
+
+    Zero-dimensional tensors and numpy scalars count as numbers, booleans and strings do not.
+    """
+    scalar: Any = value.item() if hasattr(value, "item") else value
+    if isinstance(scalar, bool) or not isinstance(scalar, int | float):
+        return None
+    return float(scalar)
+
+
+def as_finite(value: object) -> float | None:
+    """Give a cell as a finite float; None if it is missing, nan or infinite."""
+    number = as_number(value)
+    return number if number is not None and math.isfinite(number) else None
+
+
+def significant(value: object, digits: int = 4) -> str:
+    """Write a number with so many significant digits, trailing zeros kept; a dash if missing."""
+    number = as_number(value)
+    if number is None:
+        return "-"
+    if not math.isfinite(number):
+        return str(number)
+    return format(number, f"#.{digits}g").rstrip(".")
+
+
+def clock_time(seconds: float | None) -> str:
+    """Write a duration in seconds as m:ss or h:mm:ss; -:-- if unknown."""
+    if seconds is None or not math.isfinite(seconds):
+        return "-:--"
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def spoken_time(seconds: float) -> str:
+    """Write a duration in seconds in its two largest units: 4.2 s, 3 min 41 s, 2 h 5 min."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def spoken_bytes(count: float) -> str:
+    """Write a number of bytes in MB or GB (powers of ten)."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

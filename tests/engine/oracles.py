@@ -1,0 +1,451 @@
+"""Dense float64 oracles: the paper's formulas in their plainest form, for networks of a few units.
+
+Nothing here is taken from the engine. Derivatives come from autograd, expectations over targets
+from enumeration, matrices are explicit, and a network is one flat vector theta: the vec(W_i) one
+after the other, vec stacking columns (section 2.1).
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise, product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, Distribution, Independent, Normal, OneHotCategorical
+from torch.func import grad, hessian, jacrev, vmap
+from torch.nn.functional import one_hot
+
+OUTPUTS = ("bernoulli", "gaussian", "categorical")
+ACTIVATIONS = ("logistic", "tanh", "relu", "linear")
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "logistic": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "linear": lambda s: s,
+}
+
+
+class Architecture(NamedTuple):
+    """The three arguments of the engine's Network, in its order."""
+
+    layer_sizes: tuple[int, ...]
+    activations: tuple[str, ...]
+    output: str
+
+
+# --- the network as a function of one flat vector ------------------------------------------------
+
+
+def vec(matrices: Iterable[Tensor]) -> Tensor:
+    """Stack the columns of every matrix: theta of section 2.1."""
+    return torch.cat([matrix.T.reshape(-1) for matrix in matrices])
+
+
+def blocks(layer_sizes: Sequence[int]) -> list[slice]:
+    """Where each vec(W_i) lies in theta."""
+    ends = [0]
+    for inputs, outputs in pairwise(layer_sizes):
+        ends.append(ends[-1] + (inputs + 1) * outputs)
+    return [slice(first, last) for first, last in pairwise(ends)]
+
+
+def unvec(theta: Tensor, layer_sizes: Sequence[int]) -> list[Tensor]:
+    """Undo vec: the W_i of shape (d_i, d_{i-1} + 1)."""
+    return [
+        theta[block].reshape(inputs + 1, outputs).T.contiguous()
+        for block, (inputs, outputs) in zip(
+            blocks(layer_sizes), pairwise(layer_sizes), strict=True
+        )
+    ]
+
+
+def forward(
+    architecture: Architecture, theta: Tensor, case: Tensor, nudges: list[Tensor] | None = None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """abar_0 ... abar_{l-1} and s_1 ... s_l of one case, each s_i shifted by its nudge."""
+    homogeneous, sums, units = [], [], case
+    names = (*architecture.activations, "linear")
+    for layer, weights in enumerate(unvec(theta, architecture.layer_sizes)):
+        homogeneous.append(torch.cat([units, units.new_ones(1)]))
+        total = weights @ homogeneous[-1]
+        sums.append(total if nudges is None else total + nudges[layer])
+        units = FUNCTIONS[names[layer]](sums[-1])
+    return homogeneous, sums
+
+
+def logits(architecture: Architecture, theta: Tensor, case: Tensor) -> Tensor:
+    """The natural parameters s_l of one case."""
+    return forward(architecture, theta, case)[1][-1]
+
+
+def predictive(output: str, natural: Tensor) -> Distribution:
+    """R(y|z) for natural parameters z."""
+    if output == "bernoulli":
+        return Independent(Bernoulli(logits=natural, validate_args=False), 1, validate_args=False)
+    if output == "gaussian":
+        return Independent(Normal(natural, 1.0, validate_args=False), 1, validate_args=False)
+    return OneHotCategorical(logits=natural, validate_args=False)
+
+
+def loss(output: str, natural: Tensor, target: Tensor) -> Tensor:
+    """-log r(y|z); for the Gaussian without its constant, so that it is half the squared error."""
+    distribution = predictive(output, natural)
+    if output == "categorical":  # log_prob would take a soft target for its largest class
+        return -(target * distribution.logits).sum(-1)
+    constant = 0.5 * math.log(2 * math.pi) * natural.shape[-1] if output == "gaussian" else 0.0
+    return -distribution.log_prob(target) - constant
+
+
+def objective(
+    architecture: Architecture, theta: Tensor, inputs: Tensor, targets: Tensor, l2: float
+) -> Tensor:
+    """h: the mean loss plus eta/2 |theta|^2, biases included."""
+    natural = vmap(lambda case: logits(architecture, theta, case))(inputs)
+    return loss(architecture.output, natural, targets).mean() + 0.5 * l2 * theta.square().sum()
+
+
+def gradient(
+    architecture: Architecture, theta: Tensor, inputs: Tensor, targets: Tensor, l2: float
+) -> Tensor:
+    """The gradient of h by autograd."""
+    return grad(lambda t: objective(architecture, t, inputs, targets, l2))(theta)
+
+
+def jacobian(architecture: Architecture, theta: Tensor, inputs: Tensor) -> Tensor:
+    """d s_l / d theta for every case, shape (m, d_l, n)."""
+    return vmap(lambda case: jacrev(lambda t: logits(architecture, t, case))(theta))(inputs)
+
+
+# --- small problems to try things on -------------------------------------------------------------
+
+
+class Problem(NamedTuple):
+    """A random network with random cases; its targets lie in the output's support."""
+
+    architecture: Architecture
+    theta: Tensor
+    inputs: Tensor
+    targets: Tensor
+
+
+def problem(architecture: Architecture, cases: int = 6, seed: int = 10) -> Problem:
+    """Weights and inputs from N(0, 1); with the default seed no layer of relu units is dead."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = architecture.layer_sizes
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    theta, inputs = normal(blocks(sizes)[-1].stop), normal(cases, sizes[0])
+    noise = normal(cases, sizes[-1])
+    targets = {
+        "bernoulli": (noise > 0).to(torch.float64),
+        "gaussian": noise,
+        "categorical": one_hot(noise.argmax(1), sizes[-1]).to(torch.float64),
+    }[architecture.output]
+    return Problem(architecture, theta, inputs, targets)
+
+
+def some_vector(length: int, seed: int = 7) -> Tensor:
+    """A direction in parameter space, N(0, I)."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(length, generator=generator, dtype=torch.float64)
+
+
+def relative_error(actual: Tensor, expected: Tensor) -> float:
+    """|actual - expected| / |expected| in the Euclidean norm."""
+    return ((actual - expected).norm() / expected.norm()).item()
+
+
+def every_architecture(sizes: tuple[int, ...] = (3, 2, 3, 2)) -> list[Architecture]:
+    """Every hidden activation with every output, at the given widths."""
+    return [
+        Architecture(sizes, (activation,) * (len(sizes) - 2), output)
+        for activation in ACTIVATIONS
+        for output in OUTPUTS
+    ]
+
+
+ODD_ARCHITECTURES = [
+    Architecture((3, 2), (), "bernoulli"),  # no hidden layer
+    Architecture((4, 3, 2), ("tanh",), "gaussian"),  # one hidden layer
+    Architecture((3, 1, 2), ("logistic",), "categorical"),  # a layer of one unit
+    Architecture((1, 2, 1), ("relu",), "bernoulli"),  # one input, one output
+    Architecture((3, 2, 3, 2, 3, 2), ("logistic", "tanh", "relu", "linear"), "gaussian"),
+]
+
+
+# --- expectations over the model's own targets ---------------------------------------------------
+
+
+def exact_targets(output: str, natural: Tensor) -> tuple[Tensor, Tensor]:
+    """Targets (K, d) and their probabilities (K,), exact for every expectation quadratic in y.
+
+    The discrete distributions are enumerated; for the Gaussian, the 2d sigma points
+    z +- sqrt(d) e_i have its mean and covariance.
+    """
+    count, eye = len(natural), torch.eye(len(natural), dtype=natural.dtype)
+    if output == "gaussian":
+        steps = math.sqrt(count) * torch.cat([eye, -eye])
+        return natural + steps, natural.new_full((2 * count,), 1 / (2 * count))
+    bits = torch.tensor(list(product((0.0, 1.0), repeat=count)), dtype=natural.dtype)
+    targets = bits if output == "bernoulli" else eye
+    return targets, predictive(output, natural).log_prob(targets).exp()
+
+
+def exact_cases(
+    architecture: Architecture, theta: Tensor, inputs: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Every input with every target it may get: inputs, targets and weights summing to one."""
+    cases = [
+        (case.expand(len(targets), -1), targets, probabilities / len(inputs))
+        for case in inputs
+        for targets, probabilities in [
+            exact_targets(architecture.output, logits(architecture, theta, case))
+        ]
+    ]
+    repeated, targets, weights = (torch.cat(column) for column in zip(*cases, strict=True))
+    return repeated, targets, weights
+
+
+def output_fisher(output: str, natural: Tensor) -> Tensor:
+    """F_R = E[score score^T], the expectation over y, the score by autograd."""
+    targets, probabilities = exact_targets(output, natural)
+    scores = vmap(lambda y: grad(lambda z: loss(output, z, y))(natural))(targets)
+    return torch.einsum("k,ka,kb->ab", probabilities, scores, scores)
+
+
+def fisher(architecture: Architecture, theta: Tensor, inputs: Tensor) -> Tensor:
+    """F = mean of J^T F_R J over the cases (appendix C), an (n, n) matrix."""
+    total = theta.new_zeros(len(theta), len(theta))
+    for case, jac in zip(inputs, jacobian(architecture, theta, inputs), strict=True):
+        total += jac.T @ output_fisher(architecture.output, logits(architecture, theta, case)) @ jac
+    return total / len(inputs)
+
+
+# --- Kronecker-factored approximations (sections 3, 4 and 6.3) -----------------------------------
+
+
+class Statistics(NamedTuple):
+    """Every second moment: activation[i][j] = Abar_{i,j}, gradient[i][j] = G_{i+1,j+1}."""
+
+    activation: list[list[Tensor]]
+    gradient: list[list[Tensor]]
+
+
+def unit_gradients(
+    architecture: Architecture, theta: Tensor, case: Tensor, target: Tensor
+) -> list[Tensor]:
+    """g_1 ... g_l of one case: the loss's derivatives with respect to each s_i, by autograd."""
+
+    def nudged(nudges: list[Tensor]) -> Tensor:
+        natural = forward(architecture, theta, case, nudges)[1][-1]
+        return loss(architecture.output, natural, target)
+
+    return grad(nudged)([theta.new_zeros(size) for size in architecture.layer_sizes[1:]])
+
+
+def statistics(
+    architecture: Architecture,
+    theta: Tensor,
+    inputs: Tensor,
+    targets: Tensor,
+    weights: Tensor | None = None,
+) -> Statistics:
+    """Abar_{i,j} and G_{i,j} for every i, j: weighted means over the given cases."""
+    if weights is None:
+        weights = theta.new_full((len(inputs),), 1 / len(inputs))
+    units = vmap(lambda case: forward(architecture, theta, case)[0])(inputs)
+    grads = vmap(lambda x, y: unit_gradients(architecture, theta, x, y))(inputs, targets)
+
+    def moments(vectors: list[Tensor]) -> list[list[Tensor]]:
+        return [[torch.einsum("m,ma,mb->ab", weights, u, v) for v in vectors] for u in vectors]
+
+    return Statistics(moments(units), moments(grads))
+
+
+def mixed(old: Statistics, new: Statistics, epsilon: float) -> Statistics:
+    """The running estimate of section 5: epsilon old + (1 - epsilon) new."""
+    return Statistics(
+        *(
+            [
+                [epsilon * a + (1 - epsilon) * b for a, b in zip(*rows, strict=True)]
+                for rows in zip(before, after, strict=True)
+            ]
+            for before, after in zip(old, new, strict=True)
+        )
+    )
+
+
+def damped(stats: Statistics, gamma: float) -> Statistics:
+    """Add pi_i gamma I to each Abar_{i-1,i-1} and gamma/pi_i I to each G_{i,i} (6.3 and 6.6)."""
+    activation = [list(row) for row in stats.activation]
+    grads = [list(row) for row in stats.gradient]
+    for i in range(len(activation)):
+        a, g = activation[i][i], grads[i][i]
+        pi = math.sqrt((a.trace() / len(a)) / (g.trace() / len(g)))
+        activation[i][i] = a + pi * gamma * torch.eye(len(a), dtype=a.dtype)
+        grads[i][i] = g + gamma / pi * torch.eye(len(g), dtype=g.dtype)
+    return Statistics(activation, grads)
+
+
+def f_tilde(stats: Statistics) -> Tensor:
+    """The Khatri-Rao product of section 3: blocks Abar_{i-1,j-1} (x) G_{i,j}."""
+
+    def block(a: Tensor, g: Tensor) -> Tensor:
+        return torch.kron(a.contiguous(), g.contiguous())  # kron dislikes some strides
+
+    rows = zip(stats.activation, stats.gradient, strict=True)
+    return torch.cat(
+        [torch.cat([block(a, g) for a, g in zip(*row, strict=True)], dim=1) for row in rows]
+    )
+
+
+def f_breve(tilde: Tensor, where: list[slice]) -> Tensor:
+    """The block diagonal of F-tilde (section 4.2)."""
+    return torch.block_diag(*(tilde[block, block] for block in where))
+
+
+def f_hat(tilde: Tensor, where: list[slice]) -> Tensor:
+    """The matrix with F-tilde's tridiagonal blocks and a block-tridiagonal inverse (section 4.3).
+
+    It is the covariance of a Gaussian chain, whose precision is, by the junction-tree formula,
+    the sum of the inverses of the marginals of neighbouring pairs less those of what they share.
+    """
+    if len(where) == 1:
+        return tilde
+    precision = torch.zeros_like(tilde)
+    for first, second in pairwise(where):
+        pair = slice(first.start, second.stop)
+        precision[pair, pair] += torch.linalg.inv(tilde[pair, pair])
+    for shared in where[1:-1]:
+        precision[shared, shared] -= torch.linalg.inv(tilde[shared, shared])
+    return torch.linalg.inv(precision)
+
+
+def approximate_fisher(inverse: str, stats: Statistics, gamma: float) -> Tensor:
+    """F-breve or F-hat, damped, as one (n, n) matrix."""
+    sizes = [len(stats.activation[0][0]) - 1, *(len(row[0]) for row in stats.gradient)]
+    structure = f_breve if inverse == "block_diagonal" else f_hat
+    return structure(f_tilde(damped(stats, gamma)), blocks(sizes))
+
+
+def tridiagonal(stats: Statistics, container: type) -> object:
+    """The engine's KroneckerFactors: Abar_{i,i}, G_{i,i}, Abar_{i,i+1} and G_{i,i+1}."""
+    layers = range(len(stats.activation))
+    return container(
+        activation=[stats.activation[i][i] for i in layers],
+        gradient=[stats.gradient[i][i] for i in layers],
+        activation_next=[stats.activation[i][i + 1] for i in layers[:-1]],
+        gradient_next=[stats.gradient[i][i + 1] for i in layers[:-1]],
+    )
+
+
+# --- the quadratic model (sections 6.4 and 7) ----------------------------------------------------
+
+
+def model_change(curvature: Tensor, slope: Tensor, delta: Tensor) -> Tensor:
+    """M(delta) - M(0), the curvature holding F + (lambda + eta) I."""
+    return 0.5 * delta @ curvature @ delta + slope @ delta
+
+
+def best_coefficients(curvature: Tensor, slope: Tensor, directions: list[Tensor]) -> Tensor:
+    """The coefficients that minimise M over a span, of least norm where they are not unique.
+
+    A Newton step from zero, which is exact for a quadratic; derivatives by autograd.
+    """
+    basis = torch.stack(directions, dim=1)
+
+    def value(coefficients: Tensor) -> Tensor:
+        return model_change(curvature, slope, basis @ coefficients)
+
+    zero = slope.new_zeros(len(directions))
+    return -torch.linalg.pinv(hessian(value)(zero), hermitian=True) @ grad(value)(zero)
+
+
+# --- algorithm 2 and its baseline, dense and naive -----------------------------------------------
+
+
+class DenseKFAC:
+    """Algorithm 2 with explicit matrices; what it takes from outside is the sampled targets."""
+
+    def __init__(self, architecture: Architecture, theta: Tensor, **options: object) -> None:
+        self.architecture, self.theta, self.k = architecture, theta, 0
+        self.options = dict(options)
+        self.damping: float = self.options["lambda_initial"]
+        self.gamma: float = self.options["gamma_initial"]
+        self.update = torch.zeros_like(theta)
+        self.stats: Statistics | None = None
+        self.inverse: Tensor | None = None
+
+    def step(
+        self, inputs: Tensor, targets: Tensor, sampled: tuple[Tensor, Tensor], curvature_cases: int
+    ) -> dict[str, float]:
+        """One iteration; sampled holds the inputs S_1 and the targets drawn for them."""
+        o, l2 = self.options, self.options["l2"]
+        self.k += 1
+        new = statistics(self.architecture, self.theta, *sampled)
+        epsilon = min(1 - 1 / self.k, 0.95)
+        self.stats = new if self.stats is None else mixed(self.stats, new, epsilon)
+
+        slope = gradient(self.architecture, self.theta, inputs, targets, l2)
+        exact = fisher(self.architecture, self.theta, inputs[:curvature_cases])
+        exact += (self.damping + l2) * torch.eye(len(slope), dtype=slope.dtype)
+
+        candidates = []
+        for gamma in self.candidate_gammas():
+            inverse = self.inverse
+            if self.k <= 3 or self.k % o["t3"] == 0:
+                inverse = torch.linalg.inv(approximate_fisher(o["inverse"], self.stats, gamma))
+            proposal = -inverse @ slope
+            use_momentum = o["momentum"] and self.k > 1
+            directions = [proposal, self.update] if use_momentum else [proposal]
+            weights = best_coefficients(exact, slope, directions)
+            delta = torch.stack(directions, dim=1) @ weights
+            change = model_change(exact, slope, delta).item()
+            candidates.append((change, gamma, inverse, delta, weights.tolist()))
+        change, self.gamma, self.inverse, delta, weights = min(candidates, key=lambda c: c[0])
+
+        before = objective(self.architecture, self.theta, inputs, targets, l2)
+        after = objective(self.architecture, self.theta + delta, inputs, targets, l2)
+        rho = ((after - before) / change).item()
+        if self.k % o["t1"] == 0:
+            if rho > 0.75:
+                self.damping *= o["omega1"]
+            elif not rho >= 0.25:
+                self.damping /= o["omega1"]
+        self.theta, self.update = self.theta + delta, delta
+        return {
+            "objective": before.item(),
+            "alpha": weights[0],
+            "mu": weights[1] if len(weights) > 1 else 0.0,
+            "rho": rho,
+            "damping": self.damping,
+            "gamma": self.gamma,
+            "model_change": change,
+        }
+
+    def candidate_gammas(self) -> list[float]:
+        """Section 6.6, with the clamps of the authors' runs."""
+        o = self.options
+        if self.k % o["t2"]:
+            return [self.gamma]
+        smaller = max(o["omega2"] * self.gamma, o["gamma_min"])
+        larger = min(self.gamma / o["omega2"], o["gamma_max"])
+        return [self.gamma, smaller, larger]
+
+
+def nesterov_trajectory(
+    slope: Callable[[Tensor], Tensor],
+    theta: Tensor,
+    learning_rate: float,
+    momenta: Iterable[float],
+) -> list[Tensor]:
+    """v <- mu v - epsilon grad h(theta + mu v); theta <- theta + v (Sutskever et al. 2013)."""
+    velocity, trajectory = torch.zeros_like(theta), []
+    for mu in momenta:
+        velocity = mu * velocity - learning_rate * slope(theta + mu * velocity)
+        theta = theta + velocity
+        trajectory.append(theta)
+    return trajectory
