@@ -6,6 +6,7 @@ Nothing here imports torch until a run starts, so that help and shell completion
 import argparse
 import os
 import secrets
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -25,34 +26,38 @@ from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BA
 from kfac_cli.config.messages import explain
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError
-from kfac_cli.jobs import Jobs
+from kfac_cli.jobs import Interrupted, Jobs
 
 EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
+EXIT_SIGNAL = 128
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 def main() -> int:
-    """Run the command line in sys.argv; return 0, 1 after any failure or 130 after Ctrl-C."""
+    """Run the command line in sys.argv; return 0, 1 after a failure or 128 + a signal's number."""
     arguments = sys.argv[1:]
+    overrides: list[str] = []
     wants_traceback = os.environ.get(FULL_ERROR) == "1"
     OmegaConf.register_new_resolver("run_stamp", run_stamp, use_cache=True, replace=True)
     try:
         if any(len(word) > 2 and "--version".startswith(word) for word in arguments):
             print(f"kfac-run {version('kfac-run')}")
             return 0
-        return _obey(_parse(arguments))
+        options = _parse(arguments)
+        overrides = list(options.overrides)
+        return _obey(options)
     except UserError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         print("kfac-run: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        number = interruption.signal if isinstance(interruption, Interrupted) else signal.SIGINT
+        return EXIT_SIGNAL + number
     except Exception as error:
         # A job keeps its own exceptions (see Jobs), so this one comes from composing the settings
         # or from making a folder.
         if wants_traceback:
             traceback.print_exc()
-        return _fail(explain(error, [word for word in arguments if not word.startswith("-")]))
+        return _fail(explain(error, overrides))
 
 
 def run_stamp() -> str:
@@ -89,10 +94,12 @@ def _obey(options: argparse.Namespace) -> int:
         config_name=CONFIG_NAME,
         version_base=HYDRA_VERSION_BASE,
     )(jobs.run)
-    with _exceptions_let_through():
-        application()
-    for line in jobs.failures:
-        _fail(line)
+    try:
+        with _exceptions_let_through():
+            application()
+    finally:
+        for line in jobs.failures:
+            _fail(line)
     return EXIT_FAILED if jobs.failures else 0
 
 

@@ -42,7 +42,6 @@ def _both_sets(
     return train, test
 
 
-
 def _smaller(first: float, second: float) -> float:
     """The smaller of two numbers; one that is not finite counts as infinite."""
     return min((x if math.isfinite(x) else math.inf) for x in (first, second))

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -18,6 +19,14 @@ CONFIG_FILE = "config.yaml"
 ERROR_FILE = "error.log"
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal ended a run, which has saved what it had; `signal` is its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = number
+
+
 class Jobs:
     """The jobs of one call: a single one, or those of a sweep, none of which stops the others.
 
@@ -31,10 +40,13 @@ class Jobs:
     def run(self, settings: DictConfig) -> float:
         """Hydra's task function: run one job; return its best training error, for sweepers.
 
-        A job that failed returns infinity, the worst error there is. Raises KeyboardInterrupt if
-        the job was interrupted, which ends a sweep too.
+        A job that failed returns infinity, the worst error there is. Raises Interrupted if a signal
+        ended the job; it ends a sweep too.
         """
         folder = Path(HydraConfig.get().runtime.output_dir)
+        if (folder / CONFIG_FILE).exists():  # named by hydra.run.dir, say; nothing is written there
+            self._fail(f"{_shown(folder)}: holds another run; choose a new folder", folder)
+            return math.inf
         try:
             return self._run(settings, folder)
         except UserError as error:
@@ -57,15 +69,15 @@ class Jobs:
 
         result = run(config, folder)
         if result.status == "interrupted":
-            raise KeyboardInterrupt
+            raise Interrupted(result.signal or signal.SIGINT)
         if result.status == "diverged":
-            self._fail(f"the run diverged; what it had is in {folder}", folder)
+            self._fail(f"the run diverged; what it had until then is in {_shown(folder)}", folder)
         return result.best_train_error
 
     def _fail(self, line: str, folder: Path) -> None:
         job = HydraConfig.get()
         if job.mode == RunMode.MULTIRUN:
-            line = f"job {job.job.num} ({' '.join(job.overrides.task)}): {line} [{folder}]"
+            line = f"job {job.job.num} ({' '.join(job.overrides.task)}): {line} [{_shown(folder)}]"
         self.failures.append(line)
         if os.getpid() != self._process:
             # A parallel launcher runs this in a process of its own, whose `failures` nobody sees.
@@ -77,6 +89,12 @@ class Jobs:
             print(details, file=sys.stderr, end="")
         text = " ".join(str(error).split())
         return f"{type(error).__name__}: {text}"
+
+
+def _shown(folder: Path) -> Path:
+    """The folder as a person in the current directory would name it."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def _out_of_memory(error: Exception) -> str | None:

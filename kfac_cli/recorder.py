@@ -173,13 +173,15 @@ class Recorder:
         return self._session.optimizer.parameters
 
     def _draw(self) -> None:
-        pictures = self._pictures() if self._session.dataset.image_shape else (None, None)
+        shape = self._session.dataset.image_shape
+        originals, reconstructions = self._pictures() if shape is not None else (None, None)
         draw_run(
             self._folder / "run.png",
             read_table(self._folder / "metrics.csv"),
             self._rows,
-            *pictures,
-            self._session.dataset.image_shape,
+            originals,
+            reconstructions,
+            shape,
             self._title,
         )
 

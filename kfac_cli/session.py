@@ -91,9 +91,7 @@ def choose_device(setting: str) -> torch.device:
     return torch.device("cuda" if available and setting != "cpu" else "cpu")
 
 
-def draw_batch(
-    dataset: Dataset, size: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def draw_batch(dataset: Dataset, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """A mini-batch of `size` training cases in random order, without replacement."""
     cases = dataset.train_inputs.shape[0]
     index = torch.randperm(cases, generator=generator)[:size]

@@ -2,9 +2,11 @@
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import fields
 
 from kfac_cli.config.schema import RunConfig
+from kfac_cli.config.structure import Section, members
+
+GROUPS = ("dataset", "optimizer", "schedule", "experiment")
 
 
 def setting_names() -> list[str]:
@@ -13,19 +15,18 @@ def setting_names() -> list[str]:
 
 
 def _names(kind: type, prefix: str) -> Iterator[str]:
-    for item in fields(kind):
-        name = f"{prefix}{item.name}"
-        if "rule" in item.metadata:
-            yield name
+    for name, member in members(kind).items():
+        if isinstance(member, Section):
+            for variant in member.variants.values():
+                yield from _names(variant, f"{prefix}{name}.")
         else:
-            for variant in item.metadata["variants"].values():
-                yield from _names(variant, f"{name}.")
+            yield f"{prefix}{name}"
 
 
 def suggestion(prefix: str, key: object) -> str:
     """What to add to "no such setting": the nearest known name, and where to find them all."""
     name = f"{prefix}{key}"
-    known = [*setting_names(), "dataset", "optimizer", "schedule", "experiment"]
+    known = setting_names() + ([] if "." in name else list(GROUPS))
     everything = "kfac-run --cfg job lists them all"
     if name in known:
         group = name.partition(".")[0]

@@ -156,7 +156,7 @@ class PathText:
 
 
 @dataclass(frozen=True)
-class Optional:
+class OrNull:
     """Another rule's value, or null."""
 
     rule: Rule

@@ -2,20 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import Field, fields
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kfac_cli.config.names import suggestion
-from kfac_cli.config.rules import listed, refuse
-from kfac_cli.config.schema import (
-    ArraysConfig,
-    DatasetConfig,
-    KFACConfig,
-    RunConfig,
-)
+from kfac_cli.config.rules import Rule, listed, refuse
+from kfac_cli.config.schema import ArraysConfig, DatasetConfig, KFACConfig, RunConfig
+from kfac_cli.config.structure import Section, members
 from kfac_cli.errors import UserError
 
 PIXELS = {"curves": 28 * 28, "mnist": 28 * 28, "faces": 25 * 25}
@@ -28,7 +23,8 @@ def validate(settings: DictConfig) -> RunConfig:
         raw = OmegaConf.to_container(settings, resolve=True)
     except OmegaConfBaseException as error:
         name = error.full_key or "a setting"
-        raise UserError(f"{name}: {' '.join(str(error.msg or error).split())}") from error
+        reason = " ".join(str(error).partition("full_key:")[0].split())
+        raise UserError(f"{name}: {reason}") from error
     config = cast(RunConfig, _read_section(RunConfig, raw, ""))
     _check_network(config.dataset)
     if isinstance(config.dataset, ArraysConfig):
@@ -42,29 +38,27 @@ def _read_section(kind: type, raw: object, prefix: str) -> Any:
     """Read one section's mapping into its dataclass; `prefix` is "" or ends in a dot."""
     if not isinstance(raw, Mapping):
         raise refuse(prefix.rstrip("."), raw, "must be a group of settings")
-    known = {item.name: item for item in fields(kind)}
+    known = members(kind)
     for key in raw:
         if key not in known:
             raise refuse(f"{prefix}{key}", raw[key], f"no such setting{suggestion(prefix, key)}")
     for key in known:
         if key not in raw or raw[key] == MISSING:
             raise UserError(f"{prefix}{key}: has no value; give one as {prefix}{key}=VALUE")
-    return kind(**{key: _read_field(item, raw[key], prefix) for key, item in known.items()})
+    return kind(**{key: _read(member, f"{prefix}{key}", raw[key]) for key, member in known.items()})
 
 
-def _read_field(item: Field[Any], raw: object, prefix: str) -> object:
-    name = f"{prefix}{item.name}"
-    if "rule" in item.metadata:
-        return item.metadata["rule"].read(name, raw)
-    key, variants = item.metadata["key"], item.metadata["variants"]
-    if key is None:
-        return _read_section(variants[None], raw, f"{name}.")
+def _read(member: Rule | Section, name: str, raw: object) -> object:
+    if not isinstance(member, Section):
+        return member.read(name, raw)
+    if member.tag is None:
+        return _read_section(member.variants[""], raw, f"{name}.")
     if not isinstance(raw, Mapping):
         raise refuse(name, raw, "must be a group of settings")
-    chosen = raw.get(key)
-    if not isinstance(chosen, str) or chosen not in variants:
-        raise refuse(f"{name}.{key}", chosen, f"must be {listed(sorted(variants))}")
-    return _read_section(variants[chosen], raw, f"{name}.")
+    chosen = raw.get(member.tag)
+    if not isinstance(chosen, str) or chosen not in member.variants:
+        raise refuse(f"{name}.{member.tag}", chosen, f"must be {listed(sorted(member.variants))}")
+    return _read_section(member.variants[chosen], raw, f"{name}.")
 
 
 def _check_network(dataset: DatasetConfig) -> None:

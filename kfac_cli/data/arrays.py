@@ -92,11 +92,12 @@ def _read_archive(path: str) -> Sources:
 def _read(path: str, setting: str) -> NDArray[Any] | dict[str, NDArray[Any]]:
     """The array in a .npy file, or those in an .npz file that have one of the four names."""
     try:
-        loaded = np.load(Path(path).expanduser(), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded as archive:
-            return {name: archive[name] for name in (*INPUTS, *TARGETS) if name in archive}
+        # numpy would leave a damaged file open if it had opened it itself.
+        with Path(path).expanduser().open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            return {name: loaded[name] for name in (*INPUTS, *TARGETS) if name in loaded}
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; give the path of one as {setting}") from error
     # A damaged file can make zipfile and numpy raise almost anything, down to MemoryError.

@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,9 @@ def load_or_build(
 
 
 def _read(path: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
-    """Reading a member to its end makes zipfile compare its CRC-32, so altered bytes are noticed."""
-    with np.load(path, allow_pickle=False) as archive:
+    """Read and check a file; zipfile compares each array's CRC-32, so altered bytes are noticed."""
+    # numpy would leave a damaged file open if it had opened it itself.
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         found = str(archive["key"])
         if found != key:
             raise ValueError(f"made as '{found}', expected '{key}'")
@@ -56,9 +58,10 @@ def _write(path: Path, key: str, arrays: Arrays) -> None:
     """Write beside `path` under a name of this process's own, then rename: never half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    contents: dict[str, Any] = {"key": np.array(key), **arrays}
     try:
         with temporary.open("xb") as stream:
-            np.savez(stream, key=np.array(key), **arrays)
+            np.savez(stream, **contents)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

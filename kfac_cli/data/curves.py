@@ -99,7 +99,8 @@ def natural_spline(x: Floats, y: Floats, at: Floats) -> Floats:
     slope = slope_left + bend * left / 3
     u = at - x[:, 1:2]
     cubic = np.where(u < 0, bend / (6 * left), -bend / (6 * right))
-    return y[:, 1:2] + u * (slope + u * (bend / 2 + u * cubic))
+    value: Floats = y[:, 1:2] + u * (slope + u * (bend / 2 + u * cubic))
+    return value
 
 
 def trajectory(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:

@@ -1,8 +1,7 @@
 """From a configuration's `dataset` node to tensors."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from kfac_cli.data.arrays import load_arrays
 from kfac_cli.data.curves import load_curves
@@ -11,26 +10,21 @@ from kfac_cli.data.faces import load_faces
 from kfac_cli.data.mnist import load_mnist
 from kfac_cli.errors import UserError
 
-LOADERS: dict[str, Callable[[Any, Path], Dataset]] = {
-    "arrays": load_arrays,
-    "curves": load_curves,
-    "faces": load_faces,
-    "mnist": load_mnist,
-}
 
+def load_dataset(config: Any, data_dir: Path) -> Dataset:
+    """The dataset that `config.name` chooses, its files kept in `data_dir`.
 
-class DatasetConfig(Protocol):
-    """What chooses the loader; the loader's module says which other settings it reads."""
-
-    @property
-    def name(self) -> str: ...
-
-
-def load_dataset(config: DatasetConfig, data_dir: Path) -> Dataset:
-    """The dataset that `config` names, its files kept in `data_dir`.
-
-    Raises UserError for data that are missing, damaged or not what `config` says.
+    Each loader's module lists the settings that it reads from `config`. Raises UserError for data
+    that are missing, damaged or not what `config` says.
     """
-    if config.name not in LOADERS:
-        raise UserError(f"dataset.name={config.name}: must be one of {', '.join(LOADERS)}")
-    return LOADERS[config.name](config, data_dir)
+    match config.name:
+        case "arrays":
+            return load_arrays(config)
+        case "curves":
+            return load_curves(config, data_dir)
+        case "faces":
+            return load_faces(config, data_dir)
+        case "mnist":
+            return load_mnist(config, data_dir)
+        case unknown:
+            raise UserError(f"dataset.name={unknown}: must be arrays, curves, faces or mnist")

@@ -21,9 +21,7 @@ class BlockDiagonalInverse:
         """U_i = G_{i,i}⁻¹ V_i Ā_{i-1,i-1}⁻¹, for `vectors` shaped like the parameters."""
         return [
             g @ v @ a
-            for v, a, g in zip(
-                vectors, self.activation_inverse, self.gradient_inverse, strict=True
-            )
+            for v, a, g in zip(vectors, self.activation_inverse, self.gradient_inverse, strict=True)
         ]
 
     def state_dict(self) -> dict[str, Any]:

@@ -21,9 +21,7 @@ def trace_norm_pi(activation: Tensor, gradient: Tensor) -> float:
     return pi if math.isfinite(pi) and pi > 0 else 1.0
 
 
-def factored_tikhonov(
-    factors: KroneckerFactors, gamma: float
-) -> tuple[list[Tensor], list[Tensor]]:
+def factored_tikhonov(factors: KroneckerFactors, gamma: float) -> tuple[list[Tensor], list[Tensor]]:
     """Ā_{i-1,i-1} + π_i γ I and G_{i,i} + γ/π_i I for each layer, in float64 (eqn 7)."""
     activation, gradient = [], []
     for a, g in zip(factors.activation, factors.gradient, strict=True):
@@ -53,9 +51,7 @@ def levenberg_marquardt(damping: float, rho: float, omega: float) -> float:
     return damping
 
 
-def gamma_candidates(
-    gamma: float, omega: float, smallest: float, largest: float
-) -> list[float]:
+def gamma_candidates(gamma: float, omega: float, smallest: float, largest: float) -> list[float]:
     """γ, ω₂γ and γ/ω₂ (section 6.6), without duplicates, the present value first.
 
     The smaller one is floored at `smallest` and the larger one capped at `largest`, as in the

@@ -7,8 +7,8 @@ each distribution is known to the engine by six small functions. `logits` (m, d_
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
 
 class Distribution(Protocol):
@@ -53,7 +53,7 @@ class Bernoulli:
         return torch.sigmoid(logits)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        loss = binary_cross_entropy_with_logits(logits, targets, reduction="none")
         return loss.sum(1, dtype=torch.float64)
 
     def gradient(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ class Categorical:
         cumulative = torch.softmax(logits, 1).cumsum(1)
         chosen = (noise * cumulative[:, -1:] >= cumulative).sum(1)
         classes = logits.shape[1]
-        return F.one_hot(chosen.clamp_max_(classes - 1), classes).to(logits.dtype)
+        return one_hot(chosen.clamp_max_(classes - 1), classes).to(logits.dtype)
 
     def fisher_root(self, logits: Tensor, tangents: Tensor) -> Tensor:
         # F_R = diag(p) - ppᵀ, so that tᵀF_R t is the variance of t under p.
@@ -138,9 +138,7 @@ class Categorical:
 
 
 def _uniform(cases: int, width: int, generator: torch.Generator, like: Tensor) -> Tensor:
-    return torch.rand(
-        (cases, width), generator=generator, device=like.device, dtype=like.dtype
-    )
+    return torch.rand((cases, width), generator=generator, device=like.device, dtype=like.dtype)
 
 
 DISTRIBUTIONS: dict[str, type[Distribution]] = {

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 
@@ -59,8 +59,8 @@ def sum_over_cases(
     return KroneckerFactors(
         activation,
         gradient,
-        [a.T @ above for a, above in zip(homogeneous, homogeneous[1:], strict=False)],
-        [g.T @ above for g, above in zip(gradients, gradients[1:], strict=False)],
+        [a.T @ above for a, above in pairwise(homogeneous)],
+        [g.T @ above for g, above in pairwise(gradients)],
     )
 
 

@@ -26,7 +26,8 @@ def inverse_root(matrix: Tensor) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(matrix)
     if int(failed) == 0:
         identity = torch.eye(matrix.shape[0], dtype=matrix.dtype, device=matrix.device)
-        return torch.linalg.solve_triangular(factor.T, identity, upper=True)
+        root: Tensor = torch.linalg.solve_triangular(factor.T, identity, upper=True)
+        return root
     if not bool(torch.isfinite(matrix).all()):
         raise ValueError("a curvature factor has entries that are not finite")
     values, vectors = torch.linalg.eigh(matrix)
@@ -39,7 +40,8 @@ def inverse_root(matrix: Tensor) -> Tensor:
         float(values[0]),
         smallest,
     )
-    return vectors * values.clamp_min(smallest).rsqrt()
+    clipped: Tensor = vectors * values.clamp_min(smallest).rsqrt()
+    return clipped
 
 
 def symmetrized(matrix: Tensor) -> Tensor:

@@ -39,8 +39,7 @@ class NesterovSGD:
         mu = momentum_coefficient(self.iteration, options)
         self.iteration += 1
         ahead = [
-            torch.add(p, v, alpha=mu)
-            for p, v in zip(self.parameters, self.velocity, strict=True)
+            torch.add(p, v, alpha=mu) for p, v in zip(self.parameters, self.velocity, strict=True)
         ]
         batch = MiniBatch(self.network, ahead, inputs, targets, options.chunk_size)
         first = batch.first_order()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -47,8 +48,7 @@ class Network:
     @property
     def parameter_shapes(self) -> list[tuple[int, int]]:
         """Shapes of W_1 … W_ℓ."""
-        sizes = self.layer_sizes
-        return [(d, below + 1) for below, d in zip(sizes[:-1], sizes[1:], strict=True)]
+        return [(d, below + 1) for below, d in pairwise(self.layer_sizes)]
 
     def forward(self, parameters: Parameters, inputs: Tensor) -> Activations:
         """Algorithm 1, forward: s_i = W_i ā_{i-1}, a_i = φ_i(s_i), for `inputs` (m, d_0)."""

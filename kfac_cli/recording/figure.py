@@ -21,15 +21,15 @@ INK, GREY, FAINT = "#222222", "#6b6b6b", "#dddddd"
 BLUE, LIGHT_BLUE, ORANGE = "#1f5a93", "#7fb2d9", "#d9772b"
 
 PANELS = (
-    ("lambda", "damping λ"),
-    ("gamma", "damping γ"),
-    ("batch_size", "mini-batch size"),
-    ("mu", "momentum μ"),
-    ("alpha", "step size α"),
+    ("lambda", "damping λ", True),
+    ("gamma", "damping γ", True),
+    ("batch_size", "mini-batch size", False),
+    ("mu", "momentum μ", False),
+    ("alpha", "step size α", False),
 )
-"""Column and heading of the small panels; the first three that have values are shown."""
+"""Column, heading and whether on a logarithmic axis; the first three with values are shown."""
 
-LEGEND_BOX = {"facecolor": "white", "edgecolor": "none", "framealpha": 0.9}
+DOTS_PER_INCH = 160
 
 BANDS, BAND_COLUMNS = 3, 5
 
@@ -62,14 +62,14 @@ def draw_run(
     from matplotlib.figure import Figure
 
     with_pairs = image_shape is not None and len(originals) > 0
-    figure = Figure(figsize=(11.6 if with_pairs else 7.6, 6.4), dpi=160, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
+    figure = Figure(figsize=(11.6 if with_pairs else 7.6, 6.4), facecolor="white")
+    FigureCanvasAgg(figure)
     right = 0.605 if with_pairs else 0.975
     left = 0.065 if with_pairs else 0.095
-    figure.text(left, 0.945, title, fontsize=15, fontweight="bold", color=INK)
+    figure.text(left, 0.945, title, size=15, weight="bold", color=INK, parse_math=False)
     figure.text(left, 0.905, _outcome(evaluations), fontsize=10.5, color=GREY)
 
-    panels = [panel for panel in PANELS if _points(metrics, panel[0])[0]][:3]
+    panels = [panel for panel in PANELS if _points(metrics, panel[0], panel[2])[0]][:3]
     grid = figure.add_gridspec(
         2,
         max(len(panels), 1),
@@ -82,13 +82,13 @@ def draw_run(
         wspace=0.36,
     )
     _draw_errors(figure.add_subplot(grid[0, :]), metrics, evaluations)
-    for index, (column, heading) in enumerate(panels):
-        _draw_panel(figure.add_subplot(grid[1, index]), metrics, column, heading)
+    for index, panel in enumerate(panels):
+        _draw_panel(figure.add_subplot(grid[1, index]), metrics, *panel)
     if with_pairs and image_shape is not None:
         _draw_pairs(figure, originals, reconstructions, image_shape)
 
     buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Title": title})
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
     replace_bytes(Path(path), buffer.getvalue())
 
 
@@ -100,8 +100,8 @@ def _outcome(evaluations: Sequence[Row]) -> str:
     text = f"best training error {significant(best['best_train_error'], 3)}"
     if best["best_test_error"] is not None:
         text += f", test error {significant(best['best_test_error'], 3)}"
-    kind = "averaged parameters" if best["best_parameters"] == "average" else "parameters"
-    return f"{text} ({kind} at iteration {best['best_iteration']})"
+    kind = "averaged parameters " if best["best_parameters"] == "average" else ""
+    return f"{text} ({kind}at iteration {best['best_iteration']})"
 
 
 def _draw_errors(axes: Axes, metrics: Sequence[Row], evaluations: Sequence[Row]) -> None:
@@ -114,19 +114,19 @@ def _draw_errors(axes: Axes, metrics: Sequence[Row], evaluations: Sequence[Row])
         (
             evaluations,
             "train_error",
-            "training set",
+            "training",
             {"color": BLUE, "linewidth": 2.0, "marker": "o", "markersize": 3.5, "zorder": 3},
         ),
         (
             evaluations,
             "train_error_average",
-            "training set, averaged parameters",
+            "training, averaged",
             {"color": LIGHT_BLUE, "linewidth": 2.0},
         ),
         (
             evaluations,
             "test_error",
-            "test set",
+            "test",
             {"color": ORANGE, "linewidth": 1.3, "linestyle": (0, (4, 2)), "zorder": 4},
         ),
     )
@@ -140,27 +140,38 @@ def _draw_errors(axes: Axes, metrics: Sequence[Row], evaluations: Sequence[Row])
             axes.plot(iterations, values, label=label, **look)  # type: ignore[arg-type]
     if drawn:
         _use_log_scale(axes)
-        axes.legend(loc="upper right", fontsize=9, labelcolor=INK, handlelength=2.4, **LEGEND_BOX)
+        axes.legend(  # above the axes, where no curve can pass under it
+            loc="lower right",
+            bbox_to_anchor=(1.01, 0.985),
+            ncols=len(curves),
+            frameon=False,
+            fontsize=9,
+            labelcolor=INK,
+            handlelength=1.8,
+            columnspacing=1.3,
+        )
     else:
         axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", color=GREY)
 
 
-def _draw_panel(axes: Axes, metrics: Sequence[Row], column: str, heading: str) -> None:
+def _draw_panel(
+    axes: Axes, metrics: Sequence[Row], column: str, heading: str, logarithmic: bool
+) -> None:
     """A small curve of one of the values that steer the run."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
     _style(axes)
     axes.set_title(heading, loc="left", fontsize=9, color=INK)
-    iterations, values = _points(metrics, column)
-    axes.plot(
-        iterations, values, color=BLUE, linewidth=1.3, marker="o" if len(values) == 1 else None
-    )
-    if column in ("lambda", "gamma") and max(values) > min(values):
+    iterations, values = _points(metrics, column, logarithmic)
+    marker = "o" if len(values) == 1 else None
+    axes.plot(iterations, values, color=BLUE, linewidth=1.3, marker=marker, markersize=4)
+    if logarithmic:
         _use_log_scale(axes)
     else:
-        from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=column == "batch_size"))
-        if column == "batch_size":
-            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.4g}"))
+    if column == "batch_size":
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def _draw_pairs(
@@ -171,19 +182,21 @@ def _draw_pairs(
     picture = pair_picture(
         originals[:shown], reconstructions[:shown], image_shape, columns=BAND_COLUMNS
     )
-    axes = figure.add_axes((0.66, 0.08, 0.325, 0.765))
+    axes = figure.add_axes((0.655, 0.08, 0.335, 0.765))
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_anchor("N")
     axes.set_axis_off()
     axes.set_title("originals above reconstructions", loc="left", fontsize=10, color=INK)
 
 
-def _points(rows: Sequence[Row], column: str) -> tuple[list[float], list[float]]:
-    """Iterations and values of a column, only where both can be drawn on a logarithmic axis."""
+def _points(
+    rows: Sequence[Row], column: str, positive: bool = True
+) -> tuple[list[float], list[float]]:
+    """Iterations and values of a column where they can be drawn, on a logarithmic axis or not."""
     iterations, values = [], []
     for row in rows:
         iteration, value = as_finite(row.get("iteration")), as_finite(row.get(column))
-        if iteration is not None and value is not None and value > 0:
+        if iteration is not None and value is not None and (value > 0 or not positive):
             iterations.append(iteration)
             values.append(value)
     return iterations, values
@@ -191,14 +204,17 @@ def _points(rows: Sequence[Row], column: str) -> tuple[list[float], list[float]]
 
 def _use_log_scale(axes: Axes) -> None:
     """A logarithmic axis, with plain numbers as labels as long as they stay short."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     if high / low < 1e6 and low > 1e-4:
         decades = math.log10(high / low)
-        steps = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
-        axes.yaxis.set_major_locator(LogLocator(subs=steps))
+        if decades < 1:
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+        else:
+            steps = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
+            axes.yaxis.set_major_locator(LogLocator(subs=steps))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 

@@ -56,7 +56,10 @@ class LiveDisplay:
         self._title = title
         self._started = self._clock()
         self._live = Live(
-            console=self._console, get_renderable=self._frame, vertical_overflow="crop"
+            console=self._console,
+            get_renderable=self._frame,
+            redirect_stdout=sys.stdout.isatty(),  # what goes to a file must still go there
+            redirect_stderr=sys.stderr.isatty(),
         )
         self._live.start(refresh=True)
         self._redirect_log_records()
@@ -126,13 +129,9 @@ class LiveDisplay:
         self._console.print(Text(text, style=style or ""), no_wrap=True, overflow="ellipsis")
 
     def _redirect_log_records(self) -> None:
-        """Let log handlers that write to this terminal print above the display."""
+        """Let log handlers that write to a terminal print above the display."""
         for handler in logging.getLogger().handlers:
-            if (
-                isinstance(handler, logging.StreamHandler)
-                and handler.stream in (sys.__stdout__, sys.__stderr__)
-                and handler.stream.isatty()
-            ):
+            if isinstance(handler, logging.StreamHandler) and handler.stream.isatty():
                 stream = handler.stream
                 handler.setStream(cast(TextIO, FileProxy(self._console, stream)))
                 self._redirected.append((handler, stream))

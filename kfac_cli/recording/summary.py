@@ -16,11 +16,11 @@ FILE_DESCRIPTIONS = (
     ("summary.json", "best figures, how the run ended, versions, device, memory"),
     ("metrics.csv", "a row per iteration: batch, error, damping, step, time"),
     ("evaluations.csv", "errors and log-likelihoods on the whole training and test sets"),
+    ("tensorboard", "the same and reconstructions, for TensorBoard"),
+    ("events.out.tfevents*", "the same and reconstructions, for TensorBoard"),
     ("config.yaml", "every setting of this run"),
     ("parameters*", "the final parameters"),
     ("checkpoint*", "what a run needs to go on from here"),
-    ("tensorboard", "for: tensorboard --logdir {folder}"),
-    ("events.out.tfevents*", "for: tensorboard --logdir {folder}"),
     ("run.log", "the log"),
     ("error*", "what went wrong"),
     ("traceback*", "what went wrong"),
@@ -78,6 +78,8 @@ def terminal_summary(summary: Mapping[str, object], folder: str | Path) -> str:
     files = _described_files(Path(folder))
     width = max((len(name) for name, _ in files), default=0)
     lines += [f"    {name:<{width}}  {text}".rstrip() for name, text in files]
+    if any("TensorBoard" in text for _, text in files):
+        lines += ["", f"  tensorboard --logdir {shlex.quote(_short(folder))}"]
     return "\n".join(lines)
 
 
@@ -95,14 +97,14 @@ def _figures(summary: Mapping[str, object]) -> list[tuple[str, str]]:
     figures = []
     error = as_finite(summary.get("best_train_error"))
     if error is None:
-        figures.append(("training error", "never measured as a finite number"))
+        figures.append(("training error", "no finite value was measured"))
     else:
-        kind = "averaged" if summary.get("best_parameters") == "average" else "current"
-        where = f"{kind} parameters at iteration {summary.get('best_iteration')}"
-        figures.append(("training error", f"{significant(error):<8} best: {where}"))
+        by = "by the averaged parameters " if summary.get("best_parameters") == "average" else ""
+        where = f"best, reached {by}at iteration {summary.get('best_iteration')}"
+        figures.append(("training error", f"{significant(error):<8} {where}"))
         test_error = as_finite(summary.get("best_test_error"))
         if test_error is not None:
-            figures.append(("test error", f"{significant(test_error):<8} same parameters"))
+            figures.append(("test error", f"{significant(test_error):<8} of the same parameters"))
     shares = _time_shares(summary)
     if shares:
         figures.append(("time", shares))
@@ -146,7 +148,7 @@ def _described_files(folder: Path) -> list[tuple[str, str]]:
         rank = min(matches, default=len(patterns))
         text = FILE_DESCRIPTIONS[rank][1] if matches else ""
         name = path.name + ("/" if path.is_dir() else "")
-        ranked.append((rank, name, text.format(folder=shlex.quote(_short(folder)))))
+        ranked.append((rank, name, text))
     return [(name, text) for _, name, text in sorted(ranked)]
 
 

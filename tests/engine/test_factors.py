@@ -11,9 +11,7 @@ from kfac_cli.engine.factors import KroneckerFactors, running_average_weight, su
 from . import oracles
 from .oracles import ODD_ARCHITECTURES, every_architecture, problem
 
-EVERY = pytest.mark.parametrize(
-    "architecture", every_architecture() + ODD_ARCHITECTURES, ids=str
-)
+EVERY = pytest.mark.parametrize("architecture", every_architecture() + ODD_ARCHITECTURES, ids=str)
 REPEATS = 4000
 
 
@@ -50,6 +48,7 @@ def test_the_diagonal_alone_where_neighbours_are_not_wanted():
 def test_sampled_statistics_estimate_the_expectation_over_the_models_targets(architecture):
     """Every entry of G within 5 standard errors of its value with targets enumerated."""
     small = problem(architecture, cases=3)
+    small = small._replace(theta=0.5 * small.theta)  # no targets too rare for a standard error
     inputs = small.inputs.repeat(REPEATS, 1)
     network = Network(*architecture)
     parameters = oracles.unvec(small.theta, architecture.layer_sizes)

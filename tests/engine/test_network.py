@@ -9,9 +9,7 @@ from kfac_cli.engine import Network
 from . import oracles
 from .oracles import ODD_ARCHITECTURES, Architecture, every_architecture, problem
 
-EVERY = pytest.mark.parametrize(
-    "architecture", every_architecture() + ODD_ARCHITECTURES, ids=str
-)
+EVERY = pytest.mark.parametrize("architecture", every_architecture() + ODD_ARCHITECTURES, ids=str)
 
 
 def engine_side(case):
@@ -55,8 +53,7 @@ def test_gradient_is_the_mean_of_g_times_abar(architecture):
     output_gradient = network.distribution.gradient(activations.logits, case.targets)
     backward = network.backward(parameters, activations, output_gradient)
     means = [
-        g.T @ a / len(case.inputs)
-        for g, a in zip(backward, activations.homogeneous, strict=True)
+        g.T @ a / len(case.inputs) for g, a in zip(backward, activations.homogeneous, strict=True)
     ]
     expected = oracles.gradient(*case, l2=0.0)
     torch.testing.assert_close(oracles.vec(means), expected)

@@ -1,0 +1,67 @@
+# Everyday commands; `make help` lists them. The first one that needs it creates .venv.
+
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+
+# Overridable: make run ARGS="dataset=mnist iterations=150"; make test PYTEST_ARGS="-k curves";
+# make run PYTHON=/opt/python3.12/bin/python3
+ARGS ?=
+PYTEST_ARGS ?=
+PYTHON ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run smoke test lint format clean clean-all
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+run: $(INSTALLED) ## train; settings go in ARGS, e.g. make run ARGS="dataset=mnist iterations=150"
+	$(VENV)/bin/kfac-run $(ARGS)
+
+smoke: $(INSTALLED) ## a run of seconds, to see that everything works
+	$(VENV)/bin/kfac-run experiment=smoke $(ARGS)
+
+test: lint ## lint, check formatting and types, then run all tests (PYTEST_ARGS="-k NAME" for some)
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: $(INSTALLED) ## check style, formatting and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(INSTALLED) ## format the code and mend what the linter can
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean: ## remove caches and build results; outputs/ and .venv stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+clean-all: clean ## also remove .venv, which the next command then sets up afresh
+	rm -rf $(VENV)
+
+# The stamp is written last, so a set-up that failed half-way is taken up again. A .venv whose Python
+# is gone or out of range is made anew. Some distributions ship Python without ensurepip; there the
+# pip that belongs to that Python installs one into .venv.
+$(INSTALLED): pyproject.toml
+	@if ! $(VENV)/bin/python -c 'import pip; $(SUPPORTED)' 2>/dev/null; then \
+	    python=; \
+	    for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+	        if "$$candidate" -c '$(SUPPORTED)' 2>/dev/null; then python=$$candidate; break; fi; \
+	    done; \
+	    if [ -z "$$python" ]; then \
+	        echo 'kfac-run needs Python 3.11, 3.12 or 3.13 and found none:' \
+	            'name one with make PYTHON=/path/to/python3' >&2; \
+	        exit 1; \
+	    fi; \
+	    rm -rf $(VENV); \
+	    if "$$python" -c 'import ensurepip' 2>/dev/null; then \
+	        "$$python" -m venv $(VENV); \
+	    else \
+	        "$$python" -m venv --without-pip $(VENV) && \
+	            "$$python" -m pip --python $(VENV)/bin/python install pip; \
+	    fi; \
+	fi
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -e '.[dev]'
+	@touch $@

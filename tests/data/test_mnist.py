@@ -1,0 +1,145 @@
+"""MNIST: the files, right and wrong, and the figures known of the real ones."""
+
+import gzip
+import hashlib
+import io
+import struct
+import urllib.request
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torchvision.datasets
+
+from kfac_cli.data import mnist
+from kfac_cli.data.mnist import load_mnist
+
+TRAIN, TEST = 12, 5
+TRAIN_IMAGES = "train-images-idx3-ubyte.gz"
+
+
+def config(train_cases=None, test_cases=None):
+    return SimpleNamespace(train_cases=train_cases, test_cases=test_cases)
+
+
+def idx(array):
+    header = struct.pack(f">HBB{array.ndim}i", 0, 8, array.ndim, *array.shape)
+    return gzip.compress(header + array.tobytes(), mtime=0)
+
+
+@pytest.fixture
+def small():
+    """Four files as MNIST's but for their size, by name."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (TRAIN + TEST, 28, 28), dtype=np.uint8)
+    labels = generator.integers(0, 10, TRAIN + TEST, dtype=np.uint8)
+    arrays = (images[:TRAIN], labels[:TRAIN], images[TRAIN:], labels[TRAIN:])
+    return dict(zip(mnist.MD5, arrays, strict=True))
+
+
+@pytest.fixture
+def packed(small, monkeypatch):
+    """The four files' bytes; their checksums count as the canonical ones."""
+    packed = {name: idx(array) for name, array in small.items()}
+    checksums = {name: hashlib.md5(content).hexdigest() for name, content in packed.items()}
+    monkeypatch.setattr(mnist, "MD5", checksums)
+    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", list(checksums.items()))
+    return packed
+
+
+@pytest.fixture
+def raw(packed, tmp_path):
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name, content in packed.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_the_checksums_are_torchvisions():
+    assert torchvision.datasets.MNIST.resources == list(mnist.MD5.items())
+
+
+def test_pixels_become_intensities(raw, small, tmp_path):
+    dataset = load_mnist(config(), tmp_path)
+    expected = small[TRAIN_IMAGES].reshape(TRAIN, 784) / 255
+    np.testing.assert_allclose(dataset.train_inputs.numpy(), expected, rtol=1e-6)
+    assert dataset.test_inputs.shape == (TEST, 784)
+    assert dataset.train_targets is dataset.train_inputs
+    assert dataset.image_shape == (28, 28)
+
+
+def test_fewer_cases_are_the_first(raw, tmp_path):
+    full, few = load_mnist(config(), tmp_path), load_mnist(config(3, 2), tmp_path)
+    assert few.train_inputs.equal(full.train_inputs[:3])
+    assert few.test_inputs.equal(full.test_inputs[:2])
+
+
+def test_nothing_is_written_beside_files_that_are_there(raw, packed, tmp_path, offline):
+    load_mnist(config(), tmp_path)
+    assert sorted(file.name for file in raw.iterdir()) == sorted(packed)
+
+
+@pytest.mark.parametrize("name", list(mnist.MD5))
+@pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
+def test_a_damaged_file_is_named(raw, tmp_path, refusal, name, damage):
+    content = bytearray((raw / name).read_bytes())
+    if damage == "altered":
+        content[len(content) // 2] ^= 1
+    else:
+        del content[0 if damage == "empty" else len(content) // 2 :]
+    (raw / name).write_bytes(content)
+    message = refusal(load_mnist, config(), tmp_path)
+    assert message.startswith(f"{raw / name}: ")
+    assert f"expected md5 {mnist.MD5[name]}" in message
+    assert "delete the file" in message
+
+
+def test_an_unreadable_file_is_named(raw, tmp_path, refusal):
+    (raw / TRAIN_IMAGES).unlink()
+    (raw / TRAIN_IMAGES).mkdir()
+    assert refusal(load_mnist, config(), tmp_path).startswith(f"{raw / TRAIN_IMAGES}: cannot be")
+
+
+def test_without_files_and_network_the_error_says_what_to_do(tmp_path, refusal, offline):
+    message = refusal(load_mnist, config(), tmp_path)
+    assert message.startswith(f"{tmp_path / 'MNIST' / 'raw' / TRAIN_IMAGES}: no such file")
+    assert "Name or service not known" in message
+    for advice in ("network", "t10k-labels-idx1-ubyte.gz", "data_dir"):
+        assert advice in message
+    assert list((tmp_path / "MNIST" / "raw").iterdir()) == []
+
+
+def test_only_missing_files_are_asked_for(raw, tmp_path, refusal, offline):
+    (raw / "t10k-labels-idx1-ubyte.gz").unlink()
+    message = refusal(load_mnist, config(), tmp_path)
+    assert "copy t10k-labels-idx1-ubyte.gz into" in message
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_of_one_line(tmp_path, refusal):
+    (tmp_path / "MNIST").touch()
+    assert "downloading it failed" in refusal(load_mnist, config(), tmp_path)
+
+
+def test_missing_files_are_downloaded(packed, tmp_path, monkeypatch):
+    class Response(io.BytesIO):
+        def __init__(self, request):
+            self.url = request.full_url
+            content = packed[self.url.rsplit("/", 1)[1]]
+            self.length = len(content)
+            super().__init__(content)
+
+    monkeypatch.setattr(urllib.request, "urlopen", Response)
+    assert len(load_mnist(config(), tmp_path).train_inputs) == TRAIN
+    folder = tmp_path / "MNIST" / "raw"
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == packed
+
+
+def test_the_real_files(real_data):
+    dataset = load_mnist(config(), real_data)
+    assert dataset.train_inputs.shape == (60_000, 784)
+    assert dataset.test_inputs.shape == (10_000, 784)
+    assert float(dataset.train_inputs.mean()) == pytest.approx(0.1307, abs=5e-5)
+    assert float(dataset.train_inputs.double().var(dim=0).sum()) == pytest.approx(52.7, abs=0.05)
+    assert float(dataset.train_inputs.min()) == 0
+    assert float(dataset.train_inputs.max()) == 1

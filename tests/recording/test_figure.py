@@ -1,0 +1,122 @@
+"""The picture of a run: there for every run, whatever its rows hold."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+
+from kfac_cli.recording import draw_run
+
+METRICS = [
+    {
+        "iteration": k,
+        "batch_size": 1000 + 6 * k,
+        "error": 280.0 / k,
+        "alpha": 1.0,
+        "mu": 0.9,
+        "lambda": 150 * 0.95**k,
+        "gamma": 12.2 * 0.98**k,
+    }
+    for k in range(1, 61)
+]
+EVALUATIONS = [
+    {"iteration": k, "train_error": 270 / k, "train_error_average": 260 / k, "test_error": 290 / k}
+    for k in (20, 40, 60)
+]
+GENERATOR = torch.Generator().manual_seed(0)
+DIGITS = torch.rand(15, 784, generator=GENERATOR)
+
+
+def ink(picture):
+    """Share of the pixels that are not white."""
+    return float(np.mean(picture[..., :3].min(axis=-1) < 0.9))
+
+
+def drawn(path, metrics=METRICS, evaluations=EVALUATIONS, pairs=(DIGITS, DIGITS), shape=(28, 28)):
+    draw_run(path, metrics, evaluations, *pairs, shape, "CURVES, $block_tridiagonal$ K-FAC")
+    return imread(path)
+
+
+def test_images_stand_to_the_right_of_the_curves(tmp_path):
+    picture = drawn(tmp_path / "run.png")
+    left, right = np.split(picture, [int(0.62 * picture.shape[1])], axis=1)
+    assert ink(left) > 0.01
+    assert ink(right) > 0.4
+    assert [file.name for file in tmp_path.iterdir()] == ["run.png"]
+
+
+def test_without_images_there_are_only_curves(tmp_path):
+    with_images = drawn(tmp_path / "a.png")
+    without = drawn(tmp_path / "b.png", pairs=(torch.rand(3, 7), torch.rand(3, 7)), shape=None)
+    assert without.shape[0] == with_images.shape[0]
+    assert without.shape[1] < 0.7 * with_images.shape[1]
+
+
+def test_images_of_any_range_are_drawn(tmp_path):
+    faces = torch.randn(7, 625, generator=GENERATOR)
+    assert ink(drawn(tmp_path / "run.png", pairs=(faces, 0.5 * faces), shape=(25, 25))) > 0.1
+
+
+def test_each_curve_adds_ink(tmp_path):
+    whole = drawn(tmp_path / "a.png")
+    for column in ("train_error", "train_error_average", "test_error"):
+        fewer = [{**row, column: None} for row in EVALUATIONS]
+        assert not np.array_equal(whole, drawn(tmp_path / "b.png", evaluations=fewer))
+    for column in ("error", "lambda", "gamma"):
+        fewer = [{**row, column: None} for row in METRICS]
+        assert not np.array_equal(whole, drawn(tmp_path / "b.png", metrics=fewer))
+
+
+NOT_A_NUMBER = [{"iteration": k, "error": math.nan, "lambda": math.inf} for k in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "evaluations"),
+    [
+        ([], []),
+        (METRICS[:1], []),
+        (METRICS[:1], EVALUATIONS[:1]),
+        (NOT_A_NUMBER, [{"iteration": 2, "train_error": -math.inf, "test_error": math.nan}]),
+        (METRICS + NOT_A_NUMBER, EVALUATIONS),
+        ([{"iteration": k, "error": 0.0, "mu": -1.0, "alpha": 0.0} for k in (1, 2)], []),
+        ([{"iteration": k, "error": 16.9, "lambda": 1.0, "batch_size": 250} for k in (1, 2)], []),
+        ([{"iteration": k, "lambda": 10.0 ** (-k), "error": 1e300 / k} for k in (1, 300)], []),
+    ],
+    ids=["empty", "one", "one of each", "nan", "nan at the end", "zero", "constant", "huge range"],
+)
+def test_no_row_can_break_the_picture(tmp_path, metrics, evaluations):
+    diverged = torch.full_like(DIGITS, math.nan)
+    picture = drawn(tmp_path / "run.png", metrics, evaluations, pairs=(DIGITS, diverged))
+    assert ink(picture) > 0.1
+
+
+def test_no_pairs_and_few_pairs_are_fine(tmp_path):
+    drawn(tmp_path / "a.png", pairs=(DIGITS[:0], DIGITS[:0]))
+    assert ink(drawn(tmp_path / "b.png", pairs=(DIGITS[:3], DIGITS[:3]))) > 0.05
+
+
+def test_a_shape_that_does_not_fit_is_named_and_leaves_no_file(tmp_path):
+    with pytest.raises(ValueError, match="does not hold 784 pixels"):
+        drawn(tmp_path / "run.png", shape=(25, 25))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_raises_what_the_system_says(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        drawn(tmp_path / "gone" / "run.png")
+
+
+def test_drawing_leaves_pyplot_alone_and_importing_the_package_is_cheap(tmp_path):
+    code = f"""
+import sys
+import kfac_cli.recording as recording
+heavy = {{"torch", "tensorboard", "matplotlib", "numpy"}} & set(sys.modules)
+assert not heavy, heavy
+recording.draw_run({str(tmp_path / "run.png")!r}, [], [], [], [], None, "empty")
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

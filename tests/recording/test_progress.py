@@ -1,0 +1,224 @@
+"""The progress display: live on a terminal, never wider than it; plain lines elsewhere."""
+
+import io
+import logging
+import math
+import re
+import sys
+import warnings
+
+import pytest
+
+from kfac_cli.recording import Progress
+
+ROW = {
+    "iteration": 1,
+    "batch_size": 103_500,
+    "error": 1.23456e17,
+    "objective": 941.3253,
+    "alpha": 36.123,
+    "mu": -1.0123,
+    "rho": 1.8888,
+    "lambda": 1.2345e-132,
+    "gamma": 0.0031622,
+}
+EVALUATION = {
+    "iteration": 25,
+    "train_error": 49.08,
+    "train_error_average": 49.081,
+    "test_error": 49.12,
+    "test_error_average": math.nan,
+}
+TITLE = "CURVES, block-tridiagonal K-FAC"
+
+
+class Clock:
+    """A clock that a test turns."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+    def lines(self):
+        """Every line ever written, control sequences removed."""
+        plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.getvalue())
+        return [line.rstrip() for line in re.split(r"[\r\n]+", plain) if line.strip()]
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture(params=[80, 140])
+def width(request, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(request.param))
+    monkeypatch.setenv("LINES", "30")
+    monkeypatch.setenv("TERM", "xterm")
+    return request.param
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    return Terminal()
+
+
+def test_plain_lines_say_where_the_run_is(clock):
+    stream = io.StringIO()
+    progress = Progress(300, stream, clock)
+    progress.message("loading")
+    progress.start("curves, kfac_tridiag")
+    clock.now += 65
+    progress.iteration(ROW, 3599.6)
+    progress.evaluation(EVALUATION)
+    progress.close()
+    assert stream.getvalue().splitlines() == [
+        "loading",
+        "curves, kfac_tridiag: 300 iterations",
+        "iteration 1/300  batch 103500  error 1.235e+17  lambda 1.234e-132  gamma 0.003162"
+        "  alpha 36.12  mu -1.012  rho 1.889  objective 941.3  1:05 elapsed, 1:00:00 left",
+        "evaluation at iteration 25: training error 49.08, averaged 49.08, test error 49.12,"
+        " averaged nan",
+    ]
+
+
+def test_plain_lines_are_at_least_ten_seconds_apart_but_for_the_last(clock):
+    stream = io.StringIO()
+    progress = Progress(30, stream, clock)
+    progress.start("title")
+    for iteration in range(1, 31):
+        clock.now += 1
+        progress.iteration({"iteration": iteration}, None)
+    shown = re.findall(r"iteration (\d+)/30", stream.getvalue())
+    assert shown == ["1", "11", "21", "30"]
+
+
+def test_values_that_are_missing_or_not_finite_are_shown_as_such(clock):
+    stream = io.StringIO()
+    progress = Progress(2, stream, clock)
+    progress.iteration({"iteration": 1, "error": math.nan, "alpha": math.inf, "mu": None}, math.inf)
+    assert stream.getvalue() == "iteration 1/2  error nan  alpha inf  0:00 elapsed, -:-- left\n"
+
+
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(monkeypatch, clock, term):
+    monkeypatch.setenv("TERM", term or "dumb")
+    stream = Terminal()
+    with Progress(2, stream, clock) as progress:
+        progress.start("title")
+        progress.iteration(ROW, None)
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_forced_colours_do_not_turn_a_file_into_a_terminal(monkeypatch, clock):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.StringIO()
+    with Progress(2, stream, clock) as progress:
+        progress.start("title")
+    assert stream.getvalue() == "title: 2 iterations\n"
+
+
+def test_the_live_display_shows_everything_and_never_wraps(width, clock):
+    terminal = Terminal()
+    with Progress(100_000, terminal, clock) as progress:
+        progress.start(TITLE)
+        clock.now += 3661
+        progress.iteration({**ROW, "iteration": 99_999}, 3600.0)
+        progress.evaluation(EVALUATION)
+        progress.evaluation({"iteration": 50})
+    lines = terminal.lines()
+    assert max(map(len, lines)) <= width
+    assert "first iteration under way" in lines[1]
+    bar, figures = lines[-2:]
+    assert bar.startswith("CURVES, block-tridi")
+    assert bar.endswith("99999/100000 1:01:01, 1:00:00 left")
+    assert re.sub(" +", " ", figures).startswith(
+        "batch 103500 error 1.235e+17 λ 1.234e-132 γ 0.003162 α 36.12 μ -1.012"
+    )
+    assert ("objective 941.3" in figures) == (width == 140)
+    assert [line for line in lines if line.startswith("iteration")] == [
+        "iteration training error   averaged   test error   averaged      time"
+    ]
+    assert "       25          49.08      49.08        49.12        nan   1:01:01" in lines
+    assert "       50              -          -            -          -   1:01:01" in lines
+
+
+def test_a_value_known_at_some_iterations_only_stays_in_its_place(terminal, clock):
+    with Progress(9, terminal, clock) as progress:
+        progress.start(TITLE)
+        progress.iteration({"iteration": 1, "error": 5.0, "rho": 1.5, "mu": None}, None)
+        progress.iteration({"iteration": 2, "error": 4.0, "rho": None, "mu": 0.5}, None)
+    assert terminal.lines()[-1].split() == ["error", "4.000", "μ", "0.5000", "ρ", "1.500"]
+
+
+def test_time_left_runs_down_between_reports(terminal, clock):
+    with Progress(9, terminal, clock) as progress:
+        progress.start(TITLE)
+        progress.iteration({"iteration": 1}, 60.0)
+        clock.now += 45
+    assert terminal.lines()[-2].endswith("1/9 0:45, 0:15 left")
+
+
+def test_a_terminal_without_greek_letters_gets_names(terminal, clock):
+    terminal.encoding = "ascii"
+    with Progress(9, terminal, clock) as progress:
+        progress.start(TITLE)
+        progress.iteration(ROW, None)
+    figures = terminal.lines()[-1]
+    assert figures.isascii()
+    assert "lambda 1.234e-132  gamma 0.003162" in figures
+
+
+def test_messages_and_log_records_appear_above_the_display(terminal, clock):
+    handler = logging.StreamHandler(terminal)
+    logging.getLogger().addHandler(handler)
+    try:
+        with Progress(9, terminal, clock) as progress:
+            progress.start(TITLE)
+            progress.message("[red]saved[/red] what was done")
+            logging.getLogger("engine").warning("factorisation failed")
+        assert handler.stream is terminal
+    finally:
+        logging.getLogger().removeHandler(handler)
+    lines = terminal.lines()
+    assert "[red]saved[/red] what was done" in lines
+    assert "factorisation failed" in lines
+    assert lines[-2].startswith("CURVES")
+
+
+def test_output_that_goes_to_a_file_still_goes_there(terminal, clock, capsys):
+    with Progress(9, terminal, clock) as progress:
+        progress.start(TITLE)
+        print("a result")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("a warning", UserWarning, stacklevel=1)
+        print("an error", file=sys.stderr)
+    captured = capsys.readouterr()
+    assert captured.out == "a result\n"
+    assert captured.err.endswith("an error\n")
+    assert "a result" not in terminal.getvalue()
+
+
+def test_closing_gives_the_cursor_back_and_may_be_repeated(terminal, clock):
+    progress = Progress(9, terminal, clock)
+    progress.close()
+    progress.start(TITLE)
+    progress.close()
+    progress.close()
+    assert terminal.getvalue().rindex("\x1b[?25h") > terminal.getvalue().rindex("\x1b[?25l")
+    assert terminal.getvalue().endswith("\n") or terminal.getvalue().endswith("\x1b[?25h")

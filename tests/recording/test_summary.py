@@ -1,0 +1,194 @@
+"""summary.json, and the lines that a person reads at the end of a run."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from kfac_cli.recording import (
+    best_figures,
+    environment,
+    peak_memory,
+    terminal_summary,
+    write_summary,
+)
+
+EVALUATIONS = [
+    {"iteration": 25, "train_error": 3.0, "train_error_average": 3.0, "test_error": 3.5},
+    {
+        "iteration": 50,
+        "train_error": 0.4,
+        "train_error_average": 0.352,
+        "test_error": 0.5,
+        "test_error_average": 0.371,
+    },
+    {"iteration": 75, "train_error": math.nan, "train_error_average": 0.36},
+]
+
+COMPLETE = {
+    "title": "curves, kfac_tridiag",
+    "status": "finished",
+    "iterations": 500,
+    "iterations_planned": 500,
+    "seconds": 221.3,
+    "optimizer_seconds": 200.0,
+    "evaluation_seconds": 18.0,
+    "logging_seconds": 1.2,
+    "peak_memory": 532_000_000,
+    **best_figures(EVALUATIONS),
+}
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is not standard JSON")
+
+
+def written(tmp_path, summary):
+    return json.loads(write_summary(tmp_path, summary).read_text(), parse_constant=refuse)
+
+
+def test_best_figures_are_those_of_the_better_parameters_and_belong_together():
+    assert best_figures(EVALUATIONS) == {
+        "best_train_error": 0.352,
+        "best_iteration": 50,
+        "best_parameters": "average",
+        "best_test_error": 0.371,
+    }
+
+
+def test_a_tie_goes_to_the_iterate():
+    best = best_figures(EVALUATIONS[:1])
+    assert (best["best_parameters"], best["best_test_error"]) == ("iterate", 3.5)
+
+
+@pytest.mark.parametrize("evaluations", [[], [{"iteration": 5, "train_error": math.inf}]])
+def test_best_figures_without_a_finite_error_are_all_none(evaluations):
+    assert set(best_figures(evaluations).values()) == {None}
+
+
+def test_summary_is_standard_json_whatever_the_numbers(tmp_path):
+    summary = {
+        "status": "diverged",
+        "error": math.nan,
+        "nested": {"list": [math.inf, 1, (2.5, -math.inf)]},
+        "tensor": torch.tensor(0.5),
+        "count": torch.tensor(3),
+        "folder": Path("a") / "b",
+        "flag": True,
+        "name": "Größe λ",
+    }
+    assert written(tmp_path, summary) == {
+        "status": "diverged",
+        "error": None,
+        "nested": {"list": [None, 1, [2.5, None]]},
+        "tensor": 0.5,
+        "count": 3,
+        "folder": "a/b",
+        "flag": True,
+        "name": "Größe λ",
+    }
+
+
+def test_a_summary_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    write_summary(tmp_path, {"status": "old"})
+    with pytest.raises(TypeError, match="cannot hold"):
+        write_summary(tmp_path, {"status": object()})
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_summary(tmp_path, {"status": "new"})
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"status": "old"}
+    assert [file.name for file in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_environment_names_versions_machine_and_threads(tmp_path):
+    found = environment("cpu")
+    assert found["torch"] == torch.__version__.partition("+")[0] or found["torch"]
+    assert found["thread_count"] == torch.get_num_threads()
+    assert found["device"] == "cpu"
+    for name in ("python", "torchvision", "hydra-core", "platform", "device_name"):
+        assert isinstance(found[name], str) and found[name]
+    assert "kfac-run" in found
+    assert written(tmp_path, found) == found
+
+
+def test_peak_memory_counts_what_was_freed_again():
+    before = peak_memory()
+    assert 50e6 < before < 50e9
+    large = torch.ones(max(100_000_000, before // 8 + 25_000_000) // 4 * 4, dtype=torch.float64)
+    grown = peak_memory()
+    assert grown >= large.nbytes
+    del large
+    assert peak_memory() >= grown
+
+
+@pytest.mark.parametrize(
+    ("changes", "first_line"),
+    [
+        ({}, "curves, kfac_tridiag: finished after 500 iterations in 3 min 41 s"),
+        (
+            {"status": "target reached", "iterations": 137, "seconds": 4.24},
+            "curves, kfac_tridiag: target reached after 137 of 500 iterations in 4.2 s",
+        ),
+        (
+            {"status": "time limit reached", "iterations": 1, "seconds": 7499},
+            "curves, kfac_tridiag: time limit reached after 1 of 500 iterations in 2 h 5 min",
+        ),
+        (
+            {"status": "interrupted", "iterations": 0, "seconds": None, "title": None},
+            "interrupted after 0 of 500 iterations",
+        ),
+        (
+            {"status": "finished", "iterations": 1, "iterations_planned": 1},
+            "curves, kfac_tridiag: finished after 1 iteration in 3 min 41 s",
+        ),
+    ],
+)
+def test_the_first_line_says_how_the_run_ended(tmp_path, changes, first_line):
+    assert terminal_summary(COMPLETE | changes, tmp_path).splitlines()[0] == first_line
+
+
+def test_the_terminal_summary_of_a_finished_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("outputs/curves run")
+    folder.mkdir(parents=True)
+    for name in ("run.png", "metrics.csv", "notes.txt", "summary.json"):
+        (folder / name).touch()
+    (folder / "tensorboard").mkdir()
+
+    assert terminal_summary(COMPLETE, folder.absolute()).splitlines()[1:] == [
+        "",
+        "  training error  0.3520   best, reached by the averaged parameters at iteration 50",
+        "  test error      0.3710   of the same parameters",
+        "  time            optimizer 90 %, evaluation 8 %, logging 1 %, other 1 %",
+        "  peak memory     532 MB",
+        "",
+        "  outputs/curves run",
+        "    run.png       error curves and reconstructions, to look at",
+        "    summary.json  best figures, how the run ended, versions, device, memory",
+        "    metrics.csv   a row per iteration: batch, error, damping, step, time",
+        "    tensorboard/  the same and reconstructions, for TensorBoard",
+        "    notes.txt",
+        "",
+        "  tensorboard --logdir 'outputs/curves run'",
+    ]
+
+
+def test_a_diverged_run_without_figures_still_has_its_summary(tmp_path):
+    bare = {"status": "diverged", "iterations": 3, "best_train_error": math.nan, "seconds": 0.0}
+    assert terminal_summary(bare, tmp_path).splitlines() == [
+        "diverged after 3 iterations in 0.0 s",
+        "",
+        "  training error  no finite value was measured",
+        "",
+        f"  {tmp_path}",
+    ]
+
+
+def test_the_summary_prints_on_a_terminal_that_knows_ascii_only():
+    assert terminal_summary(COMPLETE, "/nowhere").isascii()

@@ -1,0 +1,162 @@
+"""What TensorBoard's own reader finds in the event files."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
+
+from kfac_cli.recording import TensorBoardLog
+
+ROW = {
+    "iteration": 7,
+    "batch_size": 1006,
+    "cases": 7042,
+    "objective": 150.0,
+    "error": 25.0,
+    "alpha": 0.5,
+    "mu": None,
+    "rho": 1.5,
+    "lambda": 100.0,
+    "gamma": 12.25,
+    "seconds": 3.0,
+    "optimizer_seconds": 2.0,
+    "evaluation_seconds": 0.75,
+    "logging_seconds": 0.25,
+}
+
+
+@pytest.fixture
+def log(tmp_path):
+    log = TensorBoardLog(tmp_path)
+    yield log
+    log.close()
+
+
+def reader(folder):
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def scalars(folder):
+    found = reader(folder)
+    return {
+        tag: [(event.step, event.value) for event in found.Scalars(tag)]
+        for tag in found.Tags()["scalars"]
+    }
+
+
+def test_an_iteration_gives_grouped_scalars_and_leaves_out_what_is_missing(tmp_path, log):
+    log.iteration(ROW)
+    log.close()
+    assert scalars(tmp_path) == {
+        "train/minibatch_objective": [(7, 150.0)],
+        "train/minibatch_error": [(7, 25.0)],
+        "train/batch_size": [(7, 1006.0)],
+        "train/cases": [(7, 7042.0)],
+        "step/alpha": [(7, 0.5)],
+        "damping/rho": [(7, 1.5)],
+        "damping/lambda": [(7, 100.0)],
+        "damping/log10_lambda": [(7, 2.0)],
+        "damping/gamma": [(7, 12.25)],
+        "time/seconds": [(7, 3.0)],
+        "time/optimizer_seconds": [(7, 2.0)],
+        "time/evaluation_seconds": [(7, 0.75)],
+        "time/logging_seconds": [(7, 0.25)],
+    }
+
+
+def test_a_damping_below_single_precision_keeps_its_logarithm(tmp_path, log):
+    log.iteration({"iteration": 6000, "lambda": 1e-132})
+    log.iteration({"iteration": 6001, "lambda": 0.0})
+    log.close()
+    assert scalars(tmp_path)["damping/log10_lambda"] == [(6000, -132.0)]
+
+
+def test_an_evaluation_gives_scalars_under_evaluation(tmp_path, log):
+    log.evaluation({"iteration": 50, "train_error": 16.5, "test_error": None})
+    log.close()
+    assert scalars(tmp_path) == {"evaluation/train_error": [(50, 16.5)]}
+
+
+def test_values_that_are_not_finite_are_shown_as_they_are(tmp_path, log):
+    log.iteration({"iteration": 1, "error": math.nan, "objective": math.inf, "lambda": math.inf})
+    log.evaluation({"iteration": 1, "train_error": -math.inf})
+    log.close()
+    found = scalars(tmp_path)
+    assert math.isnan(found["train/minibatch_error"][0][1])
+    assert found["train/minibatch_objective"] == [(1, math.inf)]
+    assert found["evaluation/train_error"] == [(1, -math.inf)]
+    assert "damping/log10_lambda" not in found
+
+
+def test_images_hold_originals_above_reconstructions(tmp_path, log):
+    originals = torch.zeros(2, 6)
+    log.images(25, originals, originals + 1.0, (2, 3))
+    log.close()
+    (event,) = reader(tmp_path).Images("reconstructions/original_above_reconstruction")
+    assert event.step == 25
+    picture = imread(io.BytesIO(event.encoded_image_string), format="png")[..., 0]
+    assert picture.shape == (3 * (2 + 1 + 2), 3 * (3 + 1 + 3))
+    np.testing.assert_array_equal(picture[:6, :9], 0)
+    np.testing.assert_array_equal(picture[9:, :9], 1)
+
+
+def test_hyperparameters_are_in_the_same_run_as_the_scalars(tmp_path, log):
+    log.iteration(ROW)
+    settings = {
+        "optimizer.tau1": 0.125,
+        "optimizer.momentum": True,
+        "optimizer.name": "kfac_tridiag",
+        "dataset.layer_sizes": [784, 400, 6],
+        "max_seconds": None,
+        "seed": 3,
+    }
+    log.hyperparameters(settings, {"best_train_error": 0.25, "best_parameters": "average"})
+    log.close()
+
+    (event_file,) = tmp_path.rglob("*")
+    assert event_file.name.startswith("events.out.tfevents")
+    assert scalars(tmp_path)["result/best_train_error"] == [(0, 0.25)]
+    plugin = reader(tmp_path).PluginTagToContent(metadata.PLUGIN_NAME)
+    start = metadata.parse_session_start_info_plugin_data(plugin[metadata.SESSION_START_INFO_TAG])
+    found = {
+        name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()
+    }
+    assert found == {
+        "optimizer.tau1": 0.125,
+        "optimizer.momentum": "yes",
+        "optimizer.name": "kfac_tridiag",
+        "dataset.layer_sizes": "[784, 400, 6]",
+        "max_seconds": "none",
+        "seed": 3.0,
+    }
+    experiment = metadata.parse_experiment_plugin_data(plugin[metadata.EXPERIMENT_TAG])
+    assert [info.name.tag for info in experiment.metric_infos] == ["result/best_train_error"]
+
+
+def test_a_run_taken_up_again_has_neither_gaps_nor_doubles(tmp_path):
+    first = TensorBoardLog(tmp_path)
+    for iteration in range(1, 7):
+        first.iteration({"iteration": iteration, "error": 1.0})
+    first.close()
+    second = TensorBoardLog(tmp_path, purge_step=5)
+    for iteration in range(5, 9):
+        second.iteration({"iteration": iteration, "error": 2.0})
+    second.close()
+    assert scalars(tmp_path)["train/minibatch_error"] == [
+        *((step, 1.0) for step in range(1, 5)),
+        *((step, 2.0) for step in range(5, 9)),
+    ]
+
+
+def test_a_row_without_an_iteration_is_refused_and_closing_twice_is_not(log):
+    with pytest.raises(ValueError, match="no iteration"):
+        log.iteration({"error": 1.0})
+    log.close()
+    log.close()
