@@ -31,11 +31,12 @@ from kfac_cli.recording import (
     write_summary,
 )
 from kfac_cli.session import Session
+from kfac_cli.status import DIVERGED
 from kfac_cli.time_left import TimeLeft
 
 logger = logging.getLogger(__name__)
 
-PICTURES = 8
+PICTURES = 15
 """Test cases whose reconstructions are shown."""
 
 
@@ -47,7 +48,9 @@ class Recorder:
     written does (OSError).
     """
 
-    def __init__(self, config: RunConfig, folder: Path, session: Session) -> None:
+    def __init__(
+        self, config: RunConfig, folder: Path, session: Session, progress: Progress
+    ) -> None:
         self._config = config
         self._folder = folder
         self._session = session
@@ -59,13 +62,12 @@ class Recorder:
         self.best_train_error = math.inf
         self._metrics = Table(folder / "metrics.csv", METRIC_COLUMNS)
         self._evaluations = Table(folder / "evaluations.csv", EVALUATION_COLUMNS)
-        self._progress = Progress(config.iterations)
+        self._progress = progress
         self._tensorboard: TensorBoardLog | None = None
         if config.tensorboard:
             self._guarded("TensorBoard", self._open_tensorboard)
 
     def __enter__(self) -> Self:
-        self._progress.start(self._title)
         return self
 
     def __exit__(
@@ -74,7 +76,6 @@ class Recorder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._progress.close()
         self._metrics.close()
         self._evaluations.close()
         self._with_tensorboard(lambda log: log.close())
@@ -93,7 +94,7 @@ class Recorder:
         with self.clock("logging"):
             figures = asdict(record)
             figures["lambda"] = figures.pop("damping")
-            del figures["model_change"]
+            del figures["model_change"], figures["rejected"]
             row = {
                 "iteration": self._session.iteration,
                 "batch_size": batch_size,
@@ -126,7 +127,7 @@ class Recorder:
         with self.clock("logging"):
             save_parameters(self._folder / "parameters.pt", self._session)
             if self._latest is not None:
-                self._guarded("figure", self._draw)
+                self._guarded("figure", lambda: self._draw(status))
             self._with_tensorboard(self._log_hyperparameters)
         summary = self._summary(status)
         write_summary(self._folder, summary)
@@ -137,7 +138,7 @@ class Recorder:
         final = {} if not self._rows else {f"final_{k}": v for k, v in self._rows[-1].items()}
         return {
             "status": status,
-            "title": self._title,
+            "title": self._config.title,
             "iterations": self._session.iteration,
             "iterations_planned": self._config.iterations,
             "cases": self._session.cases,
@@ -147,10 +148,6 @@ class Recorder:
             "peak_memory": peak_memory(device),
             **environment(device),
         }
-
-    @property
-    def _title(self) -> str:
-        return f"{self._config.dataset.name}, {self._config.optimizer.name}"
 
     def _times(self) -> dict[str, float]:
         parts = {f"{name}_seconds": seconds for name, seconds in self._seconds.items()}
@@ -172,7 +169,7 @@ class Recorder:
             return self._session.average.parameters
         return self._session.optimizer.parameters
 
-    def _draw(self) -> None:
+    def _draw(self, status: str) -> None:
         shape = self._session.dataset.image_shape
         originals, reconstructions = self._pictures() if shape is not None else (None, None)
         draw_run(
@@ -182,7 +179,7 @@ class Recorder:
             originals,
             reconstructions,
             shape,
-            self._title,
+            self._config.title + (", diverged" if status == DIVERGED else ""),
         )
 
     def _open_tensorboard(self) -> None:

@@ -12,20 +12,16 @@ from kfac_cli.data import load_dataset, resolve_data_dir
 from kfac_cli.evaluation import evaluate_session
 from kfac_cli.interruption import StopRequest
 from kfac_cli.recorder import Recorder
+from kfac_cli.recording import Progress
 from kfac_cli.session import Session, choose_device, make_session
-
-FINISHED = "finished"
-TARGET_REACHED = "target reached"
-TIME_LIMIT_REACHED = "time limit reached"
-DIVERGED = "diverged"
-INTERRUPTED = "interrupted"
+from kfac_cli.status import DIVERGED, FINISHED, INTERRUPTED, TARGET_REACHED, TIME_LIMIT_REACHED
 
 
 @dataclass(frozen=True)
 class RunResult:
     """How a run ended.
 
-    `status` is one of the five of this module; `best_train_error` the lowest training error that
+    `status` is one of `kfac_cli.status`; `best_train_error` the lowest training error that
     was measured, of the iterate or its average (infinite if none was finite); `signal` the number
     of the signal that interrupted the run.
     """
@@ -36,8 +32,10 @@ class RunResult:
     signal: int | None = None
 
 
-def run(config: RunConfig, folder: Path) -> RunResult:
+def run(config: RunConfig, folder: Path, progress: Progress) -> RunResult:
     """Train as `config` says and leave everything in `folder`, which exists.
+
+    `progress` has been started; it is closed before the summary is printed.
 
     Raises UserError for what a user can mend: missing or damaged data, no such device.
     """
@@ -46,7 +44,7 @@ def run(config: RunConfig, folder: Path) -> RunResult:
     device = choose_device(config.device)
     dataset = load_dataset(config.dataset, resolve_data_dir(config.data_dir))
     session = make_session(config, dataset, device)
-    with Recorder(config, folder, session) as recorder:
+    with Recorder(config, folder, session, progress) as recorder:
         with StopRequest() as stop:
             status = _train(config, session, recorder, stop)
         recorder.finish(status)

@@ -1,5 +1,6 @@
 """Whole runs of the loop on a small problem, in this process."""
 
+import io
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import torch
 
 from kfac_cli import evaluation, recorder
 from kfac_cli.config import load_config
-from kfac_cli.recording import EVALUATION_COLUMNS, METRIC_COLUMNS, read_table
+from kfac_cli.recording import EVALUATION_COLUMNS, METRIC_COLUMNS, Progress, read_table
 from kfac_cli.runner import run
 from kfac_cli.session import Session
 
@@ -42,7 +43,9 @@ def arrays(tmp_path):
 
 def run_in(folder, overrides):
     folder.mkdir()
-    return run(load_config([*overrides]), folder)
+    config = load_config(overrides)
+    with Progress(config.iterations, io.StringIO()) as progress:
+        return run(config, folder, progress)
 
 
 def parameters(folder):

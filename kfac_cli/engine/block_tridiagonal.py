@@ -1,14 +1,27 @@
 """F̂⁻¹, the block-tridiagonal approximate inverse Fisher (section 4.3)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from kfac_cli.engine.choices import choose
 from kfac_cli.engine.damping import factored_tikhonov
 from kfac_cli.engine.factors import KroneckerFactors
+from kfac_cli.engine.fallbacks import Fallbacks
 from kfac_cli.engine.kronecker import KroneckerSumInverse, inverse_root
 from kfac_cli.engine.network import Parameters
+from kfac_cli.engine.restoring import attributes, restored
+from kfac_cli.engine.stein import DoublingInverse, stein_inverse
+
+SigmaInverse = KroneckerSumInverse | DoublingInverse
+
+SIGMA_SOLVERS: dict[str, Callable[..., SigmaInverse]] = {
+    "decomposition": KroneckerSumInverse,
+    "doubling": stein_inverse,
+}
+"""How Σ_{i|i+1} is inverted (appendix B)."""
 
 
 class BlockTridiagonalInverse:
@@ -20,16 +33,28 @@ class BlockTridiagonalInverse:
     In the text's 1-based layers, `psi_activation[i-1]` is Ψ^Ā_{i-1,i} = Ā_{i-1,i} Ā_{i,i}⁻¹ and
     `psi_gradient[i-1]` is Ψ^G_{i,i+1} = G_{i,i+1} G_{i+1,i+1}⁻¹; `conditional[i-1]` is
     Σ_{i|i+1}⁻¹, i = 1…ℓ-1, and the last layer has Σ_ℓ = Ā_{ℓ-1,ℓ-1} ⊗ G_{ℓ,ℓ}.
+
+    `pi` names one of `PI_RULES`, `sigma_solver` one of `SIGMA_SOLVERS`; raises ValueError if they
+    do not. `fallbacks` counts what rounding forces.
     """
 
-    def __init__(self, factors: KroneckerFactors, gamma: float) -> None:
+    def __init__(
+        self,
+        factors: KroneckerFactors,
+        gamma: float,
+        *,
+        pi: str = "trace",
+        sigma_solver: str = "decomposition",
+        fallbacks: Fallbacks | None = None,
+    ) -> None:
         dtype = factors.activation[0].dtype
-        activation, gradient = factored_tikhonov(factors, gamma)
-        a_roots = [inverse_root(a) for a in activation]
-        g_roots = [inverse_root(g) for g in gradient]
+        activation, gradient = factored_tikhonov(factors, gamma, pi)
+        a_roots = [inverse_root(a, fallbacks) for a in activation]
+        g_roots = [inverse_root(g, fallbacks) for g in gradient]
+        sigma_inverse = choose("sigma_solver", sigma_solver, SIGMA_SOLVERS)
         self.psi_activation: list[Tensor] = []
         self.psi_gradient: list[Tensor] = []
-        self.conditional: list[KroneckerSumInverse] = []
+        self.conditional: list[SigmaInverse] = []
         for i, (a_next, g_next) in enumerate(
             zip(factors.activation_next, factors.gradient_next, strict=True)
         ):
@@ -39,7 +64,7 @@ class BlockTridiagonalInverse:
             self.psi_activation.append((c_root @ a_roots[i + 1].T).to(dtype))
             self.psi_gradient.append((d_root @ g_roots[i + 1].T).to(dtype))
             self.conditional.append(
-                KroneckerSumInverse(a_roots[i], g_roots[i], c_root, d_root, -1, dtype)
+                sigma_inverse(a_roots[i], g_roots[i], c_root, d_root, -1, dtype, fallbacks)
             )
         self.last_activation_inverse = (a_roots[-1] @ a_roots[-1].T).to(dtype)
         self.last_gradient_inverse = (g_roots[-1] @ g_roots[-1].T).to(dtype)
@@ -63,16 +88,12 @@ class BlockTridiagonalInverse:
 
     def state_dict(self) -> dict[str, Any]:
         """The cached matrices as tensors."""
-        return {**vars(self), "conditional": [dict(vars(s)) for s in self.conditional]}
+        return {**attributes(self), "conditional": [attributes(s) for s in self.conditional]}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "BlockTridiagonalInverse":
         """The inverse that `state_dict` describes, without computing it again."""
-        inverse = cls.__new__(cls)
-        vars(inverse).update(state)
-        inverse.conditional = []
-        for matrices in state["conditional"]:
-            conditional = KroneckerSumInverse.__new__(KroneckerSumInverse)
-            vars(conditional).update(matrices)
-            inverse.conditional.append(conditional)
+        inverse = restored(state, cls)
+        solvers: tuple[type[SigmaInverse], ...] = (KroneckerSumInverse, DoublingInverse)
+        inverse.conditional = [restored(s, *solvers) for s in state["conditional"]]
         return inverse

@@ -42,6 +42,10 @@ class Distribution(Protocol):
         """B t for tangents t (..., m, d_ℓ), where F_R = BᵀB is the Fisher of R(y|z) (app. C)."""
         ...
 
+    def fisher_root_transpose(self, logits: Tensor, values: Tensor) -> Tensor:
+        """Bᵀ u for values u (m, d_ℓ), so that F_R t = Bᵀ(B t)."""
+        ...
+
 
 class Bernoulli:
     """Independent binary outputs with logits z: cross-entropy, summed over outputs.
@@ -72,6 +76,9 @@ class Bernoulli:
         mean = torch.sigmoid(logits)
         return tangents * (mean * (1 - mean)).sqrt_()
 
+    def fisher_root_transpose(self, logits: Tensor, values: Tensor) -> Tensor:
+        return self.fisher_root(logits, values)
+
 
 class Gaussian:
     """Outputs with mean z and unit variance: half the squared error, summed over outputs.
@@ -100,6 +107,9 @@ class Gaussian:
 
     def fisher_root(self, logits: Tensor, tangents: Tensor) -> Tensor:
         return tangents
+
+    def fisher_root_transpose(self, logits: Tensor, values: Tensor) -> Tensor:
+        return values
 
 
 class Categorical:
@@ -135,6 +145,11 @@ class Categorical:
         mean = torch.softmax(logits, 1)
         centre = (tangents * mean).sum(-1, keepdim=True)
         return (tangents - centre) * mean.sqrt()
+
+    def fisher_root_transpose(self, logits: Tensor, values: Tensor) -> Tensor:
+        mean = torch.softmax(logits, 1)
+        scaled = values * mean.sqrt()
+        return scaled - mean * scaled.sum(1, keepdim=True)
 
 
 def _uniform(cases: int, width: int, generator: torch.Generator, like: Tensor) -> Tensor:

@@ -28,10 +28,31 @@ class KroneckerFactors:
         yield from self.activation_next
         yield from self.gradient_next
 
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        """Copies of the matrices, which this object changes in place."""
+        return {name: [m.clone() for m in matrices] for name, matrices in vars(self).items()}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, list[Tensor]]) -> "KroneckerFactors":
+        """The factors that `state_dict` described."""
+        return cls(**{name: [m.clone() for m in matrices] for name, matrices in state.items()})
+
     def add_(self, other: "KroneckerFactors") -> None:
         """Add another set, in place."""
         for mine, theirs in zip(self.tensors(), other.tensors(), strict=True):
             mine.add_(theirs)
+
+    def add_gradients_(self, gradients: list[Tensor]) -> None:
+        """Add Σ g_i g_jᵀ of one more backward pass over the same cases, in place."""
+        for total, g in zip(self.gradient, gradients, strict=True):
+            total.addmm_(g.T, g)
+        for total, (g, above) in zip(self.gradient_next, pairwise(gradients), strict=False):
+            total.addmm_(g.T, above)
+
+    def scale_gradients_(self, scale: float) -> None:
+        """Multiply the gradients' matrices by a number, in place."""
+        for matrix in (*self.gradient, *self.gradient_next):
+            matrix.mul_(scale)
 
     def scale_(self, scale: float) -> None:
         """Multiply by a number, in place."""
@@ -52,15 +73,11 @@ def sum_over_cases(
     `homogeneous[i]` is ā_i (m, d_i+1), `gradients[i]` is g_{i+1} (m, d_{i+1}); `neighbours` asks
     for the blocks j = i+1 too, which the block-tridiagonal inverse needs.
     """
-    activation = [a.T @ a for a in homogeneous]
-    gradient = [g.T @ g for g in gradients]
-    if not neighbours:
-        return KroneckerFactors(activation, gradient)
     return KroneckerFactors(
-        activation,
-        gradient,
-        [a.T @ above for a, above in pairwise(homogeneous)],
-        [g.T @ above for g, above in pairwise(gradients)],
+        [a.T @ a for a in homogeneous],
+        [g.T @ g for g in gradients],
+        [a.T @ above for a, above in pairwise(homogeneous)] if neighbours else [],
+        [g.T @ above for g, above in pairwise(gradients)] if neighbours else [],
     )
 
 

@@ -1,52 +1,34 @@
 """K-FAC: algorithm 2 of Martens and Grosse (2015)."""
 
+import logging
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kfac_cli.engine.block_diagonal import BlockDiagonalInverse
-from kfac_cli.engine.block_tridiagonal import BlockTridiagonalInverse
-from kfac_cli.engine.damping import gamma_candidates, levenberg_marquardt
-from kfac_cli.engine.factors import KroneckerFactors, running_average_weight
-from kfac_cli.engine.minibatch import MiniBatch, StatisticsRequest
+from kfac_cli.engine.calibration import calibrated_lambda
+from kfac_cli.engine.curvature import Curvature
+from kfac_cli.engine.damping import levenberg_marquardt
+from kfac_cli.engine.factors import KroneckerFactors
+from kfac_cli.engine.inverses import Inverse
+from kfac_cli.engine.minibatch import FirstOrder, MiniBatch, StatisticsRequest
 from kfac_cli.engine.network import Network, Parameters
 from kfac_cli.engine.options import KFACOptions
-from kfac_cli.engine.quadratic_model import (
-    Minimum,
-    QuadraticModel,
-    combination,
-    inner_products,
-)
+from kfac_cli.engine.proposal import Proposal, best_proposal, share
 from kfac_cli.engine.record import StepRecord
 from kfac_cli.engine.regularization import add_l2_gradient, l2_penalty
 from kfac_cli.engine.sampling import draw_seed
 
-Inverse = BlockDiagonalInverse | BlockTridiagonalInverse
-
-INVERSES: dict[str, type[Inverse]] = {
-    "block_diagonal": BlockDiagonalInverse,
-    "block_tridiagonal": BlockTridiagonalInverse,
-}
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A γ with its inverse and the best update that they give: δ = α Δ + μ δ₀."""
-
-    gamma: float
-    inverse: Inverse
-    directions: list[Parameters]
-    minimum: Minimum
+logger = logging.getLogger(__name__)
 
 
 class KFAC:
     """The optimizer: `options` and a state that `step` advances.
 
     `parameters` is θ, replaced by new tensors at each step; its dtype and device are those of the
-    work. `generator` draws the sampled targets.
+    work. `damping` is λ, `gamma` γ. `generator` draws the sampled targets.
     """
 
     def __init__(
@@ -61,18 +43,32 @@ class KFAC:
         self.options = options
         self.generator = generator
         self.iteration = 0
-        self.damping = options.lambda_initial
-        self.gamma = options.start_gamma
-        self.factors: KroneckerFactors | None = None
-        self.inverse: Inverse | None = None
+        self.curvature = Curvature(options)
         self.previous_update: Parameters | None = None
+        self._parameters_before = parameters
+        self.damping = self.gamma = 0.0
+        if options.lambda_initial is not None:
+            self._start_damping(options.lambda_initial)
+
+    @property
+    def factors(self) -> KroneckerFactors | None:
+        """The running averages Ā and G; None before the first step."""
+        return self.curvature.factors
+
+    @property
+    def inverse(self) -> Inverse | None:
+        """The approximate inverse Fisher in use; None before the first step."""
+        return self.curvature.inverse
 
     def step(self, inputs: Tensor, targets: Tensor) -> StepRecord:
         """One iteration of algorithm 2 on a mini-batch in random order.
 
-        `inputs` (m, d_0), `targets` (m, d_ℓ). The shares τ₁ and τ₂ are its first cases.
+        `inputs` (m, d_0), `targets` (m, d_ℓ). The shares τ₁ and τ₂ are its first cases. A step
+        that is not finite is rejected: see `_reject`.
         """
         options = self.options
+        if self.iteration == 0 and options.lambda_initial is None:
+            self._calibrate(inputs, targets)
         self.iteration += 1
         batch = MiniBatch(self.network, self.parameters, inputs, targets, options.chunk_size)
 
@@ -80,99 +76,99 @@ class KFAC:
         objective = first.loss + l2_penalty(self.parameters, options.l2)
         gradient = add_l2_gradient(first.gradient, self.parameters, options.l2)
         assert first.statistics is not None
-        self._update_factors(first.statistics)
+        if not (math.isfinite(objective) and _finite(gradient, first.statistics.tensors())):
+            self.parameters = self._parameters_before
+            return self._reject(objective, first.error)
+        self.curvature.update(first.statistics, self.iteration)
 
-        chosen = self._best_candidate(batch, gradient)
-        self.gamma, self.inverse = chosen.gamma, chosen.inverse
-        update = combination(chosen.minimum.coefficients, chosen.directions)
-        new_parameters = [p + d for p, d in zip(self.parameters, update, strict=True)]
+        chosen = self._proposal(batch, first, gradient)
+        if not _finite(chosen.update):
+            return self._reject(objective, first.error)
+        self.gamma, self.curvature.inverse = chosen.gamma, chosen.inverse
+        new_parameters = [p + d for p, d in zip(self.parameters, chosen.update, strict=True)]
 
         rho = None
         if self.iteration % options.t1 == 0:
-            loss = batch.evaluate(new_parameters).loss
-            new_objective = loss + l2_penalty(new_parameters, options.l2)
-            rho = _reduction_ratio(new_objective - objective, chosen.minimum.change)
-            self.damping = levenberg_marquardt(self.damping, rho, options.lambda_factor)
+            new_loss = batch.evaluate(new_parameters).loss
+            change = new_loss + l2_penalty(new_parameters, options.l2) - objective
+            rho = change / chosen.change if chosen.change != 0 else math.nan
+            self._adapt_damping(rho)
 
-        self.parameters, self.previous_update = new_parameters, update
-        coefficients = chosen.minimum.coefficients
+        self._parameters_before = self.parameters
+        self.parameters, self.previous_update = new_parameters, chosen.update
         return StepRecord(
             objective=objective,
             error=first.error,
-            alpha=coefficients[0],
-            mu=coefficients[1] if len(coefficients) > 1 else None,
+            alpha=chosen.coefficients[0],
+            mu=chosen.coefficients[1] if len(chosen.coefficients) > 1 else None,
             rho=rho,
             damping=self.damping,
             gamma=self.gamma,
-            model_change=chosen.minimum.change,
+            model_change=chosen.change,
         )
 
+    def _reject(self, objective: float, error: float) -> StepRecord:
+        """Leave θ as it is, forget momentum and inverse, and raise λ by the rule of section 6.5."""
+        self.damping = levenberg_marquardt(self.damping, math.nan, self.options.lambda_factor)
+        self.previous_update = self.curvature.inverse = None
+        logger.warning(
+            "iteration %d is not finite and is rejected; lambda is raised to %.4g",
+            self.iteration,
+            self.damping,
+        )
+        return StepRecord(objective, error, damping=self.damping, gamma=self.gamma, rejected=True)
+
     def _statistics_request(self, cases: int) -> StatisticsRequest:
-        neighbours = self.options.inverse == "block_tridiagonal"
-        share = _share(self.options.tau1, cases)
-        return StatisticsRequest(share, neighbours, draw_seed(self.generator))
-
-    def _update_factors(self, statistics: KroneckerFactors) -> None:
-        if self.factors is None:
-            self.factors = statistics
-            return
-        epsilon = running_average_weight(self.iteration, self.options.epsilon_max)
-        self.factors.average_(statistics, epsilon)
-
-    def _inverses(self) -> list[tuple[float, Inverse]]:
-        """The candidates for γ at this iteration, each with its approximate inverse Fisher."""
         options = self.options
-        gammas = [self.gamma]
-        if self.iteration % options.t2 == 0:
-            gammas = gamma_candidates(
-                self.gamma, options.gamma_factor, options.gamma_floor, options.gamma_cap
-            )
-        elif self.inverse is not None and self.iteration > 3 and self.iteration % options.t3 != 0:
-            return [(self.gamma, self.inverse)]
-        assert self.factors is not None
-        make = INVERSES[options.inverse]
-        return [(gamma, make(self.factors, gamma)) for gamma in gammas]
+        return StatisticsRequest(
+            cases=share(options.tau1, cases),
+            neighbours=options.inverse == "block_tridiagonal",
+            seed=draw_seed(self.generator),
+            fisher=options.fisher,
+            samples=options.samples,
+        )
 
-    def _best_candidate(self, batch: MiniBatch, gradient: Parameters) -> _Candidate:
-        """The update with the lowest M(δ) over the candidates for γ (sections 6.4, 6.6, 7)."""
-        candidates = self._inverses()
-        directions = [
-            [layer.neg_() for layer in inverse.multiply(gradient)] for _, inverse in candidates
+    def _proposal(self, batch: MiniBatch, first: FirstOrder, gradient: Parameters) -> Proposal:
+        """The update δ with the lowest M(δ) over the candidates for γ."""
+        candidates = self.curvature.candidates(self.iteration, self.gamma)
+        proposed = [
+            (gamma, inverse, self._descent(inverse, first, gradient))
+            for gamma, inverse in candidates
         ]
-        momentum = self.options.momentum and self.previous_update is not None
-        if momentum:
-            assert self.previous_update is not None
-            directions.append(self.previous_update)
-        model = self._quadratic_model(batch, gradient, directions)
-        damping = self.damping + self.options.l2
-        solved = []
-        for index, (gamma, inverse) in enumerate(candidates):
-            span = [index, len(directions) - 1] if momentum else [index]
-            minimum = model.minimum(span, damping)
-            solved.append(_Candidate(gamma, inverse, [directions[i] for i in span], minimum))
-        return min(solved, key=_model_change)
+        previous = self.previous_update if self.options.momentum else None
+        return best_proposal(batch, gradient, proposed, previous, self.damping, self.options)
 
-    def _quadratic_model(
-        self, batch: MiniBatch, gradient: Parameters, directions: list[Parameters]
-    ) -> QuadraticModel:
-        fisher = batch.fisher_gram(directions, _share(self.options.tau2, batch.cases))
-        inner = inner_products([*directions, gradient])
-        return QuadraticModel(fisher, inner[:-1, :-1], inner[-1, :-1])
+    def _descent(self, inverse: Inverse, first: FirstOrder, gradient: Parameters) -> Parameters:
+        """Δ = -F₀⁻¹∇h."""
+        return [layer.neg_() for layer in inverse.multiply(gradient)]
+
+    def _start_damping(self, damping: float) -> None:
+        self.damping = damping
+        initial = self.options.gamma_initial
+        self.gamma = self.options.gamma_at(damping) if initial is None else initial
+
+    def _calibrate(self, inputs: Tensor, targets: Tensor) -> None:
+        seed = draw_seed(self.generator)
+        self._start_damping(
+            calibrated_lambda(self.network, self.parameters, inputs, targets, self.options, seed)
+        )
+
+    def _adapt_damping(self, rho: float) -> None:
+        options = self.options
+        if options.lambda_rule == "levenberg_marquardt":
+            self.damping = levenberg_marquardt(self.damping, rho, options.lambda_factor)
+        if options.gamma_rule == "tied":
+            self.gamma = options.gamma_at(self.damping)
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on exactly, as tensors, numbers and containers."""
         return {
             "iteration": self.iteration,
             "parameters": list(self.parameters),
+            "parameters_before": list(self._parameters_before),
             "damping": self.damping,
             "gamma": self.gamma,
-            "factors": None
-            if self.factors is None
-            else {
-                name: [matrix.clone() for matrix in matrices]
-                for name, matrices in vars(self.factors).items()
-            },
-            "inverse": None if self.inverse is None else self.inverse.state_dict(),
+            "curvature": self.curvature.state_dict(),
             "previous_update": self.previous_update,
             "generator": self.generator.get_state(),
         }
@@ -181,29 +177,13 @@ class KFAC:
         """Go on from what `state_dict` returned."""
         self.iteration = state["iteration"]
         self.parameters = list(state["parameters"])
+        self._parameters_before = list(state["parameters_before"])
         self.damping = state["damping"]
         self.gamma = state["gamma"]
-        factors, inverse = state["factors"], state["inverse"]
-        self.factors = None
-        if factors is not None:
-            copies = {name: [m.clone() for m in matrices] for name, matrices in factors.items()}
-            self.factors = KroneckerFactors(**copies)
-        make = INVERSES[self.options.inverse]
-        self.inverse = None if inverse is None else make.from_state_dict(inverse)
+        self.curvature.load_state_dict(state["curvature"])
         self.previous_update = state["previous_update"]
         self.generator.set_state(state["generator"])
 
 
-def _share(tau: float, cases: int) -> int:
-    """How many cases the share τ of a mini-batch is; at least one."""
-    return max(1, round(tau * cases))
-
-
-def _reduction_ratio(change: float, model_change: float) -> float:
-    """ρ = (h(θ+δ) - h(θ)) / (M(δ) - M(0)), NaN where the model predicts no change."""
-    return change / model_change if model_change != 0 else math.nan
-
-
-def _model_change(candidate: _Candidate) -> float:
-    change = candidate.minimum.change
-    return change if math.isfinite(change) else math.inf
+def _finite(*groups: Iterable[Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for group in groups for tensor in group)

@@ -39,11 +39,18 @@ class FirstOrder:
 
 @dataclass(frozen=True)
 class StatisticsRequest:
-    """Which statistics are wanted: from the first `cases`, with targets sampled from `seed`."""
+    """Which statistics are wanted, from the first `cases` of a mini-batch.
+
+    neighbours: with the blocks that the block-tridiagonal inverse needs. fisher: `sampled` takes
+    `samples` targets a case from the model (section 5), drawn from `seed`; `exact` the expectation
+    over the model's targets, by d_ℓ backward passes; `empirical` the training targets.
+    """
 
     cases: int
     neighbours: bool
     seed: int
+    fisher: str = "sampled"
+    samples: int = 1
 
 
 class MiniBatch:
@@ -84,7 +91,9 @@ class MiniBatch:
         statistics: KroneckerFactors | None = None
         distribution = self._network.distribution
         for first, inputs, targets in self._chunks(self.cases):
-            activations = self._forward(first, inputs)
+            activations = self._network.forward(self._parameters, inputs)
+            if first < RETAINED_CHUNKS * self._chunk_size:
+                self._retained[first] = activations
             logits = activations.logits
             loss += float(distribution.loss(logits, targets).sum())
             error += float(distribution.error(logits, targets).sum())
@@ -92,7 +101,7 @@ class MiniBatch:
             gradient = _plus(gradient, chunk_gradient)
             if request is not None and first < request.cases:
                 share = activations.first(request.cases - first)
-                chunk_statistics = self._statistics(share, first, request)
+                chunk_statistics = self._statistics(share, targets, first, request)
                 if statistics is None:
                     statistics = chunk_statistics
                 else:
@@ -109,14 +118,24 @@ class MiniBatch:
         """
         gram = torch.zeros(len(directions), len(directions), dtype=torch.float64)
         for first, inputs, _ in self._chunks(cases):
-            kept = self._retained.get(first)
-            activations = self._forward(first, inputs) if kept is None else kept
-            activations = activations.first(inputs.shape[0])
+            activations = self._activations(first, inputs)
             tangents = self._network.jacobian_product(self._parameters, activations, directions)
             roots = self._network.distribution.fisher_root(activations.logits, tangents)
             flat = roots.reshape(len(directions), -1)
             gram += (flat @ flat.T).to("cpu", torch.float64)
         return gram / cases
+
+    def fisher_product(self, direction: Parameters, cases: int) -> Parameters:
+        """F v = E[Jᵀ F_R J v], shaped like the parameters, on the first `cases` cases (app. C)."""
+        distribution = self._network.distribution
+        total: Parameters = []
+        for first, inputs, _ in self._chunks(cases):
+            activations = self._activations(first, inputs)
+            [tangent] = self._network.jacobian_product(self._parameters, activations, [direction])
+            root = distribution.fisher_root(activations.logits, tangent)
+            output_gradient = distribution.fisher_root_transpose(activations.logits, root)
+            total = _plus(total, self._gradient(activations, output_gradient))
+        return [product.div_(cases) for product in total]
 
     def evaluate(self, parameters: Parameters) -> Evaluation:
         """Loss and error of other parameters on these cases."""
@@ -139,30 +158,51 @@ class MiniBatch:
             else:
                 yield first, inputs, self._targets[rows].to(like.device, like.dtype)
 
-    def _forward(self, first: int, inputs: Tensor) -> Activations:
-        activations = self._network.forward(self._parameters, inputs)
-        if first < RETAINED_CHUNKS * self._chunk_size and first not in self._retained:
-            self._retained[first] = activations
-        return activations
+    def _activations(self, first: int, inputs: Tensor) -> Activations:
+        """A chunk's forward pass, from the gradient's pass where that has kept it."""
+        kept = self._retained.get(first)
+        if kept is None:
+            return self._network.forward(self._parameters, inputs)
+        return kept.first(inputs.shape[0])
 
     def _gradient(self, activations: Activations, output_gradient: Tensor) -> Parameters:
         backward = self._network.backward(self._parameters, activations, output_gradient)
         return self._network.parameter_gradient(activations, backward)
 
     def _statistics(
-        self, activations: Activations, first: int, request: StatisticsRequest
+        self, activations: Activations, targets: Tensor, first: int, request: StatisticsRequest
     ) -> KroneckerFactors:
-        """One more backward pass, on targets sampled from the model (section 5)."""
+        """Sums over a chunk's cases, by backward passes on other targets (section 5)."""
+        passes = self._output_gradients(activations.logits, targets, first, request)
+        backward = self._network.backward(self._parameters, activations, next(passes))
+        sums = sum_over_cases(activations.homogeneous, backward, request.neighbours)
+        for output_gradient in passes:
+            backward = self._network.backward(self._parameters, activations, output_gradient)
+            sums.add_gradients_(backward)
+        if request.fisher == "sampled":
+            sums.scale_gradients_(1 / request.samples)
+        return sums
+
+    def _output_gradients(
+        self, logits: Tensor, targets: Tensor, first: int, request: StatisticsRequest
+    ) -> Iterator[Tensor]:
+        """The g_ℓ (m, d_ℓ) from which the statistics' backward passes start."""
         distribution = self._network.distribution
-        logits = activations.logits
-        last = first + logits.shape[0]
-        noise = noise_for_cases(
-            distribution, first, last, logits.shape[1], request.seed, like=logits
-        )
-        targets = distribution.sample(logits, noise)
-        output_gradient = distribution.gradient(logits, targets)
-        backward = self._network.backward(self._parameters, activations, output_gradient)
-        return sum_over_cases(activations.homogeneous, backward, request.neighbours)
+        cases, width = logits.shape
+        if request.fisher == "empirical":
+            yield distribution.gradient(logits, targets[:cases])
+        elif request.fisher == "exact":
+            # F_R = BᵀB is the sum over outputs j of (Bᵀe_j)(Bᵀe_j)ᵀ.
+            for output in range(width):
+                unit = torch.zeros_like(logits)
+                unit[:, output] = 1
+                yield distribution.fisher_root_transpose(logits, unit)
+        else:
+            for sample in range(request.samples):
+                # Blocks of noise are numbered from 0 up; samples are far enough apart.
+                seed = request.seed + (sample << 40)
+                noise = noise_for_cases(distribution, first, first + cases, width, seed, logits)
+                yield distribution.gradient(logits, distribution.sample(logits, noise))
 
 
 def evaluate(

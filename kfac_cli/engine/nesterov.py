@@ -72,7 +72,8 @@ def momentum_coefficient(updates_done: int, options: NesterovOptions) -> float:
     min(1 - 2^(-1 - log₂(⌊t/250⌋+1)), μ_max), or μ_max throughout where the schedule is `fixed`,
     and μ_final in the last `final_iterations` updates.
     """
-    if updates_done >= options.iterations - options.final_iterations:
+    final = options.final_iterations
+    if final > 0 and updates_done >= options.iterations - final:
         return options.mu_final
     if options.mu_schedule == "fixed":
         return options.mu_max

@@ -3,49 +3,84 @@
 import math
 from dataclasses import dataclass
 
+from kfac_cli.engine.choices import check_choice
+from kfac_cli.engine.inverses import check_inverse_options
+
+LAMBDA_RULES = ("levenberg_marquardt", "fixed")
+GAMMA_RULES = ("search", "tied", "fixed")
+FISHERS = ("sampled", "exact", "empirical")
+
 
 @dataclass(frozen=True)
 class KFACOptions:
     """Options of K-FAC; the symbols and sections are the paper's.
 
-    inverse: `block_tridiagonal` (4.3) or `block_diagonal` (4.2). l2: η, on all parameters.
-    lambda_initial: λ at the start (6.5). gamma_initial: γ at the start (6.6), None for √(λ+η).
-    gamma_min, gamma_max: clamps of γ's candidates, None for √η and for no cap. tau1, tau2: the
-    shares of a mini-batch for the statistics (5) and for the exact Fisher (8). t1, t2, t3: periods
-    of the λ rule, the γ search and the inverse. omega1, omega2: factors of the two rules, None for
-    (19/20)^t1 and (19/20)^(t2/2). epsilon_max: largest ε of the running averages (5). momentum: μ
-    (7) on or off. chunk_size: cases worked on at once; the result does not depend on it.
+    Curvature: `inverse` is block_tridiagonal (4.3) or block_diagonal (4.2); `tikhonov` factored
+    (eqn 7) or exact (eqn 6); `pi` the norm behind π_i (6.3); `sigma_solver` decomposition or
+    doubling (appendix B); `fisher` the targets behind G: sampled, `samples` a case (5), exact or
+    empirical; `epsilon_max` the largest ε of the running averages (5).
+
+    Damping: `l2` is η, on all parameters. `lambda_initial` is λ at the start (6.5), None for the
+    calibration of `calibration.py`; `lambda_rule` levenberg_marquardt or fixed. `gamma_initial` is
+    γ at the start (6.6), None for √(λ+η); `gamma_rule` search, fixed, or tied to √(λ+η) (6.3).
+    `gamma_min`, `gamma_max` clamp the candidates for γ, None for √η and for no cap. `omega1`,
+    `omega2` are the factors of the two rules, None for (19/20)^t1 and (19/20)^(t2/2).
+
+    Step: `rescaling` by the exact Fisher (6.4), or the raw Δ times `learning_rate`; `momentum` μ
+    (7); `cg_steps` of preconditioned CG on M(δ), 1 being the paper's algorithm (6.4).
+
+    Costs: `tau1`, `tau2` are the shares of a mini-batch for the statistics (5) and for the exact
+    Fisher (8); `t1`, `t2`, `t3` the periods of the λ rule, the γ search and the inverse;
+    `chunk_size` the cases worked on at once, on which the result does not depend.
+
+    Raises ValueError, naming the option, for what has no meaning.
     """
 
     inverse: str = "block_tridiagonal"
+    tikhonov: str = "factored"
+    pi: str = "trace"
+    sigma_solver: str = "decomposition"
+    fisher: str = "sampled"
+    samples: int = 1
+    epsilon_max: float = 0.95
     l2: float = 1e-5
-    lambda_initial: float = 150.0
+    lambda_initial: float | None = 150.0
+    lambda_rule: str = "levenberg_marquardt"
     gamma_initial: float | None = None
+    gamma_rule: str = "search"
     gamma_min: float | None = None
     gamma_max: float | None = 1.0
+    omega1: float | None = None
+    omega2: float | None = None
+    rescaling: bool = True
+    learning_rate: float = 1.0
+    momentum: bool = True
+    cg_steps: int = 1
     tau1: float = 1 / 8
     tau2: float = 1 / 4
     t1: int = 5
     t2: int = 20
     t3: int = 20
-    omega1: float | None = None
-    omega2: float | None = None
-    epsilon_max: float = 0.95
-    momentum: bool = True
     chunk_size: int = 2000
 
     def __post_init__(self) -> None:
-        if self.inverse not in ("block_tridiagonal", "block_diagonal"):
-            raise ValueError(f"inverse={self.inverse!r}: block_tridiagonal or block_diagonal")
-        if self.t2 % self.t3 != 0:
+        check_inverse_options(
+            self.inverse, tikhonov=self.tikhonov, pi=self.pi, sigma_solver=self.sigma_solver
+        )
+        check_choice("fisher", self.fisher, FISHERS)
+        check_choice("lambda_rule", self.lambda_rule, LAMBDA_RULES)
+        check_choice("gamma_rule", self.gamma_rule, GAMMA_RULES)
+        if self.gamma_rule == "search" and self.t2 % self.t3 != 0:
             raise ValueError(f"t2={self.t2}: must be a multiple of t3={self.t3} (section 6.6)")
+        if not self.rescaling and (self.momentum or self.cg_steps > 1):
+            raise ValueError(
+                "rescaling=False: a raw update has neither momentum nor further CG steps, which "
+                "are defined by the model that re-scales (sections 6.4 and 7)"
+            )
 
-    @property
-    def start_gamma(self) -> float:
-        """γ at the first iteration."""
-        if self.gamma_initial is not None:
-            return self.gamma_initial
-        return math.sqrt(self.lambda_initial + self.l2)
+    def gamma_at(self, damping: float) -> float:
+        """√(λ+η), the γ that belongs to λ (section 6.3)."""
+        return math.sqrt(damping + self.l2)
 
     @property
     def gamma_floor(self) -> float:
@@ -87,5 +122,4 @@ class NesterovOptions:
     chunk_size: int = 2000
 
     def __post_init__(self) -> None:
-        if self.mu_schedule not in ("increasing", "fixed"):
-            raise ValueError(f"mu_schedule={self.mu_schedule!r}: increasing or fixed")
+        check_choice("mu_schedule", self.mu_schedule, ("increasing", "fixed"))

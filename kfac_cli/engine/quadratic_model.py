@@ -1,5 +1,6 @@
 """The quadratic model M(δ) on a few directions: α (section 6.4) and μ (section 7)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,9 +12,9 @@ from kfac_cli.engine.network import Parameters
 
 @dataclass(frozen=True)
 class Minimum:
-    """The minimiser of M over a span: `coefficients`, one a direction, and `change`.
+    """A point of a span: `coefficients`, one a direction, and `change` = M(δ) - M(0).
 
-    `change` is M(δ) - M(0) = ½ ∇hᵀδ, negative or 0; NaN where the model is not finite.
+    At the minimiser the change is ½ ∇hᵀδ, negative or 0; NaN where the model is not finite.
     """
 
     coefficients: list[float]
@@ -37,17 +38,26 @@ class QuadraticModel:
         `damping` is λ + η. Solves the system of section 7 by a pseudo-inverse, after scaling the
         directions to equal curvature, which covers a zero or a repeated direction.
         """
-        index = torch.tensor(list(chosen))
-        curvature = (self.fisher + damping * self.inner)[index][:, index]
-        slope = self.slope[index]
+        curvature, slope = self._restricted(chosen, damping)
         if not bool(torch.isfinite(curvature).all() and torch.isfinite(slope).all()):
-            return Minimum([float("nan")] * len(index), float("nan"))
+            return Minimum([math.nan] * len(chosen), math.nan)
         diagonal = curvature.diagonal()
         scale = torch.where(diagonal > 0, diagonal, torch.inf).rsqrt()
         scaled = curvature * torch.outer(scale, scale)
         inverse = torch.linalg.pinv(scaled, rtol=1e-10, hermitian=True)
         coefficients = -scale * (inverse @ (scale * slope))
         return Minimum(coefficients.tolist(), 0.5 * float(slope @ coefficients))
+
+    def at(self, chosen: Sequence[int], coefficients: Sequence[float], damping: float) -> Minimum:
+        """Given coefficients of the directions with the given indices, and M(δ) - M(0) there."""
+        curvature, slope = self._restricted(chosen, damping)
+        point = torch.tensor(list(coefficients), dtype=torch.float64)
+        return Minimum(list(coefficients), float(point @ (0.5 * curvature @ point + slope)))
+
+    def _restricted(self, chosen: Sequence[int], damping: float) -> tuple[Tensor, Tensor]:
+        index = torch.tensor(list(chosen))
+        curvature = self.fisher + damping * self.inner
+        return curvature[index][:, index], self.slope[index]
 
 
 def inner_products(vectors: Sequence[Parameters]) -> Tensor:

@@ -9,7 +9,8 @@ class StepRecord:
 
     `objective` includes ℓ₂. For K-FAC: `alpha`, `mu`, the reduction ratio `rho` where the λ rule
     was applied, the λ (`damping`) and γ in force after the step, and `model_change`, M(δ) - M(0).
-    None where a figure does not exist.
+    None where a figure does not exist. `rejected` marks a step that was not finite and changed
+    nothing but the damping.
     """
 
     objective: float
@@ -20,3 +21,4 @@ class StepRecord:
     damping: float | None = None
     gamma: float | None = None
     model_change: float | None = None
+    rejected: bool = False
