@@ -7,6 +7,7 @@ objective down on cases that it was not made from.
 
 import logging
 import math
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 FACTOR = 10.0
 """Ratio of neighbouring trial values; the decrease is flat around its best."""
 
+TOLERANCE = 0.1
+"""How much of the best decrease a smaller λ may give away: later steps want less damping."""
+
 MOST_TRIALS = 40
 
 
@@ -32,32 +36,43 @@ def calibrated_lambda(
     inputs: Tensor,
     targets: Tensor,
     options: KFACOptions,
-    seed: int,
+    seeds: tuple[int, ...],
 ) -> float:
-    """The λ whose first update lowers the objective most on unseen cases.
+    """The smallest λ whose first update lowers the objective about as far as any does.
 
     The first half of the mini-batch `inputs` (m, d_0), `targets` (m, d_ℓ) makes the update, with
     γ = √(λ+η); the second half judges it (a single case has to do both). The search starts at the
     mean eigenvalue of the block-diagonal F̃, the natural scale of the problem, and goes up or down
-    by factors of ten for as long as that helps: no range is set. `seed` draws the sampled targets.
+    by factors of ten for as long as that helps, and then down while a tenth of the decrease at most
+    is lost: no range is set. `seeds` draw the sampled targets.
     """
-    trial = _Trial(network, parameters, inputs, targets, options, seed)
+    trial = _Trial(network, parameters, inputs, targets, options, seeds)
     center = mean_eigenvalue(trial.statistics)
     if not (math.isfinite(center) and center > 0):
         return 1.0
-    exponent, best = 0, trial.decrease(center)
-    above = trial.decrease(center * FACTOR)
-    step = 1 if above > best else -1
-    if step == 1:
-        exponent, best = 1, above
-    for _ in range(MOST_TRIALS):
-        found = trial.decrease(center * FACTOR ** (exponent + step))
-        if not found > best:
-            break
-        exponent, best = exponent + step, found
+    exponent = _best_exponent(lambda e: trial.decrease(center * FACTOR**e))
     damping = center * FACTOR**exponent
-    logger.info("initial lambda %.4g: the first update lowers the objective by %.4g", damping, best)
+    logger.info("initial lambda %.4g, from a mean curvature of %.4g", damping, center)
     return damping
+
+
+def _best_exponent(decrease: Callable[[int], float]) -> int:
+    """The smallest exponent near the best one: up or down from 0 to the best, then down again."""
+    found: dict[int, float] = {}
+
+    def value(exponent: int) -> float:
+        if exponent not in found and len(found) < MOST_TRIALS:
+            found[exponent] = decrease(exponent)
+        return found.get(exponent, -math.inf)
+
+    exponent = 0
+    step = 1 if value(1) > value(0) else -1
+    while value(exponent + step) > value(exponent):
+        exponent += step
+    enough = (1 - TOLERANCE) * value(exponent)
+    while enough > 0 and value(exponent - 1) >= enough:
+        exponent -= 1
+    return exponent
 
 
 def mean_eigenvalue(factors: KroneckerFactors) -> float:
@@ -79,7 +94,7 @@ class _Trial:
         inputs: Tensor,
         targets: Tensor,
         options: KFACOptions,
-        seed: int,
+        seeds: tuple[int, ...],
     ) -> None:
         half = max(1, inputs.shape[0] // 2)
         seen, unseen = slice(half), slice(half, None) if inputs.shape[0] > 1 else slice(None)
@@ -94,7 +109,7 @@ class _Trial:
             for rows in (seen, unseen)
         )
         neighbours = options.inverse == "block_tridiagonal"
-        request = StatisticsRequest(half, neighbours, seed, options.fisher, options.samples)
+        request = StatisticsRequest(half, neighbours, seeds, options.fisher)
         first = self._making.first_order(request)
         assert first.statistics is not None
         self.statistics = first.statistics

@@ -19,7 +19,7 @@ from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.proposal import Proposal, best_proposal, share
 from kfac_cli.engine.record import StepRecord
 from kfac_cli.engine.regularization import add_l2_gradient, l2_penalty
-from kfac_cli.engine.sampling import draw_seed
+from kfac_cli.engine.sampling import draw_seeds
 
 logger = logging.getLogger(__name__)
 
@@ -123,9 +123,8 @@ class KFAC:
         return StatisticsRequest(
             cases=share(options.tau1, cases),
             neighbours=options.inverse == "block_tridiagonal",
-            seed=draw_seed(self.generator),
+            seeds=draw_seeds(self.generator, options.samples),
             fisher=options.fisher,
-            samples=options.samples,
         )
 
     def _proposal(self, batch: MiniBatch, first: FirstOrder, gradient: Parameters) -> Proposal:
@@ -148,9 +147,9 @@ class KFAC:
         self.gamma = self.options.gamma_at(damping) if initial is None else initial
 
     def _calibrate(self, inputs: Tensor, targets: Tensor) -> None:
-        seed = draw_seed(self.generator)
+        seeds = draw_seeds(self.generator, self.options.samples)
         self._start_damping(
-            calibrated_lambda(self.network, self.parameters, inputs, targets, self.options, seed)
+            calibrated_lambda(self.network, self.parameters, inputs, targets, self.options, seeds)
         )
 
     def _adapt_damping(self, rho: float) -> None:

@@ -42,15 +42,14 @@ class StatisticsRequest:
     """Which statistics are wanted, from the first `cases` of a mini-batch.
 
     neighbours: with the blocks that the block-tridiagonal inverse needs. fisher: `sampled` takes
-    `samples` targets a case from the model (section 5), drawn from `seed`; `exact` the expectation
-    over the model's targets, by d_ℓ backward passes; `empirical` the training targets.
+    targets from the model (section 5), one a case for each of `seeds`; `exact` the expectation over
+    the model's targets, by d_ℓ backward passes; `empirical` the training targets.
     """
 
     cases: int
     neighbours: bool
-    seed: int
+    seeds: tuple[int, ...]
     fisher: str = "sampled"
-    samples: int = 1
 
 
 class MiniBatch:
@@ -180,7 +179,7 @@ class MiniBatch:
             backward = self._network.backward(self._parameters, activations, output_gradient)
             sums.add_gradients_(backward)
         if request.fisher == "sampled":
-            sums.scale_gradients_(1 / request.samples)
+            sums.scale_gradients_(1 / len(request.seeds))
         return sums
 
     def _output_gradients(
@@ -198,9 +197,7 @@ class MiniBatch:
                 unit[:, output] = 1
                 yield distribution.fisher_root_transpose(logits, unit)
         else:
-            for sample in range(request.samples):
-                # Blocks of noise are numbered from 0 up; samples are far enough apart.
-                seed = request.seed + (sample << 40)
+            for seed in request.seeds:
                 noise = noise_for_cases(distribution, first, first + cases, width, seed, logits)
                 yield distribution.gradient(logits, distribution.sample(logits, noise))
 

@@ -69,12 +69,13 @@ class NesterovSGD:
 def momentum_coefficient(updates_done: int, options: NesterovOptions) -> float:
     """μ_t for t = `updates_done` = 0, 1, …
 
-    min(1 - 2^(-1 - log₂(⌊t/250⌋+1)), μ_max), or μ_max throughout where the schedule is `fixed`,
-    and μ_final in the last `final_iterations` updates.
+    min(1 - 2^(-1 - log₂(⌊t/250⌋+1)), μ_max), or μ_max throughout where the schedule is `fixed`;
+    lowered to μ_final, where it is above that, in the last `final_iterations` updates.
     """
+    mu = options.mu_max
+    if options.mu_schedule == "increasing":
+        mu = min(1 - 2 ** (-1 - math.log2(updates_done // 250 + 1)), mu)
     final = options.final_iterations
     if final > 0 and updates_done >= options.iterations - final:
-        return options.mu_final
-    if options.mu_schedule == "fixed":
-        return options.mu_max
-    return min(1 - 2 ** (-1 - math.log2(updates_done // 250 + 1)), options.mu_max)
+        mu = min(mu, options.mu_final)
+    return mu

@@ -12,10 +12,14 @@ from kfac_cli.engine.distributions import Distribution
 BLOCK_CASES = 256
 
 
-def draw_seed(generator: torch.Generator) -> int:
-    """One number from `generator`, from which all noise of one mini-batch follows."""
+def draw_seeds(generator: torch.Generator, count: int = 1) -> tuple[int, ...]:
+    """Numbers from `generator`, from each of which the noise of one mini-batch follows.
+
+    They are below 2³², all that PyTorch's generator for the CPU takes of a seed.
+    """
     device = generator.device
-    return int(torch.randint(2**62, (), generator=generator, device=device).item())
+    drawn = torch.randint(2**32, (count,), generator=generator, device=device)
+    return tuple(drawn.tolist())
 
 
 def noise_for_cases(
@@ -23,11 +27,11 @@ def noise_for_cases(
 ) -> Tensor:
     """The noise of cases first … last-1 of a mini-batch, one row a case.
 
-    `like` gives device and dtype, `width` is d_ℓ, `seed` comes from `draw_seed`.
+    `like` gives device and dtype, `width` is d_ℓ, `seed` comes from `draw_seeds`.
     """
     rows = []
     for block in range(first // BLOCK_CASES, (last - 1) // BLOCK_CASES + 1):
-        generator = torch.Generator(like.device).manual_seed(seed + block)
+        generator = torch.Generator(like.device).manual_seed((seed + block) % 2**32)
         noise = distribution.noise(BLOCK_CASES, width, generator, like)
         start = block * BLOCK_CASES
         rows.append(noise[max(first - start, 0) : last - start])

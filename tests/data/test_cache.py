@@ -93,6 +93,14 @@ def test_a_file_that_holds_something_else_is_replaced(cached, caplog, contents, 
     assert_built(load_or_build(cached, KEY, SHAPES, build_never))
 
 
+def test_whoever_reads_the_old_file_is_not_disturbed(cached):
+    """The new file takes the old one's place in one step; none is ever written over."""
+    cached.write_bytes(b"old and damaged")
+    with cached.open("rb") as reader:
+        load_or_build(cached, KEY, SHAPES, build)
+        assert reader.read() == b"old and damaged"
+
+
 def test_without_a_place_to_write_the_arrays_are_built_every_time(tmp_path, caplog):
     (tmp_path / "folder").touch()  # a file where the folder should be
     path = tmp_path / "folder" / "squares.npz"

@@ -114,7 +114,8 @@ def test_the_present_gamma_comes_first_and_none_comes_twice():
 def test_default_options_are_the_papers():
     options = KFACOptions(l2=1e-5)
     assert options.lambda_initial == 150
-    assert options.start_gamma == pytest.approx(math.sqrt(150 + 1e-5), rel=1e-15)
+    assert options.gamma_initial is None
+    assert options.gamma_at(150) == pytest.approx(math.sqrt(150 + 1e-5), rel=1e-15)
     assert options.gamma_floor == pytest.approx(math.sqrt(1e-5), rel=1e-15)
     assert options.gamma_cap == 1.0
     assert (options.t1, options.t2, options.t3) == (5, 20, 20)
@@ -127,7 +128,7 @@ def test_default_options_are_the_papers():
 
 def test_options_given_replace_the_derived_ones():
     options = KFACOptions(gamma_initial=0.5, gamma_min=0.01, gamma_max=None, omega1=0.9, omega2=0.8)
-    assert options.start_gamma == 0.5
+    assert options.gamma_initial == 0.5
     assert options.gamma_floor == 0.01
     assert options.gamma_cap == math.inf
     assert (options.lambda_factor, options.gamma_factor) == (0.9, 0.8)

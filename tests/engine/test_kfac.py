@@ -324,11 +324,37 @@ def test_training_lowers_the_objective(inverse):
 
 @EACH_INVERSE
 @pytest.mark.parametrize("iteration", [1, 4, 5], ids=["refresh", "stale", "search"])
-def test_a_step_that_overflows_is_reported_and_not_raised(inverse, iteration):
-    """What a runner needs to end a run as diverged: a record whose objective is not finite."""
+def test_a_step_that_is_not_finite_is_reported_rejected_and_raises_lambda(inverse, iteration):
+    """Nothing is poisoned: theta and the running averages stay finite, and the run goes on."""
     run = Run(CHAIN, inverse=inverse)
     for _ in range(iteration - 1):
         run.step()
+    before = run.optimizer.damping
     inputs, targets = run.batch(iteration)
     record = run.optimizer.step(math.nan * inputs, targets)
     assert not math.isfinite(record.objective)
+    assert record.rejected
+    assert run.optimizer.damping == pytest.approx(before / OPTIONS["omega1"], rel=1e-12)
+    record, _ = run.step()
+    assert math.isfinite(record.objective)
+    assert not record.rejected
+    assert torch.isfinite(run.theta).all()
+
+
+@EACH_INVERSE
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_step_into_an_infinite_objective_is_taken_back(inverse, resumed):
+    """The next step finds the objective infinite and returns to the parameters before."""
+    run = Run(CHAIN, inverse=inverse)
+    for _ in range(4):
+        run.step()
+    held = run.theta
+    run.step()
+    if resumed:
+        state = run.optimizer.state_dict()
+        run = Run(CHAIN, inverse=inverse)
+        run.optimizer.load_state_dict(state)
+    run.optimizer.parameters = [w * math.inf for w in run.optimizer.parameters]
+    record, _ = run.step()
+    assert record.rejected
+    assert torch.equal(run.theta, held)

@@ -25,7 +25,7 @@ def problem(output, dtype=torch.float64):
 @pytest.mark.parametrize("chunk_size", CHUNK_SIZES)
 def test_every_mean_is_independent_of_the_chunk_size(output, chunk_size):
     network, parameters, inputs, targets = problem(output)
-    request = StatisticsRequest(cases=CASES - 100, neighbours=True, seed=5)
+    request = StatisticsRequest(cases=CASES - 100, neighbours=True, seeds=(5,))
     directions = [[2 * p for p in parameters], [p.cos() for p in parameters]]
 
     def everything(size):
@@ -68,7 +68,7 @@ def test_activations_kept_for_the_fisher_products_are_bounded():
 
 def test_statistics_and_fisher_use_the_first_cases_of_the_batch_only():
     network, parameters, inputs, targets = problem("gaussian")
-    request = StatisticsRequest(cases=40, neighbours=True, seed=5)
+    request = StatisticsRequest(cases=40, neighbours=True, seeds=(5,))
     short = MiniBatch(network, parameters, inputs[:40], targets[:40], 16)
     long = MiniBatch(network, parameters, inputs, targets, 16)
     for mine, theirs in zip(

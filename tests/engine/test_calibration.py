@@ -1,0 +1,119 @@
+"""The calibrated start of λ: found from the problem alone, and good."""
+
+import math
+
+import pytest
+import torch
+
+from kfac_cli.engine import KFAC, KFACOptions, Network, sparse_initialization
+from kfac_cli.engine.calibration import _best_exponent, calibrated_lambda, mean_eigenvalue
+from kfac_cli.engine.factors import KroneckerFactors
+
+OUTPUTS = ["bernoulli", "gaussian", "categorical"]
+
+
+def problem(output, cases=200, scale=1.0):
+    generator = torch.Generator().manual_seed(1)
+    network = Network([8, 12, 4, 6], ["logistic", "tanh"], output)
+    parameters = sparse_initialization(network, generator)
+    inputs = scale * torch.rand(cases, 8, generator=generator, dtype=torch.float64)
+    targets = torch.softmax(3 * torch.randn(8, 6, generator=generator).double(), 1)[
+        :1
+    ] * torch.ones(cases, 1, dtype=torch.float64)
+    return network, parameters, inputs, targets
+
+
+def first_decrease(output, damping):
+    """How far one step from the first half of the cases goes on the second half."""
+    network, parameters, inputs, targets = problem(output)
+    options = KFACOptions(lambda_initial=damping, tau1=1, tau2=1, t1=10**6)
+    optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(4))
+
+    def objective(at):
+        logits = network.forward(at, inputs[100:]).logits
+        return network.distribution.loss(logits, targets[100:]).mean().item()
+
+    optimizer.step(inputs[:100], targets[:100])
+    return objective(parameters) - objective(optimizer.parameters)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_the_first_step_from_it_goes_about_as_far_as_any(output):
+    network, parameters, inputs, targets = problem(output)
+    options = KFACOptions(lambda_initial=None, tau2=1)
+    best = calibrated_lambda(network, parameters, inputs, targets, options, seeds=(0,))
+    assert first_decrease(output, best) >= 0.85 * max(
+        first_decrease(output, factor * best) for factor in (0.01, 0.1, 10, 100)
+    )
+
+
+@pytest.mark.parametrize(
+    ("decrease", "exponent"),
+    [
+        ({-2: 1.0, -1: 5.0, 0: 7.0, 1: 6.0}, 0),
+        ({-1: 0.0, 0: 1.0, 1: 5.0, 2: 9.0, 3: 7.0}, 2),
+        ({-4: 1.0, -3: 2.0, -2: 8.0, -1: 7.0, 0: 1.0, 1: 0.0}, -2),
+        ({-2: 1.0, -1: 6.5, 0: 7.0, 1: 6.0}, -1),  # near enough to the best, and smaller
+        ({-3: 6.2, -2: 6.4, -1: 6.6, 0: 7.0, 1: 6.0}, -2),
+        ({0: -3.0, 1: -2.0, 2: -1.0, 3: -4.0}, 2),  # nothing helps: the least harm
+    ],
+)
+def test_the_search_finds_the_smallest_value_near_the_best(decrease, exponent):
+    assert _best_exponent(lambda e: decrease.get(e, -9.0)) == exponent
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_search_ends_where_nothing_stops_it(sign):
+    assert abs(_best_exponent(lambda e: float(sign * e))) < 100
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_kfac_starts_from_it_and_reports_it(output):
+    network, parameters, inputs, targets = problem(output)
+    options = KFACOptions(lambda_initial=None)
+    optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
+    record = optimizer.step(inputs, targets)
+    assert 0 < record.damping < math.inf
+    assert record.gamma == pytest.approx(math.sqrt(record.damping + options.l2))
+
+
+def test_a_given_gamma_stays():
+    network, parameters, inputs, targets = problem("gaussian")
+    options = KFACOptions(lambda_initial=None, gamma_initial=0.7)
+    optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
+    assert optimizer.step(inputs, targets).gamma == 0.7
+
+
+def test_the_search_starts_at_the_mean_eigenvalue_of_the_kronecker_blocks():
+    a = [torch.diag(torch.tensor([1.0, 2.0])), torch.diag(torch.tensor([4.0, 1.0, 1.0]))]
+    g = [torch.diag(torch.tensor([3.0])), torch.diag(torch.tensor([0.5, 0.25]))]
+    dense = [torch.kron(x, y).diagonal() for x, y in zip(a, g, strict=True)]
+    assert mean_eigenvalue(KroneckerFactors(a, g)) == pytest.approx(torch.cat(dense).mean().item())
+
+
+def test_the_scale_of_the_problem_moves_it_without_any_range():
+    """Gaussian loss times c is a problem with outputs scaled by √c: curvature and λ scale by c."""
+    network, parameters, inputs, targets = problem("gaussian")
+    options = KFACOptions(lambda_initial=None, tau2=1, l2=0)
+
+    def found(scale):
+        scaled = [*parameters[:-1], scale * parameters[-1]]
+        return calibrated_lambda(network, scaled, inputs, scale * targets, options, seeds=(0,))
+
+    # Only the hidden layers' curvature scales; over twelve orders λ must follow most of the way.
+    assert found(1e6) > 1e6 * found(1.0)
+
+
+@pytest.mark.parametrize("cases", [1, 2, 3])
+def test_few_cases_are_enough(cases):
+    network, parameters, inputs, targets = problem("bernoulli")
+    options = KFACOptions(lambda_initial=None)
+    found = calibrated_lambda(network, parameters, inputs[:cases], targets[:cases], options, (0,))
+    assert 0 < found < math.inf
+
+
+def test_it_changes_nothing_but_the_damping_and_one_draw():
+    network, parameters, inputs, targets = problem("bernoulli")
+    before = [p.clone() for p in parameters]
+    calibrated_lambda(network, parameters, inputs, targets, KFACOptions(lambda_initial=None), (0,))
+    assert all(torch.equal(b, p) for b, p in zip(before, parameters, strict=True))

@@ -1,0 +1,93 @@
+"""Options that take parts of the algorithm away: re-scaling, momentum, the rules for λ and γ."""
+
+import math
+
+import pytest
+import torch
+
+from kfac_cli.engine import KFAC, KFACOptions, Network, sparse_initialization
+
+
+def optimizer_with(**options):
+    generator = torch.Generator().manual_seed(2)
+    network = Network([5, 4, 3, 4], ["logistic", "tanh"], "bernoulli")
+    parameters = sparse_initialization(network, generator)
+    inputs = torch.rand(40, 5, generator=generator, dtype=torch.float64)
+    targets = torch.rand(40, 4, generator=generator, dtype=torch.float64)
+    made = KFAC(network, parameters, KFACOptions(**options), torch.Generator().manual_seed(0))
+    return made, lambda: made.step(inputs, targets)
+
+
+@pytest.mark.parametrize("inverse", ["block_diagonal", "block_tridiagonal"])
+def test_without_rescaling_the_update_is_the_raw_proposal_times_the_rate(inverse):
+    updates = {}
+    for rate in (0.25, 0.5):
+        options = {"inverse": inverse, "rescaling": False, "momentum": False}
+        optimizer, step = optimizer_with(learning_rate=rate, **options)
+        start = [p.clone() for p in optimizer.parameters]
+        record = step()
+        assert record.alpha == rate
+        assert record.mu is None
+        updates[rate] = [n - p for n, p in zip(optimizer.parameters, start, strict=True)]
+    for half, whole in zip(updates[0.25], updates[0.5], strict=True):
+        torch.testing.assert_close(2 * half, whole)
+    rescaled, step = optimizer_with(inverse=inverse, momentum=False)
+    start = [p.clone() for p in rescaled.parameters]
+    alpha = step().alpha
+    for raw, p, n in zip(updates[0.25], start, rescaled.parameters, strict=True):
+        torch.testing.assert_close(raw * (alpha / 0.25), n - p)
+
+
+def test_the_model_change_of_a_raw_update_is_the_models_value_there():
+    """At the re-scaled α the parabola has its minimum; elsewhere it is (2r - r²) times that."""
+    _, step = optimizer_with(momentum=False)
+    minimum = step()
+    _, step = optimizer_with(momentum=False, rescaling=False, learning_rate=0.4 * minimum.alpha)
+    assert step().model_change == pytest.approx((2 * 0.4 - 0.4**2) * minimum.model_change)
+
+
+def test_without_momentum_there_is_no_mu():
+    _, step = optimizer_with(momentum=False)
+    assert [step().mu for _ in range(3)] == [None] * 3
+
+
+def test_a_fixed_lambda_and_gamma_stay():
+    rules = {"lambda_rule": "fixed", "gamma_rule": "fixed", "t1": 1, "t2": 1, "t3": 1}
+    _, step = optimizer_with(lambda_initial=2.0, gamma_initial=0.3, **rules)
+    records = [step() for _ in range(5)]
+    assert {(r.damping, r.gamma) for r in records} == {(2.0, 0.3)}
+
+
+def test_a_tied_gamma_follows_lambda():
+    _, step = optimizer_with(lambda_initial=2.0, gamma_rule="tied", t1=1, t3=1, l2=1e-3)
+    records = [step() for _ in range(5)]
+    assert len({r.damping for r in records}) > 1
+    for record in records:
+        assert record.gamma == pytest.approx(math.sqrt(record.damping + 1e-3))
+
+
+def test_more_cg_steps_bring_the_model_further_down():
+    changes = []
+    for steps in (1, 2, 4, 8):
+        _, step = optimizer_with(cg_steps=steps, tau2=1.0)
+        changes.append(step().model_change)
+    assert changes == sorted(changes, reverse=True)
+    assert changes[-1] < changes[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rescaling": False}, "momentum"),
+        ({"rescaling": False, "momentum": False, "cg_steps": 2}, "CG"),
+        ({"t2": 30, "t3": 20}, "t2=30"),
+        ({"fisher": "guessed"}, "fisher='guessed'"),
+        ({"lambda_rule": "none"}, "lambda_rule='none'"),
+        ({"gamma_rule": "none"}, "gamma_rule='none'"),
+        ({"tikhonov": "exact"}, "exact"),
+        ({"pi": "nuclear"}, "pi='nuclear'"),
+    ],
+)
+def test_options_without_meaning_are_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=message):
+        KFACOptions(**options)
