@@ -27,6 +27,9 @@ FACTOR = 10.0
 TOLERANCE = 0.1
 """How much of the best decrease a smaller λ may give away: later steps want less damping."""
 
+LEAN = 2
+"""How many trial values below the best one that may lead: flat decreases say little."""
+
 MOST_TRIALS = 40
 
 
@@ -69,8 +72,10 @@ def _best_exponent(decrease: Callable[[int], float]) -> int:
     step = 1 if value(1) > value(0) else -1
     while value(exponent + step) > value(exponent):
         exponent += step
-    enough = (1 - TOLERANCE) * value(exponent)
-    while enough > 0 and value(exponent - 1) >= enough:
+    best = value(exponent)
+    for _ in range(LEAN):
+        if not value(exponent - 1) >= (1 - TOLERANCE) * best > 0:
+            break
         exponent -= 1
     return exponent
 

@@ -37,7 +37,10 @@ class Curvature:
         options = self.options
         if options.gamma_rule == "search" and iteration % options.t2 == 0:
             gammas = gamma_candidates(
-                gamma, options.gamma_factor, options.gamma_floor, options.gamma_cap
+                gamma,
+                options.gamma_factor,
+                options.gamma_floor,
+                options.gamma_cap,
             )
             return [(candidate, self.make_inverse(candidate)) for candidate in gammas]
         if self.inverse is None or iteration <= 3 or iteration % options.t3 == 0:

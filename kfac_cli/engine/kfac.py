@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kfac_cli.engine.block_diagonal import BlockDiagonalInverse
 from kfac_cli.engine.calibration import calibrated_lambda
 from kfac_cli.engine.curvature import Curvature
 from kfac_cli.engine.damping import levenberg_marquardt
@@ -22,6 +23,9 @@ from kfac_cli.engine.regularization import add_l2_gradient, l2_penalty
 from kfac_cli.engine.sampling import draw_seeds
 
 logger = logging.getLogger(__name__)
+
+CALIBRATED_ITERATIONS = 3
+"""Iterations at which a λ left open is calibrated: those that refresh the inverse in any case."""
 
 
 class KFAC:
@@ -67,12 +71,15 @@ class KFAC:
         that is not finite is rejected: see `_reject`.
         """
         options = self.options
-        if self.iteration == 0 and options.lambda_initial is None:
-            self._calibrate(inputs, targets)
         self.iteration += 1
+        if options.lambda_initial is None and self.iteration <= CALIBRATED_ITERATIONS:
+            self._calibrate(inputs, targets)
         batch = MiniBatch(self.network, self.parameters, inputs, targets, options.chunk_size)
 
-        first = batch.first_order(self._statistics_request(batch.cases))
+        first = batch.first_order(
+            self._statistics_request(batch.cases),
+            keep_cases=options.inverse == "block_diagonal" and options.l2 == 0,
+        )
         objective = first.loss + l2_penalty(self.parameters, options.l2)
         gradient = add_l2_gradient(first.gradient, self.parameters, options.l2)
         assert first.statistics is not None
@@ -138,8 +145,14 @@ class KFAC:
         return best_proposal(batch, gradient, proposed, previous, self.damping, self.options)
 
     def _descent(self, inverse: Inverse, first: FirstOrder, gradient: Parameters) -> Parameters:
-        """Δ = -F₀⁻¹∇h."""
-        return [layer.neg_() for layer in inverse.multiply(gradient)]
+        """Δ = -F₀⁻¹∇h, by section 8's shortcut where the mini-batch has few cases."""
+        if isinstance(inverse, BlockDiagonalInverse) and first.cases is not None:
+            product = inverse.multiply_low_rank(
+                gradient, first.cases.gradients, first.cases.homogeneous, self.options.l2
+            )
+        else:
+            product = inverse.multiply(gradient)
+        return [layer.neg_() for layer in product]
 
     def _start_damping(self, damping: float) -> None:
         self.damping = damping

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kfac_cli.engine.factors import KroneckerFactors, sum_over_cases
+from kfac_cli.engine.gradient_noise import sum_of_squared_lengths, total_variance
 from kfac_cli.engine.network import Activations, Network, Parameters
 from kfac_cli.engine.sampling import noise_for_cases
 
@@ -29,12 +30,26 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class FirstOrder:
-    """Means over the cases of a mini-batch: loss, error, gradient of the loss, statistics."""
+    """Means over the cases of a mini-batch: loss, error, gradient of the loss, statistics.
+
+    `variance` is the trace of the covariance of single cases' gradients, and `cases` the factors
+    that the gradient is made of, where they were asked for.
+    """
 
     loss: float
     error: float
     gradient: Parameters
     statistics: KroneckerFactors | None
+    variance: float | None = None
+    cases: "CaseFactors | None" = None
+
+
+@dataclass(frozen=True)
+class CaseFactors:
+    """g_1 … g_ℓ, (m, d_i), and ā_0 … ā_{ℓ-1}, (m, d_i + 1), of every case (section 8)."""
+
+    gradients: list[Tensor]
+    homogeneous: list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -83,11 +98,22 @@ class MiniBatch:
         self._chunk_size = chunk_size
         self._retained: dict[int, Activations] = {}
 
-    def first_order(self, request: StatisticsRequest | None = None) -> FirstOrder:
-        """Loss, error and gradient over all cases, and the statistics asked for, in one pass."""
-        loss = error = 0.0
+    def first_order(
+        self,
+        request: StatisticsRequest | None = None,
+        *,
+        variance: bool = False,
+        keep_cases: bool = False,
+    ) -> FirstOrder:
+        """Loss, error and gradient over all cases, and the statistics asked for, in one pass.
+
+        `variance` asks for that of the cases' gradients too; ValueError for a single case then.
+        `keep_cases` asks for the factors of the cases, given where they make a single chunk.
+        """
+        loss = error = squared_lengths = 0.0
         gradient: Parameters = []
         statistics: KroneckerFactors | None = None
+        cases: CaseFactors | None = None
         distribution = self._network.distribution
         for first, inputs, targets in self._chunks(self.cases):
             activations = self._network.forward(self._parameters, inputs)
@@ -96,8 +122,16 @@ class MiniBatch:
             logits = activations.logits
             loss += float(distribution.loss(logits, targets).sum())
             error += float(distribution.error(logits, targets).sum())
-            chunk_gradient = self._gradient(activations, distribution.gradient(logits, targets))
+            backward = self._network.backward(
+                self._parameters, activations, distribution.gradient(logits, targets)
+            )
+            chunk_gradient = self._network.parameter_gradient(activations, backward)
             gradient = _plus(gradient, chunk_gradient)
+            if variance:
+                squared_lengths += sum_of_squared_lengths(activations, backward)
+            if keep_cases and self.cases <= self._chunk_size:
+                cases = CaseFactors(backward, activations.homogeneous)
+            del backward  # as large as the activations, and not needed by the statistics
             if request is not None and first < request.cases:
                 share = activations.first(request.cases - first)
                 chunk_statistics = self._statistics(share, targets, first, request)
@@ -108,7 +142,8 @@ class MiniBatch:
         if request is not None and statistics is not None:
             statistics.scale_(1 / request.cases)
         gradient = [g.div_(self.cases) for g in gradient]
-        return FirstOrder(loss / self.cases, error / self.cases, gradient, statistics)
+        total = total_variance(squared_lengths, gradient, self.cases) if variance else None
+        return FirstOrder(loss / self.cases, error / self.cases, gradient, statistics, total, cases)
 
     def fisher_gram(self, directions: Sequence[Parameters], cases: int) -> Tensor:
         """uᵀFv for all pairs of D directions, (D, D) float64 on the CPU (appendix C).

@@ -9,6 +9,7 @@ class StepRecord:
 
     `objective` includes ℓ₂. For K-FAC: `alpha`, `mu`, the reduction ratio `rho` where the λ rule
     was applied, the λ (`damping`) and γ in force after the step, and `model_change`, M(δ) - M(0).
+    `noise_scale` is tr Var / ‖∇h‖² (`gradient_noise.py`) of a step that was asked to measure it.
     None where a figure does not exist. `rejected` marks a step that was not finite and changed
     nothing but the damping.
     """
@@ -22,3 +23,4 @@ class StepRecord:
     gamma: float | None = None
     model_change: float | None = None
     rejected: bool = False
+    noise_scale: float | None = None

@@ -60,17 +60,25 @@ def test_the_error_grows_as_it_does_by_decompositions(condition, gap):
     assert oracles.relative_error(single.double(), answer) < allowed + 2e-6  # eps: 1.2e-7
 
 
-@pytest.mark.parametrize("gap", [1e-6, 1e-10, -1e-3, -1.0])
-def test_decompositions_take_over_where_doubling_does_not_converge(gap, caplog):
+@pytest.mark.parametrize(
+    ("gap", "reason"),
+    [
+        (1e-6, "20 doublings leave a remainder of"),
+        (1e-10, "20 doublings leave a remainder of"),
+        (-1e-3, "the doubling iteration diverges"),
+        (-1.0, "the doubling iteration diverges"),
+    ],
+)
+def test_decompositions_take_over_where_doubling_does_not_converge(gap, reason, caplog):
     """s1 s2 too near 1 for the bound on their number, or, by rounding, above it."""
     a, b, x, y, v, _ = touching(1.0, gap)
     fallbacks, theirs = Fallbacks(), Fallbacks()
     with caplog.at_level(logging.WARNING):
         inverse = stein_inverse(*roots(a, b, x, y), torch.float64, fallbacks)
+    assert reason in caplog.text and "solved by decompositions" in caplog.text
     expected = KroneckerSumInverse(*roots(a, b, x, y), torch.float64, theirs)
     assert torch.equal(inverse.multiply(v), expected.multiply(v))
     assert fallbacks == Fallbacks(unconverged_doublings=1, clipped_sums=theirs.clipped_sums)
-    assert "solved by decompositions" in caplog.text
 
 
 def test_a_sum_with_s1_s2_above_1_is_solved_by_decompositions():

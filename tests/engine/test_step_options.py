@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from kfac_cli.engine import KFAC, KFACOptions, Network, sparse_initialization
+from kfac_cli.engine import (
+    KFAC,
+    BlockDiagonalInverse,
+    KFACOptions,
+    Network,
+    sparse_initialization,
+)
 
 
 def optimizer_with(**options):
@@ -91,3 +97,36 @@ def test_more_cg_steps_bring_the_model_further_down():
 def test_options_without_meaning_are_refused_by_name(options, message):
     with pytest.raises(ValueError, match=message):
         KFACOptions(**options)
+
+
+@pytest.mark.parametrize("l2", [0.0, 1e-3])
+@pytest.mark.parametrize("chunk_size", [3, 100])
+def test_the_low_rank_shortcut_of_section_8_gives_the_same_run_to_rounding(
+    monkeypatch, l2, chunk_size
+):
+    """It is taken where few cases make a single chunk and nothing of full rank is added."""
+    used = []
+    original = BlockDiagonalInverse.multiply_low_rank
+
+    def counted(self, *arguments):
+        used.append(1)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(BlockDiagonalInverse, "multiply_low_rank", counted)
+
+    def run(cases, steps=6):
+        generator = torch.Generator().manual_seed(2)
+        network = Network([30, 20, 25], ["tanh"], "gaussian")
+        parameters = sparse_initialization(network, generator)
+        options = KFACOptions(inverse="block_diagonal", l2=l2, chunk_size=cases)
+        made = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
+        for _ in range(steps):
+            inputs = torch.randn(5, 30, generator=generator, dtype=torch.float64)
+            made.step(inputs, inputs[:, :25])
+        return made.parameters
+
+    whole, taken = run(chunk_size), len(used)
+    assert taken == (6 if l2 == 0 and chunk_size >= 5 else 0)
+    monkeypatch.setattr(BlockDiagonalInverse, "multiply_low_rank", lambda s, g, *_: s.multiply(g))
+    for mine, theirs in zip(whole, run(chunk_size), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-11)

@@ -1,0 +1,87 @@
+"""What the options that change convergence do: equal iterations and equal seconds on CURVES.
+
+    python benchmarks/compare_options.py [ITERATIONS] [SECONDS] [OVERRIDE ...]
+
+Every row is one run of `kfac-run` with the same seed, mini-batches and initial parameters, one
+after the other in one process. Figures are the mini-batch error before the update, averaged over
+the last five iterations, so that nothing but training is in the time. Runs land in
+outputs/compare_options.
+"""
+
+import io
+import shutil
+import sys
+from pathlib import Path
+
+from kfac_cli.config import load_config
+from kfac_cli.recording import Progress, read_table
+from kfac_cli.runner import run
+
+VARIANTS = {
+    "default": [],
+    "lambda_0 = 150 (the paper)": ["optimizer.lambda_initial=150"],
+    "block-diagonal": ["optimizer=kfac_diag"],
+    "block-diagonal, exact Tikhonov": ["optimizer=kfac_diag", "optimizer.tikhonov=exact"],
+    "sigma by doubling": ["optimizer.sigma_solver=doubling"],
+    "pi: Frobenius norm": ["optimizer.pi=frobenius"],
+    "pi: spectral norm": ["optimizer.pi=spectral"],
+    "pi = 1": ["optimizer.pi=one"],
+    "tau_2 = 1": ["optimizer.tau2=1"],
+    "empirical Fisher": ["optimizer.fisher=empirical"],
+    "4 samples a case": ["optimizer.samples=4"],
+    "3 CG steps": ["optimizer.cg_steps=3"],
+    "no momentum": ["optimizer.momentum=false"],
+    "no re-scaling, rate 0.1": [
+        "optimizer.momentum=false",
+        "optimizer.rescaling=false",
+        "optimizer.learning_rate=0.1",
+    ],
+    "lambda fixed": ["optimizer.lambda_rule=fixed"],
+    "gamma fixed": ["optimizer.gamma_rule=fixed"],
+    "gamma tied to lambda": ["optimizer.gamma_rule=tied"],
+    "adaptive schedule": ["schedule=adaptive"],
+}
+LAST = 5
+
+
+def main() -> None:
+    """Run every variant and print a row as soon as it is known."""
+    iterations = int(sys.argv[1]) if len(sys.argv) > 1 else 150
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 20.0
+    overrides = [f"iterations={iterations}", f"evaluate_every={iterations}", *sys.argv[3:]]
+    at_iteration, at_seconds = f"error at {iterations}", f"error at {seconds:g} s"
+    print(f"{'':32} {at_iteration:>14} {at_seconds:>14} {'seconds':>8}")
+    for name, variant in VARIANTS.items():
+        rows = metrics(name, [*overrides, "tensorboard=false", *variant])
+        timed = [row for row in rows if row["optimizer_seconds"] <= seconds]
+        print(
+            f"{name:32} {recent(rows):14.4g} {recent(timed):14.4g} "
+            f"{rows[-1]['optimizer_seconds']:8.1f}",
+            flush=True,
+        )
+
+
+def metrics(name: str, overrides: list[str]) -> list[dict[str, float]]:
+    """One run's table."""
+    folder = Path("outputs/compare_options") / "".join(c if c.isalnum() else "_" for c in name)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    config = load_config(overrides)
+    screen = sys.stdout
+    sys.stdout = io.StringIO()
+    try:
+        with Progress(config.iterations, io.StringIO()) as progress:
+            run(config, folder, progress)
+    finally:
+        sys.stdout = screen
+    return read_table(folder / "metrics.csv")
+
+
+def recent(rows: list[dict[str, float]]) -> float:
+    """The mean error of the last few rows."""
+    errors = [row["error"] for row in rows[-LAST:]]
+    return sum(errors) / len(errors) if errors else float("nan")
+
+
+if __name__ == "__main__":
+    main()
