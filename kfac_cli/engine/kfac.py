@@ -160,10 +160,13 @@ class KFAC:
         self.gamma = self.options.gamma_at(damping) if initial is None else initial
 
     def _calibrate(self, inputs: Tensor, targets: Tensor) -> None:
+        """Start λ, and γ with it, at the smallest value found so far."""
         seeds = draw_seeds(self.generator, self.options.samples)
-        self._start_damping(
-            calibrated_lambda(self.network, self.parameters, inputs, targets, self.options, seeds)
+        found = calibrated_lambda(
+            self.network, self.parameters, inputs, targets, self.options, seeds
         )
+        if self.iteration == 1 or found < self.damping:
+            self._start_damping(found)
 
     def _adapt_damping(self, rho: float) -> None:
         options = self.options

@@ -42,21 +42,49 @@ def draw_run(
     reconstructions: Any,
     image_shape: tuple[int, int] | None,
     title: str,
+    error_name: str = "reconstruction error",
 ) -> None:
     """Draw a run into a PNG file, which is replaced whole or not at all.
 
     Args:
         path: the file.
-        metrics, evaluations: rows of the two tables; values that are missing, nan, infinite or
-            not positive are left out.
-        originals, reconstructions: tensors (n, height * width) of which the first 15 pairs are
-            shown; ignored if `image_shape` is None.
-        image_shape: (height, width) in pixels, None if cases are no images.
-        title: the heading, such as "CURVES, block-tridiagonal K-FAC".
+        metrics, evaluations, originals, reconstructions, image_shape, title, error_name: as in
+            `run_figure`.
 
     Raises:
         ValueError: the shapes do not fit one another.
         OSError: the file cannot be written.
+    """
+    figure = run_figure(
+        metrics, evaluations, originals, reconstructions, image_shape, title, error_name
+    )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
+    replace_bytes(Path(path), buffer.getvalue())
+
+
+def run_figure(
+    metrics: Sequence[Row],
+    evaluations: Sequence[Row],
+    originals: Any,
+    reconstructions: Any,
+    image_shape: tuple[int, int] | None,
+    title: str,
+    error_name: str = "reconstruction error",
+) -> Figure:
+    """Compose the figure of a run, free of pyplot and its global state.
+
+    Args:
+        metrics, evaluations: rows of the two tables; values that a curve cannot show, such as
+            nan, are left out.
+        originals, reconstructions: tensors (n, height * width) of which the first 15 pairs are
+            shown; ignored if `image_shape` is None.
+        image_shape: (height, width) in pixels, None if cases are no images.
+        title: the heading, such as "CURVES, block-tridiagonal K-FAC".
+        error_name: what the errors are, such as "error rate".
+
+    Raises:
+        ValueError: the shapes do not fit one another.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -64,32 +92,22 @@ def draw_run(
     with_pairs = image_shape is not None and len(originals) > 0
     figure = Figure(figsize=(11.6 if with_pairs else 7.6, 6.4), facecolor="white")
     FigureCanvasAgg(figure)
-    right = 0.605 if with_pairs else 0.975
-    left = 0.065 if with_pairs else 0.095
+    left, right = (0.065, 0.605) if with_pairs else (0.095, 0.975)
     figure.text(left, 0.945, title, size=15, weight="bold", color=INK, parse_math=False)
     figure.text(left, 0.905, _outcome(evaluations), fontsize=10.5, color=GREY)
 
     panels = [panel for panel in PANELS if _points(metrics, panel[0], panel[2])[0]][:3]
     grid = figure.add_gridspec(
-        2,
-        max(len(panels), 1),
-        left=left,
-        right=right,
-        top=0.845,
-        bottom=0.08,
-        height_ratios=(3.1, 1),
-        hspace=0.34,
-        wspace=0.36,
+        2, max(len(panels), 1), left=left, right=right, top=0.845, bottom=0.08
     )
-    _draw_errors(figure.add_subplot(grid[0, :]), metrics, evaluations)
+    grid.set_height_ratios((3.1, 1))
+    grid.update(hspace=0.34, wspace=0.36)
+    _draw_errors(figure.add_subplot(grid[0, :]), metrics, evaluations, error_name)
     for index, panel in enumerate(panels):
         _draw_panel(figure.add_subplot(grid[1, index]), metrics, *panel)
     if with_pairs and image_shape is not None:
         _draw_pairs(figure, originals, reconstructions, image_shape)
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
-    replace_bytes(Path(path), buffer.getvalue())
+    return figure
 
 
 def _outcome(evaluations: Sequence[Row]) -> str:
@@ -104,10 +122,12 @@ def _outcome(evaluations: Sequence[Row]) -> str:
     return f"{text} ({kind}at iteration {best['best_iteration']})"
 
 
-def _draw_errors(axes: Axes, metrics: Sequence[Row], evaluations: Sequence[Row]) -> None:
+def _draw_errors(
+    axes: Axes, metrics: Sequence[Row], evaluations: Sequence[Row], error_name: str
+) -> None:
     """Every error curve against the iteration, the error on a logarithmic axis."""
     _style(axes)
-    axes.set_title("reconstruction error", loc="left", fontsize=10, color=INK)
+    axes.set_title(error_name, loc="left", fontsize=10, color=INK)
     axes.set_xlabel("iteration", fontsize=9, color=GREY)
     curves = (
         (metrics, "error", "mini-batch", {"color": "#b5b5b5", "linewidth": 0.9}),
@@ -196,7 +216,7 @@ def _points(
     iterations, values = [], []
     for row in rows:
         iteration, value = as_finite(row.get("iteration")), as_finite(row.get(column))
-        if iteration is not None and value is not None and (value > 0 or not positive):
+        if iteration is not None and value is not None and (not positive or 1e-300 < value < 1e300):
             iterations.append(iteration)
             values.append(value)
     return iterations, values
@@ -208,8 +228,8 @@ def _use_log_scale(axes: Axes) -> None:
 
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    if high / low < 1e6 and low > 1e-4:
-        decades = math.log10(high / low)
+    decades = math.log10(high) - math.log10(low)
+    if decades < 6 and low > 1e-4:
         if decades < 1:
             axes.yaxis.set_major_locator(MaxNLocator(5))
         else:

@@ -1,27 +1,65 @@
 """Files that are replaced whole or not at all."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
-def replace_bytes(path: Path, contents: bytes) -> None:
-    """Give a file new contents so that a crash leaves either the old ones or the new ones.
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of `path` once the block has ended well.
+
+    What was written is on the disk before the name changes, so that a crash, of the machine too,
+    leaves either the old contents or the new ones.
 
     Raises:
-        OSError: the file cannot be written; the old contents are untouched.
+        OSError: the file cannot be written; the error names it, the old contents are untouched.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(contents)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with naming(path):
+            # One may be left from a process that was killed, and may be a link to anywhere.
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            flush_folder(path.parent)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
+
+
+def replace_bytes(path: Path, contents: bytes | memoryview) -> None:
+    """Give a file new contents, whole or not at all; raises OSError as `replacing` does."""
+    with replacing(path) as file:
+        file.write(contents)
 
 
 def replace_text(path: Path, text: str) -> None:
     """Give a text file new contents (UTF-8) in the same way."""
     replace_bytes(path, text.encode())
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError that names no file, as one from writing or flushing does, name `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the names of a folder's files on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -56,7 +56,7 @@ def pair_picture(
     originals: Any,
     reconstructions: Any,
     image_shape: tuple[int, int],
-    columns: int = 8,
+    columns: int = 5,
     gap: int = 1,
     background: float = 1.0,
 ) -> Pictures:

@@ -12,12 +12,12 @@ from kfac_cli.recording.files import replace_text
 from kfac_cli.recording.values import Row, as_finite, significant, spoken_bytes, spoken_time
 
 FILE_DESCRIPTIONS = (
-    ("*.png", "error curves and reconstructions, to look at"),
+    ("*.png", "the whole run in one picture"),
     ("summary.json", "best figures, how the run ended, versions, device, memory"),
     ("metrics.csv", "a row per iteration: batch, error, damping, step, time"),
     ("evaluations.csv", "errors and log-likelihoods on the whole training and test sets"),
-    ("tensorboard", "the same and reconstructions, for TensorBoard"),
-    ("events.out.tfevents*", "the same and reconstructions, for TensorBoard"),
+    ("tensorboard", "the same and more, for TensorBoard"),
+    ("events.out.tfevents*", "the same and more, for TensorBoard"),
     ("config.yaml", "every setting of this run"),
     ("parameters*", "the final parameters"),
     ("checkpoint*", "what a run needs to go on from here"),

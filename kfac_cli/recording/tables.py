@@ -1,13 +1,15 @@
 """CSV tables that grow by a row at a time and can be taken up again after a crash."""
 
+import contextlib
 import csv
 import io
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kfac_cli.recording.files import replace_text
+from kfac_cli.recording.files import naming, replace_text
 from kfac_cli.recording.values import Row, as_number
 
 METRIC_COLUMNS = (
@@ -21,6 +23,8 @@ METRIC_COLUMNS = (
     "rho",
     "lambda",
     "gamma",
+    "noise_scale",
+    "rejected",
     "seconds",
     "optimizer_seconds",
     "evaluation_seconds",
@@ -28,8 +32,10 @@ METRIC_COLUMNS = (
 )
 """One row an iteration: the mini-batch, its figures before the update, and the update's scalars.
 
-`cases` counts the training cases drawn so far. `seconds` is the time since the run began and the
-other three are its parts so far.
+`cases` counts the training cases drawn so far. `noise_scale` is the size of a mini-batch whose
+gradient errs by as much as it is long, where the schedule asks for it. `rejected` is 1 for a step
+that was not finite and was not taken, empty for others. `seconds` is the time since the run began
+and the other three are its parts so far.
 """
 
 EVALUATION_COLUMNS = (
@@ -72,8 +78,7 @@ class Table:
             self._file = self.path.open("a", encoding="utf-8", newline="")
         else:
             self._file = self.path.open("w", encoding="utf-8", newline="")
-            self._file.write(_header(self.columns))
-            self._file.flush()
+            self._write(_header(self.columns))
 
     def append(self, row: Row) -> None:
         """Write one row and flush it; a column that is absent or None stays empty.
@@ -82,17 +87,36 @@ class Table:
 
         Raises:
             ValueError: the row has a name that is no column.
-            OSError: the row could not be written.
+            OSError: the row could not be written; the error names the file.
         """
         unknown = [name for name in row if name not in self.columns]
         if unknown:
             raise ValueError(f"{self.path.name} has no column {', '.join(map(repr, unknown))}")
-        self._file.write(_line(_cell(row.get(name)) for name in self.columns))
-        self._file.flush()
+        self._write(_line(_cell(row.get(name)) for name in self.columns))
+
+    def sync(self) -> None:
+        """Have all rows so far on the disk, whatever happens to the machine.
+
+        Raises:
+            OSError: they could not be written.
+        """
+        with naming(self.path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file; closing twice does no harm."""
         self._file.close()
+
+    def _write(self, line: str) -> None:
+        """Write and flush; a table that could not be written is closed."""
+        with naming(self.path):
+            try:
+                self._file.write(line)
+                self._file.flush()
+            except OSError:
+                with contextlib.suppress(OSError):  # closing tries once more to flush
+                    self._file.close()
+                raise
 
     def __enter__(self) -> Self:
         return self

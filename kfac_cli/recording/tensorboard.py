@@ -1,6 +1,8 @@
 """What TensorBoard shows of a run: scalars in groups, reconstructions, hyperparameters."""
 
 import math
+import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ ITERATION_TAGS = {
     "rho": "damping/rho",
     "lambda": "damping/lambda",
     "gamma": "damping/gamma",
+    "noise_scale": "train/noise_scale",
     "seconds": "time/seconds",
     "optimizer_seconds": "time/optimizer_seconds",
     "evaluation_seconds": "time/evaluation_seconds",
@@ -44,6 +47,8 @@ class TensorBoardLog:
     def __init__(self, folder: str | Path, purge_step: int | None = None) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        if purge_step is not None:
+            _wait_for_a_later_name(Path(folder))
         self._writer: Any = SummaryWriter(str(folder), purge_step=purge_step, flush_secs=10)
 
     def iteration(self, row: Row) -> None:
@@ -89,7 +94,9 @@ class TensorBoardLog:
             "reconstructions/original_above_reconstruction", enlarged, iteration, dataformats="HW"
         )
 
-    def hyperparameters(self, flat_config: Mapping[str, object], metrics: Row) -> None:
+    def hyperparameters(
+        self, flat_config: Mapping[str, object], metrics: Row, iteration: int | None = None
+    ) -> None:
         """Write the settings and the run's figures for the HPARAMS tab, once, at the end.
 
         They go into this run's own event file; `SummaryWriter.add_hparams` would show a second run.
@@ -97,6 +104,7 @@ class TensorBoardLog:
         Args:
             flat_config: dotted setting to value.
             metrics: name to number, shown under `result/`.
+            iteration: the one at which the run ended; it may be taken up and end once more.
         """
         from torch.utils.tensorboard.summary import hparams
 
@@ -106,7 +114,11 @@ class TensorBoardLog:
         for summary in hparams(settings, results):  # type: ignore[no-untyped-call]
             self._writer.file_writer.add_summary(summary)
         for tag, value in results.items():
-            self._scalar(tag, value, None)
+            self._scalar(tag, value, iteration)
+
+    def flush(self) -> None:
+        """Write out what is pending, so that it outlives this process."""
+        self._writer.flush()
 
     def close(self) -> None:
         """Write out what is pending and close the event file; closing twice does no harm."""
@@ -116,6 +128,17 @@ class TensorBoardLog:
         number = as_number(value)
         if number is not None:
             self._writer.add_scalar(tag, number, step)
+
+
+def _wait_for_a_later_name(folder: Path) -> None:
+    """Let up to a second pass until a new event file will come last in the order of names.
+
+    TensorBoard reads event files in that order, and their names have the time in whole seconds.
+    """
+    names = [path.name for path in folder.glob("events.out.tfevents.*")]
+    found = [int(m[1]) for name in names if (m := re.match(r"events\.out\.tfevents\.(\d+)", name))]
+    if found and 0 <= max(found) - int(time.time()) <= 1:
+        time.sleep(max(0.0, max(found) + 1 - time.time()))
 
 
 def _step(row: Row) -> int:

@@ -48,9 +48,9 @@ def spoken_time(seconds: float) -> str:
     """Write a duration in seconds in its two largest units: 4.2 s, 3 min 41 s, 2 h 5 min."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    if seconds < 3599.5:
+        return "{} min {} s".format(*divmod(round(seconds), 60))
+    return "{} h {} min".format(*divmod(round(seconds / 60), 60))
 
 
 def spoken_bytes(count: float) -> str:

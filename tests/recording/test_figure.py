@@ -10,6 +10,7 @@ import torch
 from matplotlib.image import imread
 
 from kfac_cli.recording import draw_run
+from kfac_cli.recording.figure import run_figure
 
 METRICS = [
     {
@@ -29,6 +30,12 @@ EVALUATIONS = [
 ]
 GENERATOR = torch.Generator().manual_seed(0)
 DIGITS = torch.rand(15, 784, generator=GENERATOR)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """A coarse picture is drawn faster and tells as much."""
+    monkeypatch.setattr("kfac_cli.recording.figure.DOTS_PER_INCH", 40)
 
 
 def ink(picture):
@@ -61,14 +68,46 @@ def test_images_of_any_range_are_drawn(tmp_path):
     assert ink(drawn(tmp_path / "run.png", pairs=(faces, 0.5 * faces), shape=(25, 25))) > 0.1
 
 
-def test_each_curve_adds_ink(tmp_path):
-    whole = drawn(tmp_path / "a.png")
-    for column in ("train_error", "train_error_average", "test_error"):
-        fewer = [{**row, column: None} for row in EVALUATIONS]
-        assert not np.array_equal(whole, drawn(tmp_path / "b.png", evaluations=fewer))
-    for column in ("error", "lambda", "gamma"):
-        fewer = [{**row, column: None} for row in METRICS]
-        assert not np.array_equal(whole, drawn(tmp_path / "b.png", metrics=fewer))
+def figure_of(metrics, evaluations):
+    return run_figure(metrics, evaluations, [], [], None, "title")
+
+
+def test_each_curve_holds_its_column_on_a_logarithmic_axis():
+    errors, *panels = figure_of(METRICS, EVALUATIONS).axes
+    assert errors.get_yscale() == "log"
+    assert {line.get_label(): list(line.get_ydata()) for line in errors.lines} == {
+        "mini-batch": [row["error"] for row in METRICS],
+        "training": [row["train_error"] for row in EVALUATIONS],
+        "training, averaged": [row["train_error_average"] for row in EVALUATIONS],
+        "test": [row["test_error"] for row in EVALUATIONS],
+    }
+    assert {axes.get_title(loc="left"): list(axes.lines[0].get_ydata()) for axes in panels} == {
+        "damping λ": [row["lambda"] for row in METRICS],
+        "damping γ": [row["gamma"] for row in METRICS],
+        "mini-batch size": [row["batch_size"] for row in METRICS],
+    }
+
+
+def test_without_damping_the_panels_show_momentum_and_step_size():
+    rows = [{**row, "lambda": None, "gamma": None, "mu": -0.5} for row in METRICS]
+    _, *panels = figure_of(rows, EVALUATIONS).axes
+    assert [axes.get_title(loc="left") for axes in panels] == [
+        "mini-batch size",
+        "momentum μ",
+        "step size α",
+    ]
+    assert list(panels[1].lines[0].get_ydata()) == [-0.5] * len(METRICS)
+
+
+def test_values_that_are_not_finite_are_left_out_of_a_curve():
+    errors, *_ = figure_of([*METRICS[:3], {"iteration": 4, "error": math.nan}], []).axes
+    (line,) = errors.lines
+    assert list(line.get_xdata()) == [1, 2, 3]
+
+
+def test_the_heading_gives_the_best_figures_which_belong_together():
+    texts = [text.get_text() for text in figure_of(METRICS, EVALUATIONS).texts]
+    assert texts == ["title", "best training error 4.33 (averaged parameters at iteration 60)"]
 
 
 NOT_A_NUMBER = [{"iteration": k, "error": math.nan, "lambda": math.inf} for k in (1, 2)]

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,6 @@ import torch
 from kfac_cli.recording import (
     best_figures,
     environment,
-    peak_memory,
     terminal_summary,
     write_summary,
 )
@@ -108,7 +109,7 @@ def test_a_summary_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypat
 
 def test_environment_names_versions_machine_and_threads(tmp_path):
     found = environment("cpu")
-    assert found["torch"] == torch.__version__.partition("+")[0] or found["torch"]
+    assert torch.__version__.startswith(found["torch"])
     assert found["thread_count"] == torch.get_num_threads()
     assert found["device"] == "cpu"
     for name in ("python", "torchvision", "hydra-core", "platform", "device_name"):
@@ -118,13 +119,22 @@ def test_environment_names_versions_machine_and_threads(tmp_path):
 
 
 def test_peak_memory_counts_what_was_freed_again():
-    before = peak_memory()
-    assert 50e6 < before < 50e9
-    large = torch.ones(max(100_000_000, before // 8 + 25_000_000) // 4 * 4, dtype=torch.float64)
-    grown = peak_memory()
-    assert grown >= large.nbytes
-    del large
-    assert peak_memory() >= grown
+    code = """
+import torch
+from kfac_cli.recording import peak_memory
+before = peak_memory()
+large = torch.ones(200_000_000, dtype=torch.uint8)
+with_it = peak_memory()
+del large
+# the kernel's counters are exact to some hundred kilobytes
+print(before, with_it, peak_memory() >= 0.99 * with_it)
+"""
+    outcome = subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True
+    )
+    before, with_it, kept = outcome.stdout.split()
+    assert 50e6 < int(before) < int(with_it) - 180e6
+    assert kept == "True"
 
 
 @pytest.mark.parametrize(
@@ -169,10 +179,10 @@ def test_the_terminal_summary_of_a_finished_run(tmp_path, monkeypatch):
         "  peak memory     532 MB",
         "",
         "  outputs/curves run",
-        "    run.png       error curves and reconstructions, to look at",
+        "    run.png       the whole run in one picture",
         "    summary.json  best figures, how the run ended, versions, device, memory",
         "    metrics.csv   a row per iteration: batch, error, damping, step, time",
-        "    tensorboard/  the same and reconstructions, for TensorBoard",
+        "    tensorboard/  the same and more, for TensorBoard",
         "    notes.txt",
         "",
         "  tensorboard --logdir 'outputs/curves run'",

@@ -59,7 +59,7 @@ def test_scalars_of_torch_and_numpy_are_written_with_all_their_digits(tmp_path):
 
 def test_an_unknown_column_is_refused_by_name(tmp_path):
     with Table(tmp_path / "t.csv", COLUMNS) as table:
-        with pytest.raises(ValueError, match="t.csv has no column 'eror'"):
+        with pytest.raises(ValueError, match="has no column 'eror'"):
             table.append({"iteration": 1, "eror": 2.0})
         with pytest.raises(ValueError, match="not 'low'"):
             table.append({"iteration": 1, "error": "low"})
