@@ -31,6 +31,8 @@ LEAN = 2
 """How many trial values below the best one that may lead: flat decreases say little."""
 
 MOST_TRIALS = 40
+MOST_USELESS = 5
+"""Trial values in all, and those in a row at the start that may be of no use."""
 
 
 def calibrated_lambda(
@@ -44,7 +46,7 @@ def calibrated_lambda(
     """The smallest λ whose first update lowers the objective about as far as any does.
 
     The first half of the mini-batch `inputs` (m, d_0), `targets` (m, d_ℓ) makes the update, with
-    γ = √(λ+η); the second half judges it (a single case has to do both). The search starts at the
+    γ = √(λ+η); the second half judges it, where it can. The search starts at the
     mean eigenvalue of the block-diagonal F̃, the natural scale of the problem, and goes up or down
     by factors of ten for as long as that helps, and then down while a tenth of the decrease at most
     is lost: no range is set. `seeds` draw the sampled targets.
@@ -53,14 +55,21 @@ def calibrated_lambda(
     center = mean_eigenvalue(trial.statistics)
     if not (math.isfinite(center) and center > 0):
         return 1.0
-    exponent = _best_exponent(lambda e: trial.decrease(center * FACTOR**e))
+    exponent = _best_exponent(lambda e: trial.decrease(center * FACTOR**e, trial.unseen))
+    if exponent is None:
+        # A small and noisy mini-batch may say nothing of unseen cases. Then the natural scale has
+        # to do, or the first above it at which the step is of use to the cases it was made from.
+        exponent = _first_useful(lambda e: trial.decrease(center * FACTOR**e, trial.seen)) or 0
     damping = center * FACTOR**exponent
     logger.info("initial lambda %.4g, from a mean curvature of %.4g", damping, center)
     return damping
 
 
-def _best_exponent(decrease: Callable[[int], float]) -> int:
-    """The smallest exponent near the best one: up or down from 0 to the best, then down again."""
+def _best_exponent(decrease: Callable[[int], float]) -> int | None:
+    """The smallest exponent near the best one, `decrease` being minus infinity for useless ones.
+
+    From the first that is of use up or down to the best, and down again; None where none is.
+    """
     found: dict[int, float] = {}
 
     def value(exponent: int) -> float:
@@ -68,8 +77,10 @@ def _best_exponent(decrease: Callable[[int], float]) -> int:
             found[exponent] = decrease(exponent)
         return found.get(exponent, -math.inf)
 
-    exponent = 0
-    step = 1 if value(1) > value(0) else -1
+    exponent = _first_useful(value)
+    if exponent is None:
+        return None
+    step = 1 if value(exponent + 1) > value(exponent) else -1
     while value(exponent + step) > value(exponent):
         exponent += step
     best = value(exponent)
@@ -78,6 +89,12 @@ def _best_exponent(decrease: Callable[[int], float]) -> int:
             break
         exponent -= 1
     return exponent
+
+
+def _first_useful(decrease: Callable[[int], float]) -> int | None:
+    """The first exponent from 0 up that is of use; None where none of the first few is."""
+    useful = (e for e in range(MOST_USELESS + 1) if decrease(e) > -math.inf)
+    return next(useful, None)
 
 
 def mean_eigenvalue(factors: KroneckerFactors) -> float:
@@ -103,7 +120,7 @@ class _Trial:
     ) -> None:
         half = max(1, inputs.shape[0] // 2)
         seen, unseen = slice(half), slice(half, None) if inputs.shape[0] > 1 else slice(None)
-        self._making, self._judging = (
+        self.seen, self.unseen = (
             MiniBatch(
                 network,
                 parameters,
@@ -115,7 +132,7 @@ class _Trial:
         )
         neighbours = options.inverse == "block_tridiagonal"
         request = StatisticsRequest(half, neighbours, seeds, options.fisher)
-        first = self._making.first_order(request)
+        first = self.seen.first_order(request)
         assert first.statistics is not None
         self.statistics = first.statistics
         self._gradient = add_l2_gradient(first.gradient, parameters, options.l2)
@@ -123,15 +140,18 @@ class _Trial:
         self._curvature.update(first.statistics, 1)
         self._parameters = parameters
         self._options = options
-        self._start = self._objective(parameters)
 
-    def decrease(self, damping: float) -> float:
-        """h(θ) - h(θ + δ) on the judging half; minus infinity where it is not finite."""
+    def decrease(self, damping: float, judging: MiniBatch) -> float:
+        """h(θ) - h(θ + δ) on `judging`, one of the two halves.
+
+        Minus infinity where the quadratic model is not to be trusted: where the decrease is less
+        than a quarter of what M promised, as in section 6.5, or not finite.
+        """
         gamma = self._options.gamma_at(damping)
         inverse = self._curvature.make_inverse(gamma)
         delta = [layer.neg_() for layer in inverse.multiply(self._gradient)]
         proposal = best_proposal(
-            self._making,
+            self.seen,
             self._gradient,
             [(gamma, inverse, delta)],
             None,
@@ -139,8 +159,9 @@ class _Trial:
             self._options,
         )
         moved = [p + d for p, d in zip(self._parameters, proposal.update, strict=True)]
-        decrease = self._start - self._objective(moved)
-        return decrease if math.isfinite(decrease) else -math.inf
+        decrease = self._objective(self._parameters, judging) - self._objective(moved, judging)
+        trusted = math.isfinite(decrease) and decrease >= -0.25 * proposal.change
+        return decrease if trusted else -math.inf
 
-    def _objective(self, parameters: Parameters) -> float:
-        return self._judging.evaluate(parameters).loss + l2_penalty(parameters, self._options.l2)
+    def _objective(self, parameters: Parameters, judging: MiniBatch) -> float:
+        return judging.evaluate(parameters).loss + l2_penalty(parameters, self._options.l2)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kfac_cli.engine.block_diagonal import BlockDiagonalInverse
-from kfac_cli.engine.calibration import calibrated_lambda
+from kfac_cli.engine.calibration import FACTOR, calibrated_lambda
 from kfac_cli.engine.curvature import Curvature
 from kfac_cli.engine.damping import levenberg_marquardt
 from kfac_cli.engine.factors import KroneckerFactors
@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 CALIBRATED_ITERATIONS = 3
 """Iterations at which a λ left open is calibrated: those that refresh the inverse in any case."""
+
+MOST_RAISES = 30
+"""How often λ is raised at such an iteration at most."""
 
 
 class KFAC:
@@ -72,7 +75,7 @@ class KFAC:
         """
         options = self.options
         self.iteration += 1
-        if options.lambda_initial is None and self.iteration <= CALIBRATED_ITERATIONS:
+        if self._calibrating:
             self._calibrate(inputs, targets)
         batch = MiniBatch(self.network, self.parameters, inputs, targets, options.chunk_size)
 
@@ -89,6 +92,8 @@ class KFAC:
         self.curvature.update(first.statistics, self.iteration)
 
         chosen = self._proposal(batch, first, gradient)
+        if self._calibrating:
+            chosen = self._tamed(chosen, batch, first, gradient, objective)
         if not _finite(chosen.update):
             return self._reject(objective, first.error)
         self.gamma, self.curvature.inverse = chosen.gamma, chosen.inverse
@@ -96,9 +101,7 @@ class KFAC:
 
         rho = None
         if self.iteration % options.t1 == 0:
-            new_loss = batch.evaluate(new_parameters).loss
-            change = new_loss + l2_penalty(new_parameters, options.l2) - objective
-            rho = change / chosen.change if chosen.change != 0 else math.nan
+            rho = self._reduction_ratio(batch, objective, new_parameters, chosen.change)
             self._adapt_damping(rho)
 
         self._parameters_before = self.parameters
@@ -144,6 +147,34 @@ class KFAC:
         previous = self.previous_update if self.options.momentum else None
         return best_proposal(batch, gradient, proposed, previous, self.damping, self.options)
 
+    def _tamed(
+        self,
+        chosen: Proposal,
+        batch: MiniBatch,
+        first: FirstOrder,
+        gradient: Parameters,
+        objective: float,
+    ) -> Proposal:
+        """A proposal that keeps a quarter of what M promises, by ten times the damping until then.
+
+        The calibration judges by a part of the mini-batch, which may be too small to judge by.
+        """
+        for _ in range(MOST_RAISES):
+            moved = [p + d for p, d in zip(self.parameters, chosen.update, strict=True)]
+            rho = self._reduction_ratio(batch, objective, moved, chosen.change)
+            if rho >= 0.25 or chosen.change == 0:
+                break
+            self._start_damping(self.damping * FACTOR)
+            chosen = self._proposal(batch, first, gradient)
+        return chosen
+
+    def _reduction_ratio(
+        self, batch: MiniBatch, objective: float, moved: Parameters, model_change: float
+    ) -> float:
+        """ρ = (h(θ+δ) - h(θ)) / (M(δ) - M(0)) on the mini-batch; NaN where M promises nothing."""
+        change = batch.evaluate(moved).loss + l2_penalty(moved, self.options.l2) - objective
+        return change / model_change if model_change != 0 else math.nan
+
     def _descent(self, inverse: Inverse, first: FirstOrder, gradient: Parameters) -> Parameters:
         """Δ = -F₀⁻¹∇h, by section 8's shortcut where the mini-batch has few cases."""
         if isinstance(inverse, BlockDiagonalInverse) and first.cases is not None:
@@ -158,6 +189,10 @@ class KFAC:
         self.damping = damping
         initial = self.options.gamma_initial
         self.gamma = self.options.gamma_at(damping) if initial is None else initial
+
+    @property
+    def _calibrating(self) -> bool:
+        return self.options.lambda_initial is None and self.iteration <= CALIBRATED_ITERATIONS
 
     def _calibrate(self, inputs: Tensor, targets: Tensor) -> None:
         """Start λ, and γ with it, at the smallest value found so far."""

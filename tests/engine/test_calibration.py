@@ -55,11 +55,16 @@ def test_the_first_step_from_it_goes_about_as_far_as_any(output):
         ({-4: 1.0, -3: 2.0, -2: 8.0, -1: 7.0, 0: 1.0, 1: 0.0}, -2),
         ({-2: 1.0, -1: 6.5, 0: 7.0, 1: 6.0}, -1),  # near enough to the best, and smaller
         ({-3: 6.2, -2: 6.4, -1: 6.6, 0: 7.0, 1: 6.0}, -2),
-        ({0: -3.0, 1: -2.0, 2: -1.0, 3: -4.0}, 2),  # nothing helps: the least harm
+        ({3: 1.0, 4: 5.0, 5: 3.0}, 4),  # useless up to a damping
+        ({3: 7.0, 4: 5.0, 5: 3.0}, 3),
     ],
 )
 def test_the_search_finds_the_smallest_value_near_the_best(decrease, exponent):
-    assert _best_exponent(lambda e: decrease.get(e, -9.0)) == exponent
+    assert _best_exponent(lambda e: decrease.get(e, -math.inf)) == exponent
+
+
+def test_the_search_gives_up_where_nothing_is_of_use():
+    assert _best_exponent(lambda e: -math.inf) is None
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -102,6 +107,23 @@ def test_the_scale_of_the_problem_moves_it_without_any_range():
 
     # Only the hidden layers' curvature scales; over twelve orders λ must follow most of the way.
     assert found(1e6) > 1e6 * found(1.0)
+
+
+@pytest.mark.parametrize("tau2", [0.25, 1.0])
+@pytest.mark.parametrize("inverse", ["block_diagonal", "block_tridiagonal"])
+def test_a_few_noisy_cases_do_not_talk_it_into_a_step_that_diverges(inverse, tau2):
+    """Five cases of pure noise, an F of rank one or five, no ℓ₂: the model promises anything."""
+    generator = torch.Generator().manual_seed(2)
+    network = Network([30, 20, 25], ["tanh"], "gaussian")
+    parameters = sparse_initialization(network, generator)
+    options = KFACOptions(inverse=inverse, l2=0, tau2=tau2)
+    optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
+    objectives = []
+    for _ in range(12):
+        inputs = torch.randn(5, 30, generator=generator, dtype=torch.float64)
+        objectives.append(optimizer.step(inputs, inputs[:, :25]).objective)
+    assert max(objectives) < 3 * objectives[0]
+    assert min(objectives) < 0.9 * objectives[0]
 
 
 @pytest.mark.parametrize("cases", [1, 2, 3])

@@ -188,7 +188,7 @@ def test_reference_lambda_after_the_first_success():
     optimizer = KFAC(
         run.network,
         oracles.unvec(run.start.theta, CHAIN.layer_sizes),
-        KFACOptions(),
+        KFACOptions(lambda_initial=150),
         torch.Generator().manual_seed(0),
     )
     records = [optimizer.step(*run.batch(k)) for k in range(1, 6)]

@@ -20,7 +20,8 @@ def optimizer_with(**options):
     parameters = sparse_initialization(network, generator)
     inputs = torch.rand(40, 5, generator=generator, dtype=torch.float64)
     targets = torch.rand(40, 4, generator=generator, dtype=torch.float64)
-    made = KFAC(network, parameters, KFACOptions(**options), torch.Generator().manual_seed(0))
+    options = KFACOptions(**{"lambda_initial": 150.0, **options})
+    made = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
     return made, lambda: made.step(inputs, targets)
 
 
@@ -118,7 +119,7 @@ def test_the_low_rank_shortcut_of_section_8_gives_the_same_run_to_rounding(
         generator = torch.Generator().manual_seed(2)
         network = Network([30, 20, 25], ["tanh"], "gaussian")
         parameters = sparse_initialization(network, generator)
-        options = KFACOptions(inverse="block_diagonal", l2=l2, chunk_size=cases)
+        options = KFACOptions(inverse="block_diagonal", l2=l2, chunk_size=cases, lambda_initial=150)
         made = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
         for _ in range(steps):
             inputs = torch.randn(5, 30, generator=generator, dtype=torch.float64)
