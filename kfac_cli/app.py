@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra import compose, initialize_config_module
@@ -24,9 +26,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
 from kfac_cli.config.messages import explain
+from kfac_cli.config.rules import shown
 from kfac_cli.config.validation import validate
-from kfac_cli.errors import UserError
-from kfac_cli.jobs import Interrupted, Jobs
+from kfac_cli.errors import UserError, one_line
+from kfac_cli.interruption import Interrupted, unwinding
+from kfac_cli.jobs import Jobs
+from kfac_cli.resume import KEYWORD, logging_to, named_folder, nothing_left, settings_of
+from kfac_cli.run_folder import shown_folder
+from kfac_cli.stray_errors import stray_errors_caught
 
 EXIT_FAILED = 1
 EXIT_SIGNAL = 128
@@ -45,7 +52,9 @@ def main() -> int:
             return 0
         options = _parse(arguments)
         overrides = list(options.overrides)
-        return _obey(options)
+        with unwinding(), stray_errors_caught():
+            folder = named_folder(overrides)
+            return _obey(options) if folder is None else _resume(folder, options)
     except UserError as error:
         return _fail(str(error))
     except KeyboardInterrupt as interruption:
@@ -67,26 +76,36 @@ def run_stamp() -> str:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read Hydra's options as Hydra will, but answer a mistake with one line."""
+
+    def refuse(mistake: object) -> NoReturn:
+        raise UserError(f"{mistake}; kfac-run --help shows the options")
+
     parser = get_args_parser()
     parser.exit_on_error = False
+    parser.error = refuse  # type: ignore[method-assign]  # it would still exit for some mistakes
     try:
         options, unknown = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
-        raise UserError(f"{error}; kfac-run --help shows the options") from None
+        refuse(error)
     if unknown:
         advice = "put options before the settings; kfac-run --help shows them"
-        raise UserError(f"{unknown[0]}: not understood here; {advice}")
+        raise UserError(f"{shown(unknown[0])}: not understood here; {advice}")
     if options.experimental_rerun is not None:
         raise UserError("--experimental-rerun: refused, because it executes code from a pickle")
     assert isinstance(options, argparse.Namespace)
     return options
 
 
-def _obey(options: argparse.Namespace) -> int:
+def _has_options(options: argparse.Namespace) -> bool:
+    """Whether anything but a single run with the shipped settings is asked for."""
     asks = options.help or options.hydra_help or options.shell_completion
     asks = asks or options.cfg is not None or options.info is not None
     elsewhere = options.config_path or options.config_name or options.config_dir
-    if not (asks or options.multirun or elsewhere):
+    return bool(asks or options.multirun or elsewhere)
+
+
+def _obey(options: argparse.Namespace) -> int:
+    if not _has_options(options):
         _check_before_folders_are_made(options.overrides)
     jobs = Jobs()
     application = hydra.main(
@@ -94,13 +113,31 @@ def _obey(options: argparse.Namespace) -> int:
         config_name=CONFIG_NAME,
         version_base=HYDRA_VERSION_BASE,
     )(jobs.run)
+    with _exceptions_let_through(), _failures_told(jobs):
+        application()
+    return EXIT_FAILED if jobs.failures else 0
+
+
+def _resume(folder: Path, options: argparse.Namespace) -> int:
+    if _has_options(options):
+        raise UserError(f"{KEYWORD}{shown_folder(folder)}: goes on with one run, without options")
+    settings, config = settings_of(folder, options.overrides)
+    if (ended := nothing_left(folder, config)) is not None:
+        print(ended)
+        return 0
+    jobs = Jobs()
+    with logging_to(folder), _failures_told(jobs):
+        jobs.resume(folder, settings)
+    return EXIT_FAILED if jobs.failures else 0
+
+
+@contextmanager
+def _failures_told(jobs: Jobs) -> Iterator[None]:
     try:
-        with _exceptions_let_through():
-            application()
+        yield
     finally:
         for line in jobs.failures:
             _fail(line)
-    return EXIT_FAILED if jobs.failures else 0
 
 
 def _check_before_folders_are_made(overrides: Sequence[str]) -> None:
@@ -141,7 +178,7 @@ def _exceptions_let_through() -> Iterator[None]:
 
 
 def _fail(line: str) -> int:
-    print(f"kfac-run: error: {line}", file=sys.stderr)
+    print(f"kfac-run: error: {one_line(line)}", file=sys.stderr)
     return EXIT_FAILED
 
 

@@ -3,28 +3,37 @@
 import contextlib
 import math
 import os
+import shlex
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from kfac_cli.checkpoint.names import checkpoint_iterations
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError
+from kfac_cli.interruption import Interrupted
+from kfac_cli.recording.files import replace_text
+from kfac_cli.recording.progress import Progress
+from kfac_cli.run_folder import (
+    CONFIG_FILE,
+    SUMMARY_FILE,
+    exclusive_use,
+    shown_folder,
+    write_settings,
+)
+from kfac_cli.status import DIVERGED, INTERRUPTED, TIME_LIMIT_REACHED
 
-CONFIG_FILE = "config.yaml"
+if TYPE_CHECKING:
+    from kfac_cli.runner import RunResult
+
 ERROR_FILE = "error.log"
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal ended a run, which has saved what it had; `signal` is its number."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.signal = number
 
 
 class Jobs:
@@ -45,56 +54,112 @@ class Jobs:
         """
         folder = Path(HydraConfig.get().runtime.output_dir)
         if (folder / CONFIG_FILE).exists():  # named by hydra.run.dir, say; nothing is written there
-            self._fail(f"{_shown(folder)}: holds another run; choose a new folder", folder)
+            self._fail(f"{shown_folder(folder)}: holds another run; choose a new folder", folder)
             return math.inf
+        with exclusive_use(folder):
+            try:
+                return self._attempt(folder, lambda: self._begin(settings, folder))
+            except UserError as error:
+                return self._give_up(folder, str(error), f"{error}\n")
+
+    def resume(self, folder: Path, settings: DictConfig) -> float:
+        """Go on with the run in `folder` under `settings`; otherwise like `run`.
+
+        Raises UserError, and leaves the folder as it is, if they do not fit each other.
+        """
+        with exclusive_use(folder):
+            return self._attempt(folder, lambda: self._go_on(settings, folder))
+
+    def _attempt(self, folder: Path, action: Callable[[], float]) -> float:
         try:
-            return self._run(settings, folder)
-        except UserError as error:
-            line, details = str(error), f"{error}\n"
+            return action()
+        except UserError:
+            raise
         except OSError as error:
             where = f"{error.filename}: " if error.filename is not None else ""
-            line, details = f"{where}{error.strerror or error}", traceback.format_exc()
+            line = f"{where}{error.strerror or error}"
         except Exception as error:
-            details = traceback.format_exc()
-            line = _out_of_memory(error) or self._report_bug(error, details)
+            line = _out_of_memory(error) or self._report_bug(error)
+        return self._give_up(folder, f"{line}{_way_on(folder)}", traceback.format_exc())
+
+    def _give_up(self, folder: Path, line: str, details: str) -> float:
         with contextlib.suppress(OSError):  # the disk may be what failed
-            (folder / ERROR_FILE).write_text(details, encoding="utf-8")
+            replace_text(folder / ERROR_FILE, details)
         self._fail(line, folder)
         return math.inf
 
-    def _run(self, settings: DictConfig, folder: Path) -> float:
+    def _begin(self, settings: DictConfig, folder: Path) -> float:
         config = validate(settings)
-        OmegaConf.save(settings, folder / CONFIG_FILE, resolve=True)
-        from kfac_cli.runner import run  # here, because it imports torch
+        write_settings(settings, folder)
+        with Progress(config.iterations) as progress:
+            progress.start(config.title)
+            from kfac_cli.runner import run  # here, because importing torch takes seconds
 
-        result = run(config, folder)
-        if result.status == "interrupted":
+            result = run(config, folder, progress)
+        return self._judge(result, folder)
+
+    def _go_on(self, settings: DictConfig, folder: Path) -> float:
+        config = validate(settings)
+
+        def taken_up() -> None:
+            for outdated in (SUMMARY_FILE, ERROR_FILE):
+                (folder / outdated).unlink(missing_ok=True)
+            write_settings(settings, folder)
+
+        with Progress(config.iterations) as progress:
+            progress.start(config.title)
+            from kfac_cli.runner import run
+            from kfac_cli.saver import Earlier
+
+            earlier = Earlier(config, folder, taken_up)
+            progress.message(f"going on from iteration {earlier.iteration}")
+            result = run(config, folder, progress, earlier)
+        return self._judge(result, folder)
+
+    def _judge(self, result: "RunResult", folder: Path) -> float:
+        if result.status in (INTERRUPTED, TIME_LIMIT_REACHED):
+            print(f"\n  {_command(folder)}  goes on from here", flush=True)
+        if result.status == INTERRUPTED or result.signal is not None:
             raise Interrupted(result.signal or signal.SIGINT)
-        if result.status == "diverged":
-            self._fail(f"the run diverged; what it had until then is in {_shown(folder)}", folder)
+        if result.status == DIVERGED:
+            self._fail(
+                f"the run diverged; what it had until then is in {shown_folder(folder)}", folder
+            )
         return result.best_train_error
 
     def _fail(self, line: str, folder: Path) -> None:
-        job = HydraConfig.get()
-        if job.mode == RunMode.MULTIRUN:
-            line = f"job {job.job.num} ({' '.join(job.overrides.task)}): {line} [{_shown(folder)}]"
+        if _sweeping():
+            job = HydraConfig.get()
+            name = f"job {job.job.num} ({' '.join(job.overrides.task)})"
+            line = f"{name}: {line} [{shown_folder(folder)}]"
         self.failures.append(line)
         if os.getpid() != self._process:
             # A parallel launcher runs this in a process of its own, whose `failures` nobody sees.
             raise UserError(line)
 
     @staticmethod
-    def _report_bug(error: Exception, details: str) -> str:
-        if HydraConfig.get().mode != RunMode.MULTIRUN:
-            print(details, file=sys.stderr, end="")
+    def _report_bug(error: Exception) -> str:
+        if not _sweeping():
+            print(traceback.format_exc(), file=sys.stderr, end="")
         text = " ".join(str(error).split())
         return f"{type(error).__name__}: {text}"
 
 
-def _shown(folder: Path) -> Path:
-    """The folder as a person in the current directory would name it."""
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+def _sweeping() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _way_on(folder: Path) -> str:
+    """What to add to the line about a failed run if something of it was kept."""
+    with contextlib.suppress(OSError):
+        if iterations := checkpoint_iterations(folder):
+            return f"; {_command(folder)} goes on from iteration {iterations[0]}"
+    return ""
+
+
+def _command(folder: Path) -> str:
+    """What a person types to go on."""
+    return shlex.join(["kfac-run", f"resume={shown_folder(folder)}"])
 
 
 def _out_of_memory(error: Exception) -> str | None:

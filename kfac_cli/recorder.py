@@ -1,21 +1,22 @@
 """Everything a run leaves in its folder, behind one object that the loop talks to."""
 
+import contextlib
+import io
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import torch
 
-from kfac_cli.config import RunConfig
-from kfac_cli.engine import Parameters, StepRecord
-from kfac_cli.evaluation import Figures
+from kfac_cli.config import RunConfig, flat_settings
+from kfac_cli.engine import StepRecord
+from kfac_cli.errors import UserError
+from kfac_cli.evaluation import Figures, error_name, evaluation_row, reconstructions
 from kfac_cli.recording import (
     EVALUATION_COLUMNS,
     METRIC_COLUMNS,
@@ -30,42 +31,58 @@ from kfac_cli.recording import (
     terminal_summary,
     write_summary,
 )
+from kfac_cli.recording.files import replace_bytes
 from kfac_cli.session import Session
 from kfac_cli.status import DIVERGED
 from kfac_cli.time_left import TimeLeft
 
 logger = logging.getLogger(__name__)
 
-PICTURES = 15
-"""Test cases whose reconstructions are shown."""
+PARTS = ("optimizer", "evaluation", "logging")
+"""What a run's time is divided into."""
 
 
 class Recorder:
     """Records one session: tables, TensorBoard, progress, and at the end summary, figure, θ.
 
+    `earlier` is given for a run that is taken up again, as `state_dict` returned it (empty if
+    nothing was kept): what the folder has recorded after the session's iteration is dropped, and
+    the times go on.
+
     `best_train_error` is the lowest training error measured so far; infinite before any.
-    A failing TensorBoard or figure is logged and does not end the run; a table that cannot be
-    written does (OSError).
+    A failing TensorBoard, figure or terminal is logged and does not end the run; a table that
+    cannot be written does (OSError). Raises UserError if the tables to go on with are damaged.
     """
 
     def __init__(
-        self, config: RunConfig, folder: Path, session: Session, progress: Progress
+        self,
+        config: RunConfig,
+        folder: Path,
+        session: Session,
+        progress: Progress,
+        earlier: Mapping[str, float] | None = None,
     ) -> None:
         self._config = config
         self._folder = folder
         self._session = session
-        self._started = self._last_iteration = time.perf_counter()
+        times = earlier or {}
+        self._last_iteration = time.perf_counter()
+        self._started = self._last_iteration - times.get("seconds", 0.0)
+        self._parts = {name: times.get(f"{name}_seconds", 0.0) for name in PARTS}
         self._time_left = TimeLeft(session.schedule, config.iterations)
-        self._seconds = {"optimizer": 0.0, "evaluation": 0.0, "logging": 0.0}
-        self._rows: list[dict[str, Any]] = []
-        self._latest: Figures | None = None
-        self.best_train_error = math.inf
-        self._metrics = Table(folder / "metrics.csv", METRIC_COLUMNS)
-        self._evaluations = Table(folder / "evaluations.csv", EVALUATION_COLUMNS)
-        self._progress = progress
+        keep = None if earlier is None else session.iteration
+        metrics, evaluations = folder / "metrics.csv", folder / "evaluations.csv"
+        with contextlib.ExitStack() as opened:
+            self._metrics = opened.enter_context(_open_table(metrics, METRIC_COLUMNS, keep))
+            self._evaluations = _open_table(evaluations, EVALUATION_COLUMNS, keep)
+            opened.pop_all()
+        if keep is not None and len(read_table(metrics)) != keep:
+            logger.warning("metrics.csv has no rows for some iterations up to %d", keep)
+        self._rows: list[dict[str, Any]] = list(read_table(evaluations))
+        self._progress: Progress | None = progress
         self._tensorboard: TensorBoardLog | None = None
         if config.tensorboard:
-            self._guarded("TensorBoard", self._open_tensorboard)
+            self._guarded("TensorBoard", lambda: self._open_tensorboard(keep))
 
     def __enter__(self) -> Self:
         return self
@@ -80,6 +97,21 @@ class Recorder:
         self._evaluations.close()
         self._with_tensorboard(lambda log: log.close())
 
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began, those between its parts left out."""
+        return time.perf_counter() - self._started
+
+    @property
+    def best_train_error(self) -> float:
+        """The lowest training error measured so far; infinite before any finite one."""
+        return min((row["train_error_best"] for row in self._rows), default=math.inf)
+
+    @property
+    def latest_evaluation(self) -> Mapping[str, Any] | None:
+        """The latest row of evaluations.csv."""
+        return self._rows[-1] if self._rows else None
+
     @contextmanager
     def clock(self, name: str) -> Iterator[None]:
         """Count the time within as `optimizer`, `evaluation` or `logging`."""
@@ -87,19 +119,23 @@ class Recorder:
         try:
             yield
         finally:
-            self._seconds[name] += time.perf_counter() - started
+            self._parts[name] += time.perf_counter() - started
+
+    def state_dict(self) -> dict[str, float]:
+        """What a recorder needs to go on besides the files, which are on the disk afterwards."""
+        self._metrics.sync()
+        self._evaluations.sync()
+        self._with_tensorboard(lambda log: log.flush())
+        return self._times()
 
     def iteration(self, batch_size: int, record: StepRecord) -> None:
         """Record a step."""
         with self.clock("logging"):
-            figures = asdict(record)
-            figures["lambda"] = figures.pop("damping")
-            del figures["model_change"], figures["rejected"]
             row = {
                 "iteration": self._session.iteration,
                 "batch_size": batch_size,
                 "cases": self._session.cases,
-                **figures,
+                **_step_figures(record),
                 **self._times(),
             }
             self._metrics.append(row)
@@ -107,26 +143,25 @@ class Recorder:
             now = time.perf_counter()
             self._time_left.add(batch_size, now - self._last_iteration)
             self._last_iteration = now
-            self._progress.iteration(row, self._time_left.seconds(self._session.iteration))
+            left = self._time_left.seconds(self._session.iteration)
+            self._with_progress(lambda progress: progress.iteration(row, left))
 
     def evaluation(self, figures: Figures) -> None:
         """Record whole-set figures."""
         with self.clock("logging"):
-            self._latest = figures
-            row = _evaluation_row(self._session.iteration, figures)
+            row = evaluation_row(self._session.iteration, figures)
             self._rows.append(row)
-            self.best_train_error = min(self.best_train_error, figures.best)
             self._evaluations.append(row)
             self._with_tensorboard(lambda log: log.evaluation(row))
             self._with_tensorboard(self._log_pictures)
-            self._progress.evaluation(row)
+            self._with_progress(lambda progress: progress.evaluation(row))
 
     def finish(self, status: str) -> None:
         """Write what belongs to the end of a run, and tell the person how it ended."""
-        self._progress.close()
+        self._with_progress(lambda progress: progress.close())
         with self.clock("logging"):
             save_parameters(self._folder / "parameters.pt", self._session)
-            if self._latest is not None:
+            if self._rows:
                 self._guarded("figure", lambda: self._draw(status))
             self._with_tensorboard(self._log_hyperparameters)
         summary = self._summary(status)
@@ -134,7 +169,7 @@ class Recorder:
         print(terminal_summary(summary, self._folder), flush=True)
 
     def _summary(self, status: str) -> dict[str, Any]:
-        device = self._session.optimizer.parameters[0].device
+        device = self._session.device
         final = {} if not self._rows else {f"final_{k}": v for k, v in self._rows[-1].items()}
         return {
             "status": status,
@@ -142,6 +177,7 @@ class Recorder:
             "iterations": self._session.iteration,
             "iterations_planned": self._config.iterations,
             "cases": self._session.cases,
+            "rejections": self._session.rejections,
             **best_figures(self._rows),
             **final,
             **self._times(),
@@ -150,53 +186,49 @@ class Recorder:
         }
 
     def _times(self) -> dict[str, float]:
-        parts = {f"{name}_seconds": seconds for name, seconds in self._seconds.items()}
-        return {"seconds": time.perf_counter() - self._started, **parts}
-
-    def _pictures(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Some test cases and their reconstructions."""
-        session = self._session
-        parameters = self._better_parameters()
-        like = parameters[0]
-        inputs = session.dataset.test_inputs[:PICTURES]
-        logits = session.network.forward(parameters, inputs.to(like.device, like.dtype)).logits
-        return session.dataset.test_targets[:PICTURES], session.network.distribution.mean(logits)
-
-    def _better_parameters(self) -> Parameters:
-        """The average where it has the lower training error, the iterate elsewhere."""
-        latest = self._latest
-        if latest is not None and latest.train_average.error < latest.train.error:
-            return self._session.average.parameters
-        return self._session.optimizer.parameters
+        parts = {f"{name}_seconds": seconds for name, seconds in self._parts.items()}
+        return {"seconds": self.seconds, **parts}
 
     def _draw(self, status: str) -> None:
         shape = self._session.dataset.image_shape
-        originals, reconstructions = self._pictures() if shape is not None else (None, None)
+        originals, drawn = (
+            reconstructions(self._session, self._rows) if shape is not None else (None, None)
+        )
         draw_run(
             self._folder / "run.png",
             read_table(self._folder / "metrics.csv"),
             self._rows,
             originals,
-            reconstructions,
+            drawn,
             shape,
             self._config.title + (", diverged" if status == DIVERGED else ""),
+            error_name(self._session),
         )
 
-    def _open_tensorboard(self) -> None:
-        self._tensorboard = TensorBoardLog(self._folder / "tensorboard")
+    def _open_tensorboard(self, keep: int | None) -> None:
+        first = None if keep is None else keep + 1
+        self._tensorboard = TensorBoardLog(self._folder / "tensorboard", purge_step=first)
 
     def _log_pictures(self, log: TensorBoardLog) -> None:
         shape = self._session.dataset.image_shape
         if shape is not None:
-            log.images(self._session.iteration, *self._pictures(), shape)
+            pairs = reconstructions(self._session, self._rows)
+            log.images(self._session.iteration, *pairs, shape)
 
     def _log_hyperparameters(self, log: TensorBoardLog) -> None:
-        log.hyperparameters(dict(_flat(asdict(self._config))), best_figures(self._rows))
+        settings, results = flat_settings(self._config), best_figures(self._rows)
+        # One past the end: there they are forgotten when the run is taken up again.
+        log.hyperparameters(settings, results, self._session.iteration + 1)
 
     def _with_tensorboard(self, action: Callable[[TensorBoardLog], None]) -> None:
         log = self._tensorboard
         if log is not None and not self._guarded("TensorBoard", lambda: action(log)):
             self._tensorboard = None
+
+    def _with_progress(self, action: Callable[[Progress], None]) -> None:
+        progress = self._progress
+        if progress is not None and not self._guarded("progress", lambda: action(progress)):
+            self._progress = None  # a terminal that was closed, say
 
     @staticmethod
     def _guarded(what: str, action: Callable[[], None]) -> bool:
@@ -224,30 +256,28 @@ def save_parameters(path: Path, session: Session) -> None:
         "parameters": [p.cpu() for p in session.optimizer.parameters],
         "average": [p.cpu() for p in session.average.parameters],
     }
-    temporary = path.with_suffix(".tmp")
-    torch.save(contents, temporary)
-    os.replace(temporary, path)
+    buffer = io.BytesIO()  # torch.save would turn a full disk into an error of its own
+    torch.save(contents, buffer)
+    replace_bytes(path, buffer.getbuffer())
 
 
-def _evaluation_row(iteration: int, figures: Figures) -> dict[str, Any]:
+def _open_table(path: Path, columns: tuple[str, ...], keep_until: int | None) -> Table:
+    try:
+        return Table(path, columns, keep_until=keep_until)
+    except ValueError as error:
+        raise UserError(f"{error}; mend it, or remove the file to go on without it") from error
+
+
+def _step_figures(record: StepRecord) -> dict[str, float | None]:
+    """A step's record in the columns of metrics.csv."""
     return {
-        "iteration": iteration,
-        "train_error": figures.train.error,
-        "train_error_average": figures.train_average.error,
-        "train_error_best": figures.best,
-        "test_error": figures.test.error,
-        "test_error_average": figures.test_average.error,
-        "train_log_likelihood": -figures.train.loss,
-        "train_log_likelihood_average": -figures.train_average.loss,
-        "test_log_likelihood": -figures.test.loss,
-        "test_log_likelihood_average": -figures.test_average.loss,
+        "objective": record.objective,
+        "error": record.error,
+        "alpha": record.alpha,
+        "mu": record.mu,
+        "rho": record.rho,
+        "lambda": record.damping,
+        "gamma": record.gamma,
+        "noise_scale": record.noise_scale,
+        "rejected": 1 if record.rejected else None,
     }
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings as (dotted name, value)."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -1,18 +1,18 @@
-"""The loop of one run: draw, step, average, evaluate, record. Wiring only."""
+"""The loop of one run: draw, step, average, evaluate, record, checkpoint. Wiring only."""
 
-import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from kfac_cli.checkpoint.folder import CheckpointFolder
 from kfac_cli.config import RunConfig
 from kfac_cli.data import load_dataset, resolve_data_dir
 from kfac_cli.evaluation import evaluate_session
 from kfac_cli.interruption import StopRequest
 from kfac_cli.recorder import Recorder
 from kfac_cli.recording import Progress
+from kfac_cli.saver import Earlier, Saver
 from kfac_cli.session import Session, choose_device, make_session
 from kfac_cli.status import DIVERGED, FINISHED, INTERRUPTED, TARGET_REACHED, TIME_LIMIT_REACHED
 
@@ -23,7 +23,7 @@ class RunResult:
 
     `status` is one of `kfac_cli.status`; `best_train_error` the lowest training error that
     was measured, of the iterate or its average (infinite if none was finite); `signal` the number
-    of the signal that interrupted the run.
+    of the signal that interrupted the run, or that came while it was ending by itself.
     """
 
     status: str
@@ -32,58 +32,82 @@ class RunResult:
     signal: int | None = None
 
 
-def run(config: RunConfig, folder: Path, progress: Progress) -> RunResult:
+def run(
+    config: RunConfig, folder: Path, progress: Progress, earlier: Earlier | None = None
+) -> RunResult:
     """Train as `config` says and leave everything in `folder`, which exists.
 
-    `progress` has been started; it is closed before the summary is printed.
+    `progress` has been started; it is closed before the summary is printed. `earlier` is what an
+    earlier part of the run has left in the folder: the run goes on from there.
 
-    Raises UserError for what a user can mend: missing or damaged data, no such device.
+    Raises UserError for what a user can mend: missing or damaged data, no such device; OSError
+    where the folder can no longer be written.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
     dataset = load_dataset(config.dataset, resolve_data_dir(config.data_dir))
     session = make_session(config, dataset, device)
-    with Recorder(config, folder, session, progress) as recorder:
-        with StopRequest() as stop:
-            status = _train(config, session, recorder, stop)
+    if earlier is not None:
+        earlier.restore(session)
+    times = None if earlier is None else earlier.times
+    checkpoints = CheckpointFolder(folder) if earlier is None else earlier.checkpoints
+    with (
+        StopRequest() as stop,
+        Recorder(config, folder, session, progress, times) as recorder,
+    ):
+        if earlier is not None:
+            earlier.taken_up()
+        saver = Saver(config, checkpoints, session, recorder)
+        status = _train(config, session, recorder, saver, stop)
+        if status != DIVERGED:
+            saver.save()
         recorder.finish(status)
     return RunResult(status, recorder.best_train_error, session.iteration, stop.signal)
 
 
-def _train(config: RunConfig, session: Session, recorder: Recorder, stop: StopRequest) -> str:
+def _train(
+    config: RunConfig, session: Session, recorder: Recorder, saver: Saver, stop: StopRequest
+) -> str:
     """Iterate until there is a reason to stop; returns that reason."""
-    started = time.perf_counter()
-    last_finite = session.optimizer.parameters
     while True:
-        before = session.optimizer.parameters
-        with recorder.clock("optimizer"):
-            size, record = session.step()
-        recorder.iteration(size, record)
-        if not math.isfinite(record.objective):
-            session.optimizer.parameters = last_finite
-            return DIVERGED
-        last_finite = before
-        status = _reason_to_stop(config, session, stop, time.perf_counter() - started)
-        if status == INTERRUPTED:
-            return status
-        if status is not None or session.iteration % config.evaluate_every == 0:
+        status = _reason_to_stop(config, session, recorder, stop)
+        if status != INTERRUPTED and _evaluation_is_due(config, session, recorder, status):
             with recorder.clock("evaluation"):
                 figures = evaluate_session(session, config.chunk_size)
             recorder.evaluation(figures)
-            if config.target_error is not None and figures.best <= config.target_error:
-                return TARGET_REACHED
+            continue  # which may have reached the target
         if status is not None:
             return status
+        saver.save_if_due()
+        with recorder.clock("optimizer"):
+            size, record = session.step()
+        recorder.iteration(size, record)
+        if session.lost or session.rejections_in_a_row >= config.max_rejections:
+            return DIVERGED
 
 
 def _reason_to_stop(
-    config: RunConfig, session: Session, stop: StopRequest, seconds: float
+    config: RunConfig, session: Session, recorder: Recorder, stop: StopRequest
 ) -> str | None:
     if stop.signal is not None:
         return INTERRUPTED
+    if session.iteration == 0:
+        return None
+    latest, target = recorder.latest_evaluation, config.target_error
+    if target is not None and latest is not None and latest["train_error_best"] <= target:
+        return TARGET_REACHED
     if session.iteration >= config.iterations:
         return FINISHED
-    if config.max_seconds is not None and seconds >= config.max_seconds:
+    if config.max_seconds is not None and recorder.seconds >= config.max_seconds:
         return TIME_LIMIT_REACHED
     return None
+
+
+def _evaluation_is_due(
+    config: RunConfig, session: Session, recorder: Recorder, status: str | None
+) -> bool:
+    latest = recorder.latest_evaluation
+    if session.iteration == 0 or (latest is not None and latest["iteration"] == session.iteration):
+        return False
+    return status is not None or session.iteration % config.evaluate_every == 0

@@ -1,5 +1,6 @@
 """From a checked config to the objects of one run: network, optimizer, average, generators."""
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -26,7 +27,11 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 @dataclass
 class Session:
-    """A run's moving parts. `step` draws a mini-batch and advances them by one iteration."""
+    """A run's moving parts. `step` draws a mini-batch and advances them by one iteration.
+
+    `rejections` counts the steps that were not finite and not taken, `rejections_in_a_row` the
+    latest of them. `lost` says that the objective is not finite where nothing can be rejected.
+    """
 
     network: Network
     optimizer: KFAC | NesterovSGD
@@ -35,20 +40,90 @@ class Session:
     batches: torch.Generator
     dataset: Dataset
     cases: int = 0
+    rejections: int = 0
+    rejections_in_a_row: int = 0
+    lost: bool = False
+
+    def __post_init__(self) -> None:
+        # θ and its average before the latest step that began with a finite objective
+        self._before = self.optimizer.parameters, self.average.parameters
 
     @property
     def iteration(self) -> int:
         """Iterations done."""
         return self.optimizer.iteration
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.optimizer.parameters[0].device
+
     def step(self) -> tuple[int, StepRecord]:
         """One iteration: the size of its mini-batch and what the optimizer reports."""
-        size = self.schedule(self.iteration + 1)
+        size = self.schedule.size(self.iteration + 1)
         inputs, targets = draw_batch(self.dataset, size, self.batches)
-        record = self.optimizer.step(inputs, targets)
-        self.average.update(self.iteration, self.optimizer.parameters)
+        before = self.optimizer.parameters, self.average.parameters
+        measure = size > 1 and self.schedule.wants_noise_scale(self.iteration + 1)
+        record = self.optimizer.step(inputs, targets, measure_noise=measure)
+        self.schedule.observe(record)
         self.cases += size
+        if record.rejected:
+            self.rejections += 1
+            self.rejections_in_a_row += 1
+        else:
+            self.rejections_in_a_row = 0
+        if not math.isfinite(record.objective):
+            self._go_back(record.rejected)
+        elif not record.rejected:
+            self._before = before
+            self.average.update(self.iteration, self.optimizer.parameters)
         return size, record
+
+    def _go_back(self, rejected: bool) -> None:
+        """Undo the step that led to where the objective is not finite."""
+        parameters, self.average.parameters = self._before
+        if not rejected:  # the optimizer has not done so itself, and can do nothing better
+            self.optimizer.parameters = parameters
+            self.lost = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on exactly, as a tree for `tensor_file`."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "batches": self.batches.get_state(),
+            "cases": self.cases,
+            "rejections": self.rejections,
+            "rejections_in_a_row": self.rejections_in_a_row,
+            "before": self._before,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned, on the device that the session is on."""
+        state = moved(state, self.device)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.load_state_dict(state["average"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.batches.set_state(state["batches"])
+        self.cases = state["cases"]
+        self.rejections = state["rejections"]
+        self.rejections_in_a_row = state["rejections_in_a_row"]
+        self._before = state["before"][0], state["before"][1]
+
+
+def moved(tree: Any, device: torch.device, known: dict[int, Tensor] | None = None) -> Any:
+    """A tree whose tensors are on `device`, each moved once; bytes, states of generators, stay."""
+    known = {} if known is None else known
+    if isinstance(tree, dict):
+        return {key: moved(value, device, known) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [moved(value, device, known) for value in tree]
+    if not isinstance(tree, Tensor) or not tree.is_floating_point():
+        return tree
+    if id(tree) not in known:
+        known[id(tree)] = tree.to(device)
+    return known[id(tree)]
 
 
 def make_session(config: RunConfig, dataset: Dataset, device: torch.device) -> Session:
@@ -107,7 +182,10 @@ def _child(master: torch.Generator) -> torch.Generator:
 
 
 def _kfac_options(config: RunConfig, optimizer: KFACConfig) -> KFACOptions:
-    return KFACOptions(**_shared(config, optimizer, KFACOptions))
+    settings = _shared(config, optimizer, KFACOptions)
+    if optimizer.lambda_initial == "auto":
+        settings["lambda_initial"] = None
+    return KFACOptions(**settings)
 
 
 def _nesterov_options(config: RunConfig, optimizer: NesterovConfig) -> NesterovOptions:

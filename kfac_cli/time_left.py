@@ -13,7 +13,7 @@ class TimeLeft:
     """Fits seconds = a + b·m to the iterations so far, m being the mini-batch size.
 
     Until the sizes vary enough, refreshes of the inverse and other noise would swamp the fit, and
-    half of the time is ascribed to each term.
+    half of the time is ascribed to each term. Sizes to come are those that the schedule expects.
     """
 
     def __init__(self, schedule: Schedule, iterations: int) -> None:
@@ -50,4 +50,4 @@ class TimeLeft:
     def _mean_size(self, first: int, count: int) -> float:
         samples = min(count, SAMPLED_ITERATIONS)
         ahead = (first + (2 * i + 1) * count // (2 * samples) for i in range(samples))
-        return sum(self._schedule(k) for k in ahead) / samples
+        return sum(self._schedule.size(k) for k in ahead) / samples

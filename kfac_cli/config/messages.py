@@ -8,10 +8,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from kfac_cli.config.names import GROUPS, suggestion
+from kfac_cli.config.compose import CONFIG_MODULE
+from kfac_cli.config.names import GROUPS, setting_names, suggestion
 from kfac_cli.config.rules import listed, shown
-
-CONFIG_MODULE = "kfac_cli.conf"
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> str:
@@ -25,18 +24,21 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
         return _unknown(_key_in_struct(error) or found[1], _as_typed(found[1], overrides))
     if found := re.match(r"Could not delete from config\. '(.*?)' does not exist", text):
         return f"~{found[1]}: no such setting{suggestion('', found[1])}"
-    if found := re.search(
-        r"Could not find '(.*?)'.*?Available options in '(.*?)':(.*)", text, re.S
-    ):
+    if found := re.search(r"find '(.*?)'.*?Available options in '(.*?)':(.*)", text, re.S):
         return _no_such_choice(found[1], found[2], found[3])
     if found := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'", text):
         return (
             f"{shown(found[1])}: several values, one run each, need -m (kfac-run -m ...); "
             "a list is written in brackets: [A,B]"
         )
+    if isinstance(error.__cause__ or error, IndexError | ValueError):
+        if part := _no_such_part(overrides):
+            return part
+    if found := re.match(r"Error merging override (.*)", text, re.S):
+        return _cannot_be_set(found[1], error.__cause__)
     if found := re.match(r"Multiple values for (\w+)\.", text):
         return f"{found[1]}: chosen twice; write {found[1]}=CHOICE without a +"
-    return _unreadable(overrides) or _one_line(error)
+    return unreadable(overrides) or _one_line(error)
 
 
 def choices(group: str) -> list[str]:
@@ -47,6 +49,22 @@ def choices(group: str) -> list[str]:
     return sorted(
         f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
     )
+
+
+def unreadable(overrides: Sequence[str]) -> str | None:
+    """Name the override that Hydra's grammar refuses; its own message often leaves it out."""
+    parser = OverridesParser.create()
+    for item in overrides:
+        try:
+            parser.parse_overrides([item])
+        except Exception:  # also Python's own, for a number of 5000 digits or a very deep list
+            if "=" not in item:
+                return f"{shown(item)}: must have the form SETTING=VALUE"
+            return (
+                f"{shown(item)}: cannot be read; brackets and quotes must close, and a value with "
+                "special characters goes in quotes inside quotes: 'SETTING=\"VALUE\"'"
+            )
+    return None
 
 
 def _one_line(error: Exception) -> str:
@@ -78,10 +96,29 @@ def _unknown(key: str, typed: str) -> str:
 
 
 def _no_such_choice(missing: str, group: str, options: str) -> str:
-    """`missing` is group/choice; `options` is what Hydra lists below: a choice a line, then more."""
+    """`missing` is group/choice; `options` Hydra's list, a choice a line, and what follows it."""
     known = [line.strip() for line in options.partition("Config search path")[0].splitlines()]
     choice = shown(missing.removeprefix(f"{group}/"))
     return f"{group}={choice}: must be {listed([name for name in known if name])}"
+
+
+def _no_such_part(overrides: Sequence[str]) -> str | None:
+    """Find an override of something inside a setting, such as of an item that a list has not."""
+    for item in overrides:
+        key = item.partition("=")[0].lstrip("+~")
+        for name in setting_names():
+            if key.startswith(f"{name}."):
+                return f"{shown(item)}: no such part; set it as a whole, {name}=VALUE"
+    return None
+
+
+def _cannot_be_set(override: str, cause: BaseException | None) -> str:
+    """A list was given for a group of settings, the other way round, or a setting of Hydra's."""
+    reason = str(cause).partition("\n")[0]
+    if "Cannot merge" in reason:
+        braces = override.partition("=")[2].lstrip().startswith("{")
+        reason = f"must be {'a list in brackets, [A,B]' if braces else 'a group of settings'}"
+    return f"{shown(override)}: {reason}"
 
 
 def _not_a_choice(overrides: Sequence[str]) -> str:
@@ -92,19 +129,3 @@ def _not_a_choice(overrides: Sequence[str]) -> str:
             known = listed(choices(parsed.key_or_group))
             return f"{shown(parsed.input_line)}: must be {known}"
     return "a group must be given the name of one of its choices"
-
-
-def _unreadable(overrides: Sequence[str]) -> str | None:
-    """Name the override that Hydra's grammar refuses; its own message often leaves it out."""
-    parser = OverridesParser.create()
-    for item in overrides:
-        try:
-            parser.parse_overrides([item])
-        except Exception:  # also Python's own, for a number of 5000 digits or a very deep list
-            if "=" not in item:
-                return f"{shown(item)}: must have the form SETTING=VALUE"
-            return (
-                f"{shown(item)}: cannot be read; brackets and quotes must close, and a value with "
-                "special characters goes in quotes inside quotes: 'SETTING=\"VALUE\"'"
-            )
-    return None

@@ -26,12 +26,15 @@ def _names(kind: type, prefix: str) -> Iterator[str]:
 def suggestion(prefix: str, key: object) -> str:
     """What to add to "no such setting": the nearest known name, and where to find them all."""
     name = f"{prefix}{key}"
-    known = setting_names() + ([] if "." in name else list(GROUPS))
     everything = "kfac-run --cfg job lists them all"
+    known = setting_names()
     if name in known:
         group = name.partition(".")[0]
         return f" with this choice of {group}; {everything}"
-    bare = {full.rpartition(".")[2]: full for full in known}
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-    near = near or [bare[hit] for hit in difflib.get_close_matches(name, bare, n=1, cutoff=0.7)]
-    return f"; did you mean {near[0]}? {everything}" if near else f"; {everything}"
+    parent, _, leaf = name.rpartition(".")
+    anywhere = {full.rpartition(".")[2]: full for full in known} | {word: word for word in GROUPS}
+    beside = {short: full for short, full in anywhere.items() if full.rpartition(".")[0] == parent}
+    for pool, cutoff in ((beside, 0.6), (anywhere, 0.75)):
+        for near in difflib.get_close_matches(leaf, pool, n=1, cutoff=cutoff):
+            return f"; did you mean {pool[near]}? {everything}"
+    return f"; {everything}"

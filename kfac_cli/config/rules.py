@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from kfac_cli.errors import UserError
 
@@ -177,6 +177,26 @@ class OrNull:
 
 
 @dataclass(frozen=True)
+class OrWord:
+    """Another rule's value, or one word that stands for it."""
+
+    word: str
+    rule: Rule
+
+    @property
+    def allowed(self) -> str:
+        return f"{self.word} or {self.rule.allowed}"
+
+    def read(self, name: str, value: object) -> object:
+        if isinstance(value, str) and value == self.word:
+            return value
+        try:
+            return self.rule.read(name, value)
+        except UserError:
+            raise refuse(name, value, f"must be {self.allowed}") from None
+
+
+@dataclass(frozen=True)
 class ListOf:
     """A list whose every item obeys one rule; read as a tuple."""
 
@@ -189,8 +209,42 @@ class ListOf:
         return f"a list of {self.shortest} to {self.longest} items, each {self.rule.allowed}"
 
     def read(self, name: str, value: object) -> object:
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise refuse(name, value, f"must be {self.allowed}")
-        if not self.shortest <= len(value) <= self.longest:
+        if not _is_list(value) or not self.shortest <= len(value) <= self.longest:
             raise refuse(name, value, f"must be {self.allowed}")
         return tuple(self.rule.read(f"{name}[{i}]", item) for i, item in enumerate(value))
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A table of pairs [iteration, value] from iteration 1 on; read as a tuple of pairs."""
+
+    value: Whole
+    last: int
+    longest: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a list of 1 to {self.longest} pairs [iteration,value]"
+
+    def read(self, name: str, value: object) -> object:
+        if not _is_list(value) or not 1 <= len(value) <= self.longest:
+            raise refuse(name, value, f"must be {self.allowed}")
+        steps: list[tuple[int, object]] = []
+        for index, pair in enumerate(value):
+            place = f"{name}[{index}]"
+            if not _is_list(pair) or len(pair) != 2:
+                raise refuse(place, pair, "must be a pair [iteration,value]")
+            iteration = Whole(0, self.last).read(f"{place}[0]", pair[0])
+            assert isinstance(iteration, int)
+            if index == 0 and iteration != 1:
+                raise refuse(f"{place}[0]", iteration, "must be 1: the table begins with the run")
+            if steps and iteration <= steps[-1][0]:
+                raise refuse(
+                    f"{place}[0]", iteration, f"must be later than {steps[-1][0]}, the one before"
+                )
+            steps.append((iteration, self.value.read(f"{place}[1]", pair[1])))
+        return tuple(steps)
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, str)

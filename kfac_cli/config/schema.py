@@ -9,7 +9,7 @@ sentence that explains them.
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from kfac_cli.config.rules import Choice, Label, ListOf, Number, PathText, Whole
+from kfac_cli.config.rules import Choice, Label, ListOf, Number, OrWord, PathText, Steps, Whole
 
 COUNT = 10**9
 LARGEST_SEED = 2**63 - 1
@@ -22,6 +22,7 @@ CountFromZero = Annotated[int, Whole(0, COUNT)]
 Seed = Annotated[int, Whole(0, LARGEST_SEED)]
 Share = Annotated[float, Number(0, 1, low_open=True)]
 BelowOne = Annotated[float, Number(0, 1, high_open=True)]
+LearningRate = Annotated[float, Number(0, 1000, low_open=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,6 @@ class NetworkConfig:
     activations: Annotated[
         tuple[str, ...], ListOf(Choice(("logistic", "tanh", "relu", "linear")), 0, 998)
     ]
-    output: Literal["bernoulli", "gaussian"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,7 @@ class CurvesConfig(NetworkConfig):
     """CURVES, generated."""
 
     name: Literal["curves"]
+    output: Literal["bernoulli", "gaussian"]
     train_cases: Annotated[int, Whole(1, 1_000_000)]
     test_cases: Annotated[int, Whole(1, 1_000_000)]
     seed: Seed
@@ -52,6 +53,17 @@ class MnistConfig(NetworkConfig):
     """MNIST's images, reproduced by an autoencoder."""
 
     name: Literal["mnist"]
+    output: Literal["bernoulli", "gaussian"]
+    train_cases: Annotated[int | None, Whole(1, 60_000)]
+    test_cases: Annotated[int | None, Whole(1, 10_000)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MnistLabelsConfig(NetworkConfig):
+    """MNIST's images, told apart by a classifier."""
+
+    name: Literal["mnist_labels"]
+    output: Literal["categorical"]
     train_cases: Annotated[int | None, Whole(1, 60_000)]
     test_cases: Annotated[int | None, Whole(1, 10_000)]
 
@@ -61,6 +73,7 @@ class FacesConfig(NetworkConfig):
     """FACES, built from the Olivetti photographs."""
 
     name: Literal["faces"]
+    output: Literal["bernoulli", "gaussian"]
     crops_per_photograph: Annotated[int, Whole(1, 10_000)]
     subsampling: Annotated[float, Number(1, 2.6)]
     seed: Seed
@@ -73,6 +86,7 @@ class ArraysConfig(NetworkConfig):
     """The user's own arrays, from one .npz file or from .npy files."""
 
     name: Literal["arrays"]
+    output: Literal["bernoulli", "gaussian", "categorical"]
     file: Annotated[str | None, PathText()]
     train_inputs: Annotated[str | None, PathText()]
     train_targets: Annotated[str | None, PathText()]
@@ -81,18 +95,28 @@ class ArraysConfig(NetworkConfig):
     image_shape: Annotated[tuple[int, int] | None, ListOf(Whole(1, LARGEST_WIDTH), 2, 2)]
 
 
-DatasetConfig = CurvesConfig | MnistConfig | FacesConfig | ArraysConfig
+DatasetConfig = CurvesConfig | MnistConfig | MnistLabelsConfig | FacesConfig | ArraysConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class KFACConfig:
-    """K-FAC, algorithm 2; null stands for the value derived from other settings."""
+    """K-FAC, algorithm 2; null stands for the value derived from other settings.
+
+    The names are those of the engine's `KFACOptions`.
+    """
 
     name: Annotated[str, Label()]
     kind: Literal["kfac"]
     inverse: Literal["block_tridiagonal", "block_diagonal"]
-    lambda_initial: Annotated[float, Number(0, 1e12, low_open=True)]
+    tikhonov: Literal["factored", "exact"]
+    pi: Literal["trace", "frobenius", "spectral", "one"]
+    sigma_solver: Literal["decomposition", "doubling"]
+    fisher: Literal["sampled", "exact", "empirical"]
+    samples: Annotated[int, Whole(1, 1000)]
+    lambda_initial: Annotated[float | str, OrWord("auto", Number(0, 1e12, low_open=True))]
+    lambda_rule: Literal["levenberg_marquardt", "fixed"]
     gamma_initial: Annotated[float | None, Number(0, LARGEST_GAMMA, low_open=True)]
+    gamma_rule: Literal["search", "tied", "fixed"]
     gamma_min: Annotated[float | None, Number(0, LARGEST_GAMMA)]
     gamma_max: Annotated[float | None, Number(0, LARGEST_GAMMA, low_open=True)]
     tau1: Share
@@ -103,7 +127,10 @@ class KFACConfig:
     omega1: Annotated[float | None, Number(0, 1, low_open=True, high_open=True)]
     omega2: Annotated[float | None, Number(0, 1, low_open=True, high_open=True)]
     epsilon_max: BelowOne
+    rescaling: bool
+    learning_rate: LearningRate
     momentum: bool
+    cg_steps: Annotated[int, Whole(1, 1000)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +139,7 @@ class NesterovConfig:
 
     name: Annotated[str, Label()]
     kind: Literal["nesterov"]
-    learning_rate: Annotated[float, Number(0, 1000, low_open=True)]
+    learning_rate: LearningRate
     mu_max: BelowOne
     mu_schedule: Literal["increasing", "fixed"]
     mu_final: BelowOne
@@ -139,7 +166,30 @@ class FixedScheduleConfig:
     size: Count
 
 
-ScheduleConfig = ExponentialScheduleConfig | FixedScheduleConfig
+@dataclass(frozen=True, kw_only=True)
+class StepwiseScheduleConfig:
+    """Mini-batches of the sizes in a table: pairs of an iteration and the size from there on."""
+
+    kind: Literal["stepwise"]
+    steps: Annotated[tuple[tuple[int, int], ...], Steps(Whole(1, COUNT), COUNT, 1000)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptiveScheduleConfig:
+    """Mini-batches that grow when the gradient's noise is too large beside the gradient."""
+
+    kind: Literal["adaptive"]
+    initial: Annotated[int, Whole(2, COUNT)]
+    maximum: Annotated[int | None, Whole(2, COUNT)]
+    theta: Share
+
+
+ScheduleConfig = (
+    ExponentialScheduleConfig
+    | FixedScheduleConfig
+    | StepwiseScheduleConfig
+    | AdaptiveScheduleConfig
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +201,14 @@ class PolyakConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """When a run that goes on keeps what it needs to be taken up again."""
+
+    every: Annotated[int | None, Whole(1, COUNT)]
+    minutes: Annotated[float | None, Number(0, 1e6, low_open=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """One run, checked and complete."""
 
@@ -158,6 +216,7 @@ class RunConfig:
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
     polyak: PolyakConfig
+    checkpoint: CheckpointConfig
     iterations: Count
     seed: Seed
     device: Literal["auto", "cpu", "cuda"]
@@ -167,6 +226,12 @@ class RunConfig:
     evaluate_every: Count
     target_error: Annotated[float | None, Number(0, 1e12)]
     max_seconds: Annotated[float | None, Number(0, 1e9, low_open=True)]
+    max_rejections: Count
     l2: Annotated[float, Number(0, 1000)]
     tensorboard: bool
     threads: Annotated[int | None, Whole(1, 1024)]
+
+    @property
+    def title(self) -> str:
+        """What the run is called on the screen and in pictures."""
+        return f"{self.dataset.name}, {self.optimizer.name}"

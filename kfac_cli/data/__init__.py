@@ -1,4 +1,4 @@
-"""The training problems: MNIST, CURVES, FACES and the user's own arrays, as tensors."""
+"""The training problems: MNIST with and without labels, CURVES, FACES and the user's own arrays."""
 
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.data.folder import resolve_data_dir

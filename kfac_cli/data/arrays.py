@@ -8,10 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 from kfac_cli.data.dataset import Dataset
+from kfac_cli.data.labels import one_hot
 from kfac_cli.errors import UserError
 
 INPUTS = ("train_inputs", "test_inputs")
 TARGETS = ("train_targets", "test_targets")
+PROBABILITY_SUM_TOLERANCE = 1e-3
 REAL_KINDS = "buif"  # numpy's letters for booleans, unsigned and signed integers, and floats
 
 Sources = dict[str, tuple[str, NDArray[Any]]]  # by name: how to call it in a message, and the array
@@ -41,9 +43,10 @@ class ArraysConfig(Protocol):
 def load_arrays(config: ArraysConfig) -> Dataset:
     """The user's problem: inputs (N, d_0) and targets (N, d_l), an autoencoder if without targets.
 
-    Raises UserError, naming file, fault and what was expected, for anything that cannot be trained
-    on: unreadable files, wrong dtypes, shapes or numbers of cases, values that are not finite, and
-    targets outside [0, 1] for Bernoulli outputs.
+    For categorical outputs targets are class probabilities (N, d_l) or labels (N,), which become
+    such. Raises UserError, naming file, fault and what was expected, for anything that cannot be
+    trained on: unreadable files, wrong dtypes, shapes or numbers of cases, values that are not
+    finite, and targets that the output cannot have.
     """
     sources = _read_paths(config) if config.file is None else _read_archive(config.file)
     if set(sources) not in ({*INPUTS}, {*INPUTS, *TARGETS}):
@@ -52,6 +55,11 @@ def load_arrays(config: ArraysConfig) -> Dataset:
             f"have {' and '.join(INPUTS)}, and either both or neither of {' and '.join(TARGETS)}"
         )
     first, last = config.layer_sizes[0], config.layer_sizes[-1]
+    if len(sources) == len(INPUTS) and config.output == "categorical":
+        raise UserError(
+            f"{config.file or 'dataset'}: has no {' and '.join(TARGETS)}, which "
+            "dataset.output=categorical needs: labels or class probabilities"
+        )
     if len(sources) == len(INPUTS) and first != last:
         raise UserError(
             f"dataset.layer_sizes: begins with {first} and ends with {last}; must begin and end "
@@ -116,7 +124,7 @@ def _cases(part: str, sources: Sources, config: ArraysConfig) -> tuple[torch.Ten
     if f"{part}_targets" in sources:
         inputs_label = label
         label, raw = sources[f"{part}_targets"]
-        targets = _checked(label, raw, config.layer_sizes[-1])
+        targets = _targets(label, raw, config)
         if len(targets) != len(inputs):
             raise UserError(
                 f"{label}: has {len(targets)} cases; expected {len(inputs)}, as in {inputs_label}"
@@ -132,13 +140,40 @@ def _cases(part: str, sources: Sources, config: ArraysConfig) -> tuple[torch.Ten
     return tensor, tensor if targets is inputs else torch.from_numpy(targets)
 
 
-def _checked(label: str, raw: NDArray[Any], width: int) -> NDArray[np.float32]:
+def _targets(label: str, raw: NDArray[Any], config: ArraysConfig) -> NDArray[np.float32]:
+    """Checked targets (N, d_l); labels, for categorical outputs, become rows with a single 1."""
+    width = config.layer_sizes[-1]
+    if config.output != "categorical":
+        return _checked(label, raw, width, "or labels (cases,) for dataset.output=categorical")
+    if raw.ndim == 1 and len(raw) > 0 and raw.dtype.kind in REAL_KINDS:
+        with np.errstate(invalid="ignore"):
+            wrong = ~((raw >= 0) & (raw < width) & (raw == np.floor(raw)))
+        classes = f"{width} classes is what dataset.layer_sizes ends with"
+        _refuse(label, raw, wrong, f"a label, a whole number from 0 to {width - 1}; {classes}")
+        return one_hot(raw, width)
+    rows = _checked(label, raw, width, "or labels (cases,)")
+    _refuse(label, raw, rows < 0, "a class probability, which is not negative")
+    sums = rows.sum(axis=1, dtype=np.float64)
+    wrong = np.abs(sums - 1) > PROBABILITY_SUM_TOLERANCE
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise UserError(
+            f"{label}: row {row} (counted from 0) sums to {sums[row]:g}; expected class "
+            "probabilities, which sum to 1, or labels in an array of shape (cases,)"
+        )
+    return rows
+
+
+def _checked(
+    label: str, raw: NDArray[Any], width: int, alternative: str = ""
+) -> NDArray[np.float32]:
     """The array as float32 if it has cases of that width and is finite."""
     if raw.dtype.kind not in REAL_KINDS:
         raise UserError(f"{label}: has dtype {raw.dtype}; expected real numbers, such as float32")
     if raw.ndim != 2 or raw.shape[1] != width or len(raw) == 0:
+        shapes = f"(cases, {width}) {alternative}".rstrip()
         raise UserError(
-            f"{label}: has shape {raw.shape}; expected (cases, {width}), with the width that "
+            f"{label}: has shape {raw.shape}; expected {shapes}, with the width that "
             "dataset.layer_sizes gives and at least one case"
         )
     with np.errstate(over="ignore"):  # too large for float32: infinite, and refused as such
@@ -150,8 +185,8 @@ def _checked(label: str, raw: NDArray[Any], width: int) -> NDArray[np.float32]:
 def _refuse(label: str, raw: NDArray[Any], wrong: NDArray[np.bool_], expected: str) -> None:
     """Raise UserError for the first value marked wrong, if there is any."""
     if wrong.any():
-        row, column = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
-        raise UserError(
-            f"{label}: {raw[row, column]} in row {row}, column {column} (counted from 0); "
-            f"expected {expected}"
+        place = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+        where = ", ".join(
+            f"{name} {index}" for name, index in zip(("row", "column"), place, strict=False)
         )
+        raise UserError(f"{label}: {raw[place]} in {where} (counted from 0); expected {expected}")

@@ -7,6 +7,7 @@ was calibrated on the published error of principal component analysis.
 """
 
 import hashlib
+import zlib
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from kfac_cli.errors import UserError
 
 VERSION = 1  # of what is generated: raise it when the same parameters begin to give other images
 SIDE = 25
+PHOTOGRAPHS = 400
 PHOTOGRAPH_SIDE = 64
 LARGEST_ANGLE = 90.0  # degrees, to either side
 SMALLEST_SCALE, LARGEST_SCALE = 1.4, 1.8
@@ -29,6 +31,7 @@ GROUPS = {"train": range(250), "validation": range(250, 300), "test": range(300,
 
 FILE = "olivetti_py3.pkz"
 SHA256 = "a3f75007cc103363b61a63e06bec8ea4846407682ef6e7c9ae1eb9c1bd0e8a00"
+LARGEST_PICKLE = 10_000  # bytes; the one around the photographs has 241
 BRIGHTEST = 242  # the largest byte in the photographs, by which scikit-learn divides
 
 
@@ -83,31 +86,48 @@ def read_photographs(folder: Path) -> NDArray[np.float32]:
 
     Raises UserError if they cannot be downloaded or are not the canonical ones.
     """
-    from sklearn.datasets import fetch_olivetti_faces
 
     def fetch(scratch: Path) -> Path:
+        from sklearn.datasets import fetch_olivetti_faces
+
         fetch_olivetti_faces(data_home=scratch)
         return scratch
 
     ensure_downloaded(folder, [FILE], fetch)
+    path = folder / FILE
     advice = "delete the file to have it downloaded again, or put the canonical file in its place"
     try:
-        loaded = fetch_olivetti_faces(data_home=folder, download_if_missing=False)
-        photographs = np.asarray(loaded.images, dtype=np.float32)
-    # The file is a pickle, and a damaged pickle can raise anything.
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__} {error}".split())
+        pixels = unpacked(path.read_bytes())
+    except (OSError, ValueError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{folder / FILE}: cannot be read ({reason}); expected scikit-learn's file of the "
-            f"Olivetti faces; {advice}"
+            f"{path}: cannot be read ({reason}); expected scikit-learn's file of the Olivetti "
+            f"faces; {advice}"
         ) from error
+    photographs = pixels.transpose(0, 2, 1)  # their rows are the file's columns
     # The file's own bytes depend on the versions that wrote it; the photographs do not.
-    found = hashlib.sha256(np.rint(photographs * BRIGHTEST).astype(np.uint8).tobytes()).hexdigest()
+    found = hashlib.sha256(photographs.tobytes()).hexdigest()
     if found != SHA256:
-        raise UserError(
-            f"{folder / FILE}: its photographs have sha256 {found}, expected {SHA256}; {advice}"
-        )
-    return photographs
+        raise UserError(f"{path}: its photographs have sha256 {found}, expected {SHA256}; {advice}")
+    return photographs.astype(np.float32) / np.float32(BRIGHTEST)
+
+
+def unpacked(packed: bytes) -> NDArray[np.uint8]:
+    """The bytes (400, 64, 64) in scikit-learn's file, which is a pickle that joblib compressed.
+
+    A pickle is a program, and this one may come from anywhere, so it is not run: joblib puts the
+    array's bytes in one piece just before the pickle's last opcode, and whether they are the right
+    ones their checksum tells. Raises zlib.error or ValueError for a file of another form.
+    """
+    size = PHOTOGRAPHS * PHOTOGRAPH_SIDE**2
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(packed, size + LARGEST_PICKLE)  # a bomb stops here
+    if not unpacker.eof:
+        raise ValueError("it is cut short, or holds more than the photographs")
+    if len(content) <= size:
+        raise ValueError(f"it holds {len(content)} bytes, fewer than {PHOTOGRAPHS} photographs")
+    pixels = np.frombuffer(content, dtype=np.uint8, count=size, offset=len(content) - 1 - size)
+    return pixels.reshape(PHOTOGRAPHS, PHOTOGRAPH_SIDE, PHOTOGRAPH_SIDE)
 
 
 def build_faces(

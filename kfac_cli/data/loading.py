@@ -7,7 +7,7 @@ from kfac_cli.data.arrays import load_arrays
 from kfac_cli.data.curves import load_curves
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.data.faces import load_faces
-from kfac_cli.data.mnist import load_mnist
+from kfac_cli.data.mnist import load_mnist, load_mnist_labels
 from kfac_cli.errors import UserError
 
 
@@ -26,5 +26,9 @@ def load_dataset(config: Any, data_dir: Path) -> Dataset:
             return load_faces(config, data_dir)
         case "mnist":
             return load_mnist(config, data_dir)
+        case "mnist_labels":
+            return load_mnist_labels(config, data_dir)
         case unknown:
-            raise UserError(f"dataset.name={unknown}: must be arrays, curves, faces or mnist")
+            raise UserError(
+                f"dataset.name={unknown}: must be arrays, curves, faces, mnist or mnist_labels"
+            )

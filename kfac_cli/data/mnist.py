@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from kfac_cli.data.dataset import Dataset, leading
 from kfac_cli.data.download import ensure_downloaded
+from kfac_cli.data.labels import one_hot
 from kfac_cli.errors import UserError
 
 SIDE = 28
+DIGITS = 10
 MD5 = {
     "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
     "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
@@ -22,7 +25,7 @@ MD5 = {
 
 
 class MnistConfig(Protocol):
-    """The settings that `load_mnist` reads; None stands for all cases."""
+    """The settings that both loaders read; None stands for all cases."""
 
     @property
     def train_cases(self) -> int | None: ...
@@ -36,12 +39,30 @@ def load_mnist(config: MnistConfig, data_dir: Path) -> Dataset:
     Reads the .gz files in data_dir/MNIST/raw, where nothing need be writable once they are there.
     Raises UserError for a file that cannot be downloaded or is not the canonical one.
     """
-    folder = data_dir / "MNIST" / "raw"
-    ensure_downloaded(folder, list(MD5), _fetch)
-    files = {name: read_idx(folder / name, md5) for name, md5 in MD5.items()}
+    files = read_files(data_dir)
     train = _pixels(files["train-images-idx3-ubyte.gz"], config.train_cases)
     test = _pixels(files["t10k-images-idx3-ubyte.gz"], config.test_cases)
     return Dataset.autoencoder("mnist", train, test, (SIDE, SIDE))
+
+
+def load_mnist_labels(config: MnistConfig, data_dir: Path) -> Dataset:
+    """MNIST as classification: images (N, 784) in [0, 1], digits as rows (N, 10) with a single 1.
+
+    From the same files as `load_mnist`, and with the same errors.
+    """
+    files = read_files(data_dir)
+    train_inputs, train_targets = _labelled("train", files, config.train_cases)
+    test_inputs, test_targets = _labelled("t10k", files, config.test_cases)
+    return Dataset(
+        "mnist_labels", train_inputs, train_targets, test_inputs, test_targets, image_shape=None
+    )
+
+
+def read_files(data_dir: Path) -> dict[str, NDArray[np.uint8]]:
+    """The contents of the four files by name, downloaded into data_dir/MNIST/raw if absent."""
+    folder = data_dir / "MNIST" / "raw"
+    ensure_downloaded(folder, list(MD5), _fetch)
+    return {name: read_idx(folder / name, md5) for name, md5 in MD5.items()}
 
 
 def _fetch(scratch: Path) -> Path:
@@ -74,3 +95,12 @@ def read_idx(path: Path, md5: str) -> NDArray[np.uint8]:
 def _pixels(images: NDArray[np.uint8], count: int | None) -> NDArray[np.float32]:
     """Bytes (N, 28, 28) as intensities (count, 784) from 0 to 1."""
     return leading(images, count).reshape(-1, SIDE * SIDE).astype(np.float32) / np.float32(255)
+
+
+def _labelled(
+    part: str, files: dict[str, NDArray[np.uint8]], count: int | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and digits of a part, "train" or "t10k"."""
+    images = _pixels(files[f"{part}-images-idx3-ubyte.gz"], count)
+    digits = one_hot(leading(files[f"{part}-labels-idx1-ubyte.gz"], count), DIGITS)
+    return torch.from_numpy(images), torch.from_numpy(digits)

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 FACTOR = 10.0
 """Ratio of neighbouring trial values; the decrease is flat around its best."""
 
+GAIN = 0.02
+"""How much more a trial value has to bring for the search to go on to it."""
+
 TOLERANCE = 0.1
 """How much of the best decrease a smaller λ may give away: later steps want less damping."""
 
@@ -81,7 +84,7 @@ def _best_exponent(decrease: Callable[[int], float]) -> int | None:
     if exponent is None:
         return None
     step = 1 if value(exponent + 1) > value(exponent) else -1
-    while value(exponent + step) > value(exponent):
+    while value(exponent + step) > (1 + GAIN) * value(exponent):
         exponent += step
     best = value(exponent)
     for _ in range(LEAN):

@@ -13,6 +13,7 @@ from kfac_cli.engine.calibration import FACTOR, calibrated_lambda
 from kfac_cli.engine.curvature import Curvature
 from kfac_cli.engine.damping import levenberg_marquardt
 from kfac_cli.engine.factors import KroneckerFactors
+from kfac_cli.engine.gradient_noise import noise_scale
 from kfac_cli.engine.inverses import Inverse
 from kfac_cli.engine.minibatch import FirstOrder, MiniBatch, StatisticsRequest
 from kfac_cli.engine.network import Network, Parameters
@@ -67,11 +68,12 @@ class KFAC:
         """The approximate inverse Fisher in use; None before the first step."""
         return self.curvature.inverse
 
-    def step(self, inputs: Tensor, targets: Tensor) -> StepRecord:
+    def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:
         """One iteration of algorithm 2 on a mini-batch in random order.
 
         `inputs` (m, d_0), `targets` (m, d_ℓ). The shares τ₁ and τ₂ are its first cases. A step
-        that is not finite is rejected: see `_reject`.
+        that is not finite is rejected: see `_reject`. `measure_noise` asks for the record's
+        `noise_scale`, which takes two cases or more.
         """
         options = self.options
         self.iteration += 1
@@ -81,6 +83,7 @@ class KFAC:
 
         first = batch.first_order(
             self._statistics_request(batch.cases),
+            variance=measure_noise,
             keep_cases=options.inverse == "block_diagonal" and options.l2 == 0,
         )
         objective = first.loss + l2_penalty(self.parameters, options.l2)
@@ -115,6 +118,7 @@ class KFAC:
             damping=self.damping,
             gamma=self.gamma,
             model_change=chosen.change,
+            noise_scale=None if first.variance is None else noise_scale(first.variance, gradient),
         )
 
     def _reject(self, objective: float, error: float) -> StepRecord:

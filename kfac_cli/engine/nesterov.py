@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kfac_cli.engine.gradient_noise import noise_scale
 from kfac_cli.engine.minibatch import MiniBatch
 from kfac_cli.engine.network import Network, Parameters
 from kfac_cli.engine.options import NesterovOptions
@@ -33,8 +34,11 @@ class NesterovSGD:
         self.iteration = 0
         self.velocity: Parameters = [torch.zeros_like(p) for p in parameters]
 
-    def step(self, inputs: Tensor, targets: Tensor) -> StepRecord:
-        """One update from `inputs` (m, d_0) and `targets` (m, d_ℓ)."""
+    def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:
+        """One update from `inputs` (m, d_0) and `targets` (m, d_ℓ).
+
+        `measure_noise` asks for the record's `noise_scale`, which takes two cases or more.
+        """
         options = self.options
         mu = momentum_coefficient(self.iteration, options)
         self.iteration += 1
@@ -42,14 +46,19 @@ class NesterovSGD:
             torch.add(p, v, alpha=mu) for p, v in zip(self.parameters, self.velocity, strict=True)
         ]
         batch = MiniBatch(self.network, ahead, inputs, targets, options.chunk_size)
-        first = batch.first_order()
+        first = batch.first_order(variance=measure_noise)
         gradient = add_l2_gradient(first.gradient, ahead, options.l2)
         self.velocity = [
             (v * mu).add_(g, alpha=-options.learning_rate)
             for v, g in zip(self.velocity, gradient, strict=True)
         ]
         self.parameters = [p + v for p, v in zip(self.parameters, self.velocity, strict=True)]
-        return StepRecord(first.loss + l2_penalty(ahead, options.l2), first.error, mu=mu)
+        return StepRecord(
+            first.loss + l2_penalty(ahead, options.l2),
+            first.error,
+            mu=mu,
+            noise_scale=None if first.variance is None else noise_scale(first.variance, gradient),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on exactly, as tensors, numbers and containers."""

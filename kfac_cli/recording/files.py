@@ -19,7 +19,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with naming(path):
+        with naming(path, temporary):
             # One may be left from a process that was killed, and may be a link to anywhere.
             temporary.unlink(missing_ok=True)
             with temporary.open("xb") as file:
@@ -46,12 +46,13 @@ def replace_text(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let an OSError that names no file, as one from writing or flushing does, name `path`."""
+def naming(path: Path, instead_of: Path | None = None) -> Iterator[None]:
+    """Let an OSError that names no file, as one from writing does, or `instead_of` name `path`."""
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None:
+        vague = error.filename is None or str(error.filename) == str(instead_of)
+        if vague and error.errno is not None:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 

@@ -131,7 +131,9 @@ class LiveDisplay:
     def _redirect_log_records(self) -> None:
         """Let log handlers that write to a terminal print above the display."""
         for handler in logging.getLogger().handlers:
-            if isinstance(handler, logging.StreamHandler) and handler.stream.isatty():
-                stream = handler.stream
+            if not isinstance(handler, logging.StreamHandler):
+                continue
+            stream = handler.stream
+            if stream is not None and stream.isatty():  # a file not yet open, or closed, has none
                 handler.setStream(cast(TextIO, FileProxy(self._console, stream)))
                 self._redirected.append((handler, stream))

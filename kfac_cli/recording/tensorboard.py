@@ -104,7 +104,7 @@ class TensorBoardLog:
         Args:
             flat_config: dotted setting to value.
             metrics: name to number, shown under `result/`.
-            iteration: the one at which the run ended; it may be taken up and end once more.
+            iteration: where on the axis the figures are shown.
         """
         from torch.utils.tensorboard.summary import hparams
 

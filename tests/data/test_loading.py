@@ -8,7 +8,7 @@ import pytest
 from kfac_cli.data import Dataset, load_dataset, loading
 
 
-@pytest.mark.parametrize("name", ["curves", "faces", "mnist"])
+@pytest.mark.parametrize("name", ["curves", "faces", "mnist", "mnist_labels"])
 def test_the_name_chooses_the_loader(name, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(loading, f"load_{name}", lambda *arguments: calls.append(arguments))
@@ -37,4 +37,4 @@ def test_curves_and_arrays_load(tmp_path):
 
 def test_an_unknown_name_is_refused(tmp_path, refusal):
     message = refusal(load_dataset, SimpleNamespace(name="digits"), tmp_path)
-    assert message == "dataset.name=digits: must be arrays, curves, faces or mnist"
+    assert message == "dataset.name=digits: must be arrays, curves, faces, mnist or mnist_labels"

@@ -12,7 +12,7 @@ import pytest
 import torchvision.datasets
 
 from kfac_cli.data import mnist
-from kfac_cli.data.mnist import load_mnist
+from kfac_cli.data.mnist import load_mnist, load_mnist_labels
 
 TRAIN, TEST = 12, 5
 TRAIN_IMAGES = "train-images-idx3-ubyte.gz"
@@ -75,6 +75,27 @@ def test_fewer_cases_are_the_first(raw, tmp_path):
     assert few.test_inputs.equal(full.test_inputs[:2])
 
 
+def test_labels_stand_beside_their_images(raw, small, tmp_path):
+    images, labelled = load_mnist(config(), tmp_path), load_mnist_labels(config(), tmp_path)
+    assert labelled.name == "mnist_labels"
+    assert labelled.train_inputs.equal(images.train_inputs)
+    assert labelled.test_inputs.equal(images.test_inputs)
+    digits = [labelled.train_targets.argmax(1).numpy(), labelled.test_targets.argmax(1).numpy()]
+    names = ("train-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+    for found, name in zip(digits, names, strict=True):
+        np.testing.assert_array_equal(found, small[name])
+    assert labelled.train_targets.shape == (TRAIN, 10)
+    assert labelled.train_targets.sum(1).eq(1).all()
+    assert labelled.train_targets.dtype == labelled.train_inputs.dtype
+    assert labelled.image_shape is None  # a class is no picture
+
+
+def test_fewer_labels_are_the_first(raw, tmp_path):
+    full, few = load_mnist_labels(config(), tmp_path), load_mnist_labels(config(3, 2), tmp_path)
+    assert few.train_targets.equal(full.train_targets[:3])
+    assert few.test_targets.equal(full.test_targets[:2])
+
+
 def test_nothing_is_written_beside_files_that_are_there(raw, packed, tmp_path, offline):
     load_mnist(config(), tmp_path)
     assert sorted(file.name for file in raw.iterdir()) == sorted(packed)
@@ -82,14 +103,15 @@ def test_nothing_is_written_beside_files_that_are_there(raw, packed, tmp_path, o
 
 @pytest.mark.parametrize("name", list(mnist.MD5))
 @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
-def test_a_damaged_file_is_named(raw, tmp_path, refusal, name, damage):
+@pytest.mark.parametrize("load", [load_mnist, load_mnist_labels])
+def test_a_damaged_file_is_named(raw, tmp_path, refusal, load, name, damage):
     content = bytearray((raw / name).read_bytes())
     if damage == "altered":
         content[len(content) // 2] ^= 1
     else:
         del content[0 if damage == "empty" else len(content) // 2 :]
     (raw / name).write_bytes(content)
-    message = refusal(load_mnist, config(), tmp_path)
+    message = refusal(load, config(), tmp_path)
     assert message.startswith(f"{raw / name}: ")
     assert f"expected md5 {mnist.MD5[name]}" in message
     assert "delete the file" in message
@@ -143,3 +165,8 @@ def test_the_real_files(real_data):
     assert float(dataset.train_inputs.double().var(dim=0).sum()) == pytest.approx(52.7, abs=0.05)
     assert float(dataset.train_inputs.min()) == 0
     assert float(dataset.train_inputs.max()) == 1
+    labelled = load_mnist_labels(config(), real_data)
+    # Known of the data: how many of each digit there are.
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert labelled.train_targets.sum(0).tolist() == counts
+    assert labelled.test_targets.sum(0).tolist()[:3] == [980, 1135, 1032]

@@ -1,0 +1,71 @@
+"""The checkpoints in a run's folder: the newest, and the one before it."""
+
+import contextlib
+import logging
+from pathlib import Path
+
+from kfac_cli.checkpoint.names import PREFIX, SUFFIX, checkpoint_iterations
+from kfac_cli.checkpoint.tensor_file import DamagedFileError, Tree, read_tree, write_tree
+from kfac_cli.errors import UserError
+from kfac_cli.recording.files import replacing
+from kfac_cli.run_folder import shown_folder
+
+logger = logging.getLogger(__name__)
+
+
+class CheckpointFolder:
+    """Writes and reads the checkpoints of one run, of which two are kept.
+
+    A new one is complete on the disk before the older of the two goes. `latest` is the iteration
+    of the newest that was written or read; None before any.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kept: list[Path] = []
+        self.latest: int | None = None
+
+    def write(self, iteration: int, contents: Tree) -> None:
+        """Keep what the run needs to go on from an iteration.
+
+        Raises OSError, naming the file, if it cannot be written; older ones are untouched then.
+        """
+        path = self._path(iteration)
+        with replacing(path) as file:
+            write_tree(file, contents)
+        self.latest = iteration
+        self._kept = [path, *(kept for kept in self._kept if kept != path)][:2]
+        for other in self._folder.glob(f"{PREFIX}*"):  # also what a killed process left half-way
+            if other not in self._kept:
+                with contextlib.suppress(OSError):
+                    other.unlink()
+
+    def read(self) -> Tree | None:
+        """The newest checkpoint that is whole; None if there is none at all.
+
+        Damaged ones are passed over with a logged warning. Raises UserError if there are no others.
+        """
+        damaged = []
+        iterations = checkpoint_iterations(self._folder)
+        paths = [self._path(iteration) for iteration in iterations]
+        for index, path in enumerate(paths):
+            try:
+                contents = read_tree(path)
+            except DamagedFileError as error:
+                damaged.append(f"{path.name} is damaged ({error})")
+                continue
+            except OSError as error:
+                damaged.append(f"{path.name} cannot be read ({error.strerror})")
+                continue
+            self.latest, self._kept = iterations[index], paths[index : index + 2]
+            for line in damaged:
+                logger.warning("%s; going on from %s instead", line, path.name)
+            return contents
+        if damaged:
+            raise UserError(
+                f"{shown_folder(self._folder)}: no checkpoint to go on from: {', '.join(damaged)}"
+            )
+        return None
+
+    def _path(self, iteration: int) -> Path:
+        return self._folder / f"{PREFIX}{iteration}{SUFFIX}"

@@ -1,0 +1,123 @@
+"""A run's checkpoints: what it keeps while it runs, and what it takes up again."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kfac_cli.checkpoint.agreement import check_data, fingerprint, reasons_for_inequality
+from kfac_cli.checkpoint.changes import check_settings
+from kfac_cli.checkpoint.folder import CheckpointFolder
+from kfac_cli.config import RunConfig, flat_settings
+from kfac_cli.errors import UserError
+from kfac_cli.recorder import Recorder
+from kfac_cli.recording import environment
+from kfac_cli.run_folder import shown_folder
+from kfac_cli.session import Session
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Of what a checkpoint contains: raise it when older ones can no longer be taken up."""
+
+
+class Earlier:
+    """What an earlier part of a run left in `folder`; nothing yet if it ended before a checkpoint.
+
+    `taken_up` is to be called once it is certain that the run goes on under `config`. Raises
+    UserError if the checkpoints are damaged, or if settings are others that must not.
+    """
+
+    def __init__(self, config: RunConfig, folder: Path, taken_up: Callable[[], None]) -> None:
+        self._config = config
+        self.taken_up = taken_up
+        self.checkpoints = CheckpointFolder(folder)
+        self._saved: dict[str, Any] | None = self.checkpoints.read()
+        if self._saved is None:
+            logger.info("%s has no checkpoint yet: starting from the beginning", folder)
+            return
+        if self._saved.get("format") != FORMAT:
+            raise UserError(
+                f"{shown_folder(folder)}: its checkpoint was written by another version of kfac-run"
+            )
+        check_settings(self._saved["config"], config)
+
+    @property
+    def iteration(self) -> int:
+        """The iteration from which the run goes on."""
+        return 0 if self._saved is None else int(self._saved["iteration"])
+
+    @property
+    def times(self) -> dict[str, float]:
+        """The time that the earlier part took, as `Recorder` wants it."""
+        return {} if self._saved is None else self._saved["times"]
+
+    def restore(self, session: Session) -> None:
+        """Bring a new session to where the earlier part was; its tensors are given up here.
+
+        Logs whether the end will be bit for bit that of an uninterrupted run. Raises UserError if
+        the data are others.
+        """
+        saved = self._saved
+        if saved is None:
+            return
+        check_data(saved["data"], session.dataset)
+        try:
+            session.load_state_dict(saved.pop("session"))
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise UserError(f"the checkpoint does not fit this version: {error}") from error
+        now = environment(session.device)
+        for reason in reasons_for_inequality(saved, self._config, now):
+            logger.warning(
+                "%s: the result need not be bit for bit that of an uninterrupted run", reason
+            )
+
+
+class Saver:
+    """Keeps what a session needs to be taken up again, when it is due and when it is told to."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        checkpoints: CheckpointFolder,
+        session: Session,
+        recorder: Recorder,
+    ) -> None:
+        self._config = config
+        self._checkpoints = checkpoints
+        self._session = session
+        self._recorder = recorder
+        self._last_time = time.perf_counter()
+        self._data: dict[str, Any] | None = None
+
+    def save_if_due(self) -> None:
+        """Save if so many iterations or minutes have gone by as the settings say."""
+        when, iteration = self._config.checkpoint, self._session.iteration
+        minutes = (time.perf_counter() - self._last_time) / 60
+        by_count = when.every is not None and iteration > 0 and iteration % when.every == 0
+        if by_count or (when.minutes is not None and minutes >= when.minutes):
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint, unless there is one of this iteration.
+
+        Raises OSError, naming the file; what was saved before is untouched then.
+        """
+        iteration = self._session.iteration
+        if self._checkpoints.latest == iteration:
+            return
+        with self._recorder.clock("logging"):
+            if self._data is None:
+                self._data = fingerprint(self._session.dataset)
+            contents = {
+                "format": FORMAT,
+                "iteration": iteration,
+                "config": flat_settings(self._config),
+                "environment": environment(self._session.device),
+                "data": self._data,
+                "times": self._recorder.state_dict(),
+                "session": self._session.state_dict(),
+            }
+            self._checkpoints.write(iteration, contents)
+        self._last_time = time.perf_counter()

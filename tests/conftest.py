@@ -1,0 +1,68 @@
+"""What all tests share: a data folder of their own, the command in this process, tidy logging."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+
+from kfac_cli.app import main
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call of kfac-run came to."""
+
+    code: int | str | None
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_test_uses_the_cache_folder_of_whoever_runs_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def kfac_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Answer]]:
+    """Calls `kfac-run *arguments` in this process, with tmp_path as the current directory."""
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def call(*arguments: str) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["kfac-run", *arguments])
+        code: int | str | None
+        try:
+            code = main()
+        except SystemExit as leaving:
+            code = leaving.code
+        captured = capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+    yield call
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers, root.level = handlers, level
+    HydraConfig.instance().cfg = None
+    GlobalHydra.instance().clear()
+
+
+@pytest.fixture
+def real_data_folder() -> Path:
+    """The folder of real data files; without one, the test is skipped."""
+    folder = os.environ.get("KFAC_DATA_DIR")
+    if not folder:
+        pytest.skip("needs the real data files: set KFAC_DATA_DIR to their folder")
+    return Path(folder)

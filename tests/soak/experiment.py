@@ -1,0 +1,38 @@
+"""A small experiment: a 12-6-3-6-12 autoencoder on 80 cases of rank 3."""
+
+from pathlib import Path
+
+import numpy as np
+
+OPTIMIZERS = ("kfac_tridiag", "kfac_diag", "nesterov_sgd")
+
+
+def write_cases(path: Path) -> None:
+    """Leave an .npz file with 80 training and 20 test cases in [0, 1]."""
+    generator = np.random.default_rng(0)
+    hidden = generator.normal(size=(100, 3)) @ generator.normal(size=(3, 12))
+    cases = (1 / (1 + np.exp(-hidden))).astype(np.float32)
+    np.savez(path, train_inputs=cases[:80], test_inputs=cases[80:])
+
+
+def overrides(file: Path, optimizer: str = "kfac_tridiag") -> list[str]:
+    """The words of a command line for 24 iterations, with periods that fit into them."""
+    periods = {
+        "nesterov_sgd": ["optimizer.mu_schedule=fixed", "optimizer.final_iterations=4"],
+    }.get(optimizer, ["optimizer.t1=2", "optimizer.t2=10", "optimizer.t3=5"])
+    return [
+        "dataset=arrays",
+        f"dataset.file={file}",
+        "dataset.layer_sizes=[12,6,3,6,12]",
+        "dataset.activations=[logistic,linear,logistic]",
+        "dataset.output=bernoulli",
+        "dataset.image_shape=[3,4]",
+        f"optimizer={optimizer}",
+        *periods,
+        "schedule.initial=20",
+        "schedule.full_at=16",
+        "iterations=24",
+        "evaluate_every=4",
+        "polyak.start=7",
+        "checkpoint.minutes=null",
+    ]

@@ -1,0 +1,160 @@
+"""Steps that are not finite: rejected where a method can adapt, the end of a run where not."""
+
+import json
+
+import pytest
+import torch
+from soak.compare import differences, metrics, parameters
+from soak.experiment import overrides, write_cases
+
+from kfac_cli import recorder
+from kfac_cli.checkpoint.names import checkpoint_iterations
+from kfac_cli.engine import kfac
+from kfac_cli.engine.minibatch import MiniBatch
+from kfac_cli.recording import read_table
+
+
+@pytest.fixture
+def words(tmp_path):
+    write_cases(tmp_path / "cases.npz")
+    return [*overrides(tmp_path / "cases.npz"), "tensorboard=false", "hydra.run.dir=run"]
+
+
+@pytest.fixture
+def steep(tmp_path):
+    """A run of the baseline that explodes within a few iterations."""
+    write_cases(tmp_path / "cases.npz")
+    return [
+        *overrides(tmp_path / "cases.npz", "nesterov_sgd"),
+        "tensorboard=false",
+        "optimizer.learning_rate=10",
+        "optimizer.final_iterations=0",
+        "dataset.output=gaussian",
+        "dataset.activations=[linear,linear,linear]",
+        "hydra.run.dir=run",
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _no_figures(monkeypatch):
+    monkeypatch.setattr(recorder, "draw_run", lambda *arguments: None)
+
+
+@pytest.fixture
+def not_finite(monkeypatch):
+    """Makes the gradients of the given iterations not finite."""
+    step = kfac.KFAC.step
+    first_order = MiniBatch.first_order
+    current = []
+
+    def arrange(*iterations):
+        def noted_step(self, *arguments, **keywords):
+            current[:] = [self.iteration + 1]
+            return step(self, *arguments, **keywords)
+
+        def poisoned(self, *arguments, **keywords):
+            result = first_order(self, *arguments, **keywords)
+            if current[0] in iterations:
+                result.gradient[0][0, 0] = torch.nan
+            return result
+
+        monkeypatch.setattr(kfac.KFAC, "step", noted_step)
+        monkeypatch.setattr(MiniBatch, "first_order", poisoned)
+
+    return arrange
+
+
+def summary(tmp_path):
+    return json.loads((tmp_path / "run/summary.json").read_text())
+
+
+def test_a_rejected_step_is_marked_counted_and_logged_and_the_run_goes_on(
+    kfac_run, words, tmp_path, not_finite
+):
+    not_finite(6, 7, 15)
+    answer = kfac_run(*words)
+    assert answer.code == 0
+    rows = read_table(tmp_path / "run/metrics.csv")
+    assert [row["iteration"] for row in rows if row["rejected"]] == [6, 7, 15]
+    assert {row["rejected"] for row in rows} == {1, None}
+    for row, before in ((rows[5], rows[4]), (rows[6], rows[5]), (rows[14], rows[13])):
+        assert row["alpha"] is None
+        assert row["lambda"] > before["lambda"]
+    assert summary(tmp_path)["rejections"] == 3
+    assert answer.err.count("is not finite and is rejected") == 3
+    assert "iteration 15 is not finite and is rejected" in (tmp_path / "run/run.log").read_text()
+    assert all(torch.isfinite(w).all() for w in parameters(tmp_path / "run")["average"])
+
+
+def test_so_many_rejections_in_a_row_end_the_run_as_diverged(kfac_run, words, tmp_path, not_finite):
+    not_finite(4, 5, *range(12, 24))
+    answer = kfac_run(*words, "max_rejections=3", "checkpoint.every=5")
+    assert answer.code == 1
+    assert answer.err.endswith(
+        "kfac-run: error: the run diverged; what it had until then is in run\n"
+    )
+    found = summary(tmp_path)
+    assert (found["status"], found["iterations"], found["rejections"]) == ("diverged", 14, 5)
+    assert found["best_iteration"] == 12
+    assert checkpoint_iterations(tmp_path / "run") == [10, 5]
+    for kind in ("parameters", "average"):
+        assert all(torch.isfinite(w).all() for w in parameters(tmp_path / "run")[kind])
+
+
+def test_a_run_whose_every_step_is_rejected_ends_in_order(kfac_run, words, tmp_path, not_finite):
+    not_finite(*range(1, 25))
+    answer = kfac_run(*words, "max_rejections=5", "evaluate_every=1")
+    assert answer.code == 1
+    assert "Traceback" not in answer.err
+    assert summary(tmp_path)["iterations"] == 5
+
+
+def test_the_count_in_a_row_goes_on_in_a_resumed_run(kfac_run, words, tmp_path, not_finite):
+    not_finite(*range(9, 24))
+    kfac_run(*words, "max_rejections=6", "hydra.run.dir=whole", "checkpoint.every=5")
+    kfac_run(*words, "max_rejections=6", "iterations=11")
+    assert kfac_run("resume=run", "iterations=24", "checkpoint.every=5").code == 1
+    assert summary(tmp_path)["iterations"] == 14
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
+
+
+def test_a_diverged_run_can_be_given_more_rejections(kfac_run, words, tmp_path, not_finite):
+    not_finite(*range(12, 17))
+    kfac_run(*words, "max_rejections=3", "checkpoint.every=5")
+    assert kfac_run("resume=run", "max_rejections=6").code == 0
+    kfac_run(*words, "max_rejections=6", "checkpoint.every=5", "hydra.run.dir=whole")
+    assert differences(tmp_path / "run", tmp_path / "whole") == []
+
+
+def test_where_nothing_can_be_rejected_the_run_ends_at_once_with_finite_parameters(
+    kfac_run, steep, tmp_path
+):
+    answer = kfac_run(*steep, "polyak.start=0")
+    assert answer.code == 1
+    assert "the run diverged" in answer.err
+    found = summary(tmp_path)
+    assert found["status"] == "diverged"
+    assert 2 < found["iterations"] < 24
+    rows = read_table(tmp_path / "run/metrics.csv")
+    objectives = torch.tensor([row["objective"] for row in rows])
+    assert torch.isfinite(objectives).tolist() == [True] * (len(rows) - 1) + [False]
+    for kind in ("parameters", "average"):
+        assert all(torch.isfinite(w).all() for w in parameters(tmp_path / "run")[kind])
+
+
+def test_a_diverging_run_diverges_at_the_same_place_when_it_is_resumed(kfac_run, steep, tmp_path):
+    kfac_run(*steep, "hydra.run.dir=whole")
+    diverged_at = len(metrics(tmp_path / "whole"))
+    kfac_run(*steep, f"iterations={diverged_at - 1}")
+    assert kfac_run("resume=run", "iterations=24").code == 1
+    mine, theirs = parameters(tmp_path / "run"), parameters(tmp_path / "whole")
+    for kind in ("parameters", "average"):
+        assert all(torch.equal(a, b) for a, b in zip(mine[kind], theirs[kind], strict=True))
+    assert repr(metrics(tmp_path / "run")) == repr(metrics(tmp_path / "whole"))
+
+
+def test_a_diverged_run_without_a_checkpoint_says_that_there_is_no_way_on(kfac_run, steep):
+    kfac_run(*steep)
+    answer = kfac_run("resume=run")
+    assert answer.code == 1
+    assert answer.err == ("kfac-run: error: run: has ended and holds no checkpoint to go on from\n")
