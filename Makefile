@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run smoke test lint format clean clean-all
+.PHONY: help run smoke test soak lint format clean clean-all
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,9 @@ smoke: $(INSTALLED) ## a run of seconds, to see that everything works
 
 test: lint ## lint, check formatting and types, then run all tests (PYTEST_ARGS="-k NAME" for some)
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+soak: $(INSTALLED) ## kill and resume small runs, minutes long (ARGS="--kills 1000 --seed 1" for more)
+	$(VENV)/bin/python -m tests.soak $(ARGS)
 
 lint: $(INSTALLED) ## check style, formatting and types
 	$(VENV)/bin/ruff check .

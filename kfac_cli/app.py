@@ -5,6 +5,7 @@ Nothing here imports torch until a run starts, so that help and shell completion
 
 import argparse
 import os
+import re
 import secrets
 import signal
 import sys
@@ -38,6 +39,7 @@ from kfac_cli.stray_errors import stray_errors_caught
 EXIT_FAILED = 1
 EXIT_SIGNAL = 128
 FULL_ERROR = "HYDRA_FULL_ERROR"
+LONGEST_FOLDER_NAME = 64
 
 
 def main() -> int:
@@ -46,6 +48,7 @@ def main() -> int:
     overrides: list[str] = []
     wants_traceback = os.environ.get(FULL_ERROR) == "1"
     OmegaConf.register_new_resolver("run_stamp", run_stamp, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     try:
         if any(len(word) > 2 and "--version".startswith(word) for word in arguments):
             print(f"kfac-run {version('kfac-run')}")
@@ -74,11 +77,16 @@ def run_stamp() -> str:
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
 
 
+def folder_name(name: object) -> str:
+    """A name as that of a single folder: Hydra makes it before the settings are checked."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", str(name))[:LONGEST_FOLDER_NAME] or "_"
+
+
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read Hydra's options as Hydra will, but answer a mistake with one line."""
 
-    def refuse(mistake: object) -> NoReturn:
-        raise UserError(f"{mistake}; kfac-run --help shows the options")
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; kfac-run --help shows the options")
 
     parser = get_args_parser()
     parser.exit_on_error = False
@@ -86,7 +94,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     try:
         options, unknown = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
-        refuse(error)
+        refuse(str(error))
     if unknown:
         advice = "put options before the settings; kfac-run --help shows them"
         raise UserError(f"{shown(unknown[0])}: not understood here; {advice}")

@@ -77,10 +77,11 @@ class Jobs:
             raise
         except OSError as error:
             where = f"{error.filename}: " if error.filename is not None else ""
-            line = f"{where}{error.strerror or error}"
+            line, details = f"{where}{error.strerror or error}", traceback.format_exc()
         except Exception as error:
-            line = _out_of_memory(error) or self._report_bug(error)
-        return self._give_up(folder, f"{line}{_way_on(folder)}", traceback.format_exc())
+            details = traceback.format_exc()
+            line = _out_of_memory(error) or self._report_bug(error, details)
+        return self._give_up(folder, f"{line}{_way_on(folder)}", details)
 
     def _give_up(self, folder: Path, line: str, details: str) -> float:
         with contextlib.suppress(OSError):  # the disk may be what failed
@@ -138,9 +139,9 @@ class Jobs:
             raise UserError(line)
 
     @staticmethod
-    def _report_bug(error: Exception) -> str:
+    def _report_bug(error: Exception, details: str) -> str:
         if not _sweeping():
-            print(traceback.format_exc(), file=sys.stderr, end="")
+            print(details, file=sys.stderr, end="")
         text = " ".join(str(error).split())
         return f"{type(error).__name__}: {text}"
 

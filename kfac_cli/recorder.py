@@ -74,11 +74,12 @@ class Recorder:
         metrics, evaluations = folder / "metrics.csv", folder / "evaluations.csv"
         with contextlib.ExitStack() as opened:
             self._metrics = opened.enter_context(_open_table(metrics, METRIC_COLUMNS, keep))
-            self._evaluations = _open_table(evaluations, EVALUATION_COLUMNS, keep)
+            table = _open_table(evaluations, EVALUATION_COLUMNS, keep)
+            self._evaluations = opened.enter_context(table)
+            self._rows = _read_evaluations(evaluations)
             opened.pop_all()
         if keep is not None and len(read_table(metrics)) != keep:
             logger.warning("metrics.csv has no rows for some iterations up to %d", keep)
-        self._rows: list[dict[str, Any]] = list(read_table(evaluations))
         self._progress: Progress | None = progress
         self._tensorboard: TensorBoardLog | None = None
         if config.tensorboard:
@@ -266,6 +267,18 @@ def _open_table(path: Path, columns: tuple[str, ...], keep_until: int | None) ->
         return Table(path, columns, keep_until=keep_until)
     except ValueError as error:
         raise UserError(f"{error}; mend it, or remove the file to go on without it") from error
+
+
+def _read_evaluations(path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = list(read_table(path))
+    for row in rows:
+        for name, value in row.items():
+            if value is None:
+                raise UserError(
+                    f"{path}: has no {name} at iteration {row['iteration']}; mend it, or remove "
+                    "the file to go on without it"
+                )
+    return rows
 
 
 def _step_figures(record: StepRecord) -> dict[str, float | None]:

@@ -5,12 +5,14 @@ any characters that a path can have, and the settings are the folder's own confi
 what stands beside it on the command line. Nothing here needs torch.
 """
 
+import io
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +29,7 @@ from kfac_cli.run_folder import CONFIG_FILE, SUMMARY_FILE, shown_folder
 from kfac_cli.status import FINISHED, TARGET_REACHED, TIME_LIMIT_REACHED
 
 KEYWORD = "resume="
+LONGEST_SETTINGS = 200_000
 LOG_FILE = "run.log"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -40,19 +43,20 @@ def named_folder(words: Sequence[str]) -> Path | None:
     if not named:
         return None
     if len(named) > 1:
-        raise UserError(f"{KEYWORD}{named[1]}: one run at a time")
+        raise UserError(f"{KEYWORD}{shown(named[1])}: one run at a time")
     text = named[0]
-    if len(text) > 1 and text[0] == text[-1] in "'\"" and not Path(text).exists():
+    if len(text) > 1 and text[0] == text[-1] in "'\"" and not _is_folder(text):
         text = text[1:-1]  # quoted for Hydra, which does not see it
+    word = f"{KEYWORD}{shown(text)}"
     if not text:
         raise UserError(f"{KEYWORD}: must be followed by the folder of a run")
+    if not _is_folder(text):
+        raise UserError(f"{word}: no such folder")
     folder = Path(text).absolute()
-    if not folder.is_dir():
-        raise UserError(f"{KEYWORD}{text}: no such folder")
     if not (folder / CONFIG_FILE).is_file():
         jobs = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG_FILE}"))
-        hint = f"; its folders {', '.join(jobs)} do, one at a time" if jobs else ""
-        raise UserError(f"{KEYWORD}{text}: holds no run, for want of a {CONFIG_FILE}{hint}")
+        hint = f"; {shown(jobs)} in it do, one at a time" if jobs else ""
+        raise UserError(f"{word}: holds no run, for want of a {CONFIG_FILE}{hint}")
     _refuse_links(folder)
     return folder
 
@@ -84,8 +88,9 @@ def nothing_left(folder: Path, config: RunConfig) -> str | None:
     try:
         summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
         status, done = str(summary["status"]), int(summary["iterations"])
-        seconds, error = float(summary["seconds"]), summary["best_train_error"]
-    except (OSError, ValueError, LookupError, TypeError):
+        seconds, best = float(summary["seconds"]), summary["best_train_error"]
+        error = None if best is None else float(best)
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None  # it was killed, or is still to write the end of its record
     name = shown_folder(folder)
     ended = f"{name}: {status} after {done} iterations"
@@ -125,23 +130,45 @@ def logging_to(folder: Path) -> Iterator[None]:
         root.setLevel(level)
         for handler in handlers:
             root.removeHandler(handler)
-            handler.close()
+            with suppress(OSError):  # a line that could not be written is tried once more
+                handler.close()
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _refuse_links(folder: Path) -> None:
-    """A folder that came from elsewhere must not lead writing out of itself."""
+    """A folder that came from elsewhere must not lead writing out of itself, nor into a pipe."""
     for path in (*folder.iterdir(), *folder.glob("tensorboard/*")):
         if path.is_symlink():
             raise UserError(f"{path}: is a link; a run goes on in files of its own folder only")
+        if not (path.is_file() or path.is_dir()):
+            raise UserError(f"{path}: is no file; a run goes on in files only")
 
 
 def _read_settings(path: Path) -> DictConfig:
+    """The settings in a file that may come from elsewhere: values only, as `write_settings` left.
+
+    YAML's references, small ones of which can stand for more than any memory holds, and OmegaConf's
+    interpolations, which can look into the environment, have no place in it.
+    """
     try:
-        settings = OmegaConf.load(path)
+        text = path.read_text(encoding="utf-8")
+        if len(text) > LONGEST_SETTINGS:
+            raise ValueError(f"it has {len(text)} characters")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("it has a reference (*)")
+        settings = OmegaConf.load(io.StringIO(text))
+        if "${" in str(OmegaConf.to_container(settings)):
+            raise ValueError("it has an interpolation (${})")
     except OSError:
         raise
     except Exception as error:  # YAML's and OmegaConf's many
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: cannot be read: {shown(reason)}") from error
     if not isinstance(settings, DictConfig):
         raise UserError(f"{path}: does not hold the settings of a run")

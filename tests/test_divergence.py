@@ -95,7 +95,7 @@ def test_so_many_rejections_in_a_row_end_the_run_as_diverged(kfac_run, words, tm
     )
     found = summary(tmp_path)
     assert (found["status"], found["iterations"], found["rejections"]) == ("diverged", 14, 5)
-    assert found["best_iteration"] == 12
+    assert found["final_iteration"] == 12  # the last evaluation; there is none of the end
     assert checkpoint_iterations(tmp_path / "run") == [10, 5]
     for kind in ("parameters", "average"):
         assert all(torch.isfinite(w).all() for w in parameters(tmp_path / "run")[kind])

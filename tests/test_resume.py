@@ -30,7 +30,7 @@ from kfac_cli.data import load_dataset
 from kfac_cli.recording import Progress, read_table
 from kfac_cli.run_folder import write_settings
 from kfac_cli.runner import run
-from kfac_cli.session import Session, make_session
+from kfac_cli.session import Session, make_session, moved
 
 CPU = torch.device("cpu")
 
@@ -151,6 +151,16 @@ def test_the_state_is_that_of_the_whole_session(file, tmp_path):
                 x.state_dict() if hasattr(x, "state_dict") else x for x in (first, second)
             )
             assert place_of_difference(first, second) is None, name
+
+
+def test_tensors_move_to_another_device_once_and_generators_stay():
+    """`meta` stands for a GPU."""
+    weights, state = torch.zeros(2, 3), torch.Generator().get_state()
+    tree = moved({"w": [weights], "same": weights, "g": state, "n": 3}, torch.device("meta"))
+    assert tree["w"][0].device.type == "meta"
+    assert tree["w"][0] is tree["same"]
+    assert tree["g"] is state
+    assert tree["n"] == 3
 
 
 # Whole runs
@@ -518,9 +528,14 @@ def test_an_absolute_path_and_one_through_a_link_work(kfac_run, half, tmp_path):
 MISTAKES = [
     (["resume="], "resume=: must be followed by the folder of a run"),
     (["resume=nowhere"], "resume=nowhere: no such folder"),
+    (["resume=\0"], 'resume="\\u0000": no such folder'),
+    (["resume=\ud800"], 'resume="\\ud800": no such folder'),
+    (["resume=a\nb"], 'resume="a\\nb": no such folder'),
+    (["resume=" + "r" * 5000], f"resume={'r' * 57}...: no such folder"),
+    (["resume=''"], "resume=: must be followed by the folder of a run"),
     (["resume=cases.npz"], "resume=cases.npz: no such folder"),
     (["resume=empty"], "resume=empty: holds no run, for want of a config.yaml"),
-    (["resume=."], "resume=.: holds no run, for want of a config.yaml; its folders run do, one at"),
+    (["resume=."], "resume=.: holds no run, for want of a config.yaml; [run] in it do, one at"),
     (["resume=run", "resume=run"], "resume=run: one run at a time"),
     (["-m", "resume=run"], "resume=run: goes on with one run, without options"),
     (["--cfg", "job", "resume=run"], "resume=run: goes on with one run, without options"),
@@ -539,7 +554,9 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "line"), MISTAKES, ids=[" ".join(m[0]) for m in MISTAKES])
+@pytest.mark.parametrize(
+    ("arguments", "line"), MISTAKES, ids=[ascii(" ".join(m[0])[:40]) for m in MISTAKES]
+)
 def test_a_mistake_beside_resume_is_one_line(kfac_run, half, tmp_path, arguments, line):
     (tmp_path / "empty").mkdir()
     found = refusal(kfac_run, half, *arguments)
@@ -636,7 +653,7 @@ def test_one_job_of_a_sweep_is_taken_up_by_its_own_folder(
     die_in_step(None)
     answer = kfac_run("resume=sweep")
     assert answer.code == 1
-    assert "holds no run, for want of a config.yaml; its folders 0 do, one at a time" in answer.err
+    assert "holds no run, for want of a config.yaml; [0] in it do, one at a time" in answer.err
     assert kfac_run(f"resume={Path('sweep/0')}").code == 0
     whole = undisturbed([*words, "seed=1", "checkpoint.every=5"])
     assert differences(tmp_path / "sweep/0", whole) == []

@@ -1,5 +1,6 @@
 """Hydra's and OmegaConf's errors, which take several lines, said in one line about one setting."""
 
+import errno
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -16,7 +17,9 @@ from kfac_cli.config.rules import listed, shown
 def explain(error: Exception, overrides: Sequence[str]) -> str:
     """One line for an error that composing `overrides` raised, naming setting and way out."""
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+        # Hydra looks for files that are named like a choice; too long a name is then the user's.
+        too_long = error.errno == errno.ENAMETOOLONG and overrides
+        return f"{shown(max(overrides, key=len)) if too_long else error.filename}: {error.strerror}"
     text = str(error)
     if "Config group override must be" in text:
         return _not_a_choice(overrides)
@@ -31,9 +34,9 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
             f"{shown(found[1])}: several values, one run each, need -m (kfac-run -m ...); "
             "a list is written in brackets: [A,B]"
         )
-    if isinstance(error.__cause__ or error, IndexError | ValueError):
-        if part := _no_such_part(overrides):
-            return part
+    inside = isinstance(error.__cause__ or error, IndexError | ValueError)
+    if inside and (refused := _no_such_part(overrides)):
+        return refused
     if found := re.match(r"Error merging override (.*)", text, re.S):
         return _cannot_be_set(found[1], error.__cause__)
     if found := re.match(r"Multiple values for (\w+)\.", text):

@@ -1,5 +1,6 @@
 """The user's own arrays, from .npy files or one .npz file."""
 
+import textwrap
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -8,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from kfac_cli.data.dataset import Dataset
+from kfac_cli.data.files import open_file
 from kfac_cli.data.labels import one_hot
 from kfac_cli.errors import UserError
 
@@ -101,7 +103,7 @@ def _read(path: str, setting: str) -> NDArray[Any] | dict[str, NDArray[Any]]:
     """The array in a .npy file, or those in an .npz file that have one of the four names."""
     try:
         # numpy would leave a damaged file open if it had opened it itself.
-        with Path(path).expanduser().open("rb") as stream:
+        with open_file(Path(path).expanduser()) as stream:
             loaded = np.load(stream, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return loaded
@@ -110,7 +112,7 @@ def _read(path: str, setting: str) -> NDArray[Any] | dict[str, NDArray[Any]]:
         raise UserError(f"{path}: no such file; give the path of one as {setting}") from error
     # A damaged file can make zipfile and numpy raise almost anything, down to MemoryError.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = textwrap.shorten(str(error), 200, placeholder=" ...") or type(error).__name__
         raise UserError(
             f"{path}: cannot be read ({reason}); expected a whole file for {setting}, written by "
             "numpy.save or numpy.savez without pickled objects"

@@ -1,6 +1,7 @@
 """Generated arrays kept on disk: verified when read, replaced atomically, rebuilt when damaged."""
 
 import logging
+import math
 import os
 import secrets
 from collections.abc import Callable, Mapping
@@ -10,7 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kfac_cli.data.files import open_file
+
 logger = logging.getLogger(__name__)
+
+LARGEST_HEADER = 1000  # bytes in front of an array of numbers; numpy writes 128
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -42,7 +47,11 @@ def load_or_build(
 def _read(path: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
     """Read and check a file; zipfile compares each array's CRC-32, so altered bytes are noticed."""
     # numpy would leave a damaged file open if it had opened it itself.
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+    with open_file(path) as stream, np.load(stream, allow_pickle=False) as archive:
+        largest = {"key": 4 * len(key)} | {name: 4 * math.prod(shapes[name]) for name in shapes}
+        for name, size in largest.items():  # before something is read that would fill the memory
+            if archive.zip.getinfo(f"{name}.npy").file_size > size + LARGEST_HEADER:
+                raise ValueError(f"{name} is larger than it can be")
         found = str(archive["key"])
         if found != key:
             raise ValueError(f"made as '{found}', expected '{key}'")
@@ -51,6 +60,8 @@ def _read(path: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> Arrays
         if arrays[name].dtype != np.float32 or arrays[name].shape != shape:
             actual = f"{arrays[name].dtype} {arrays[name].shape}"
             raise ValueError(f"{name} is {actual}, expected float32 {shape}")
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} has values that are not finite")
     return arrays
 
 

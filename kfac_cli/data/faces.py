@@ -18,6 +18,7 @@ from scipy.ndimage import map_coordinates
 from kfac_cli.data.cache import Arrays, load_or_build
 from kfac_cli.data.dataset import Dataset, leading
 from kfac_cli.data.download import ensure_downloaded
+from kfac_cli.data.files import open_file
 from kfac_cli.errors import UserError
 
 VERSION = 1  # of what is generated: raise it when the same parameters begin to give other images
@@ -97,7 +98,8 @@ def read_photographs(folder: Path) -> NDArray[np.float32]:
     path = folder / FILE
     advice = "delete the file to have it downloaded again, or put the canonical file in its place"
     try:
-        pixels = unpacked(path.read_bytes())
+        with open_file(path) as stream:
+            pixels = unpacked(stream.read())
     except (OSError, ValueError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kfac_cli.data.dataset import Dataset, leading
 from kfac_cli.data.download import ensure_downloaded
+from kfac_cli.data.files import open_file
 from kfac_cli.data.labels import one_hot
 from kfac_cli.errors import UserError
 
@@ -77,7 +78,8 @@ def read_idx(path: Path, md5: str) -> NDArray[np.uint8]:
     Raises UserError if the file cannot be read or has another checksum.
     """
     try:
-        packed = path.read_bytes()
+        with open_file(path) as stream:
+            packed = stream.read()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); make it readable") from error
     found = hashlib.md5(packed, usedforsecurity=False).hexdigest()

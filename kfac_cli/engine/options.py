@@ -1,4 +1,4 @@
-"""What the optimizers can be told. Defaults are the paper's, but for λ₀, which is calibrated."""
+"""What the optimizers can be told, with the paper's values as defaults."""
 
 import math
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class KFACOptions:
     samples: int = 1
     epsilon_max: float = 0.95
     l2: float = 1e-5
-    lambda_initial: float | None = None
+    lambda_initial: float | None = 150.0
     lambda_rule: str = "levenberg_marquardt"
     gamma_initial: float | None = None
     gamma_rule: str = "search"

@@ -173,16 +173,29 @@ def _parsed(cell: str) -> int | float | None:
 
 def _kept_rows(path: Path, columns: tuple[str, ...], keep_until: int) -> str:
     """The text of an existing table's rows up to an iteration."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         del lines[-1]  # the process ended in the middle of this row
     if lines and lines[0] != _header(columns):
         raise ValueError(f"{path} has the header {lines[0].strip()!r}, not {','.join(columns)!r}")
     kept = []
+    latest = -1
     for number, line in enumerate(lines[1:], start=2):
         cells = line.rstrip("\n").split(",")
-        if len(cells) != len(columns) or not cells[0].isdecimal():
+        if len(cells) != len(columns) or not all(map(_is_number_or_empty, cells)):
             raise ValueError(f"{path}, line {number} is damaged: {line.strip()!r}")
-        if int(cells[0]) <= keep_until:
+        iteration = _parsed(cells[0])
+        if not isinstance(iteration, int) or iteration <= latest:
+            raise ValueError(f"{path}, line {number} is damaged: it has no later iteration")
+        latest = iteration
+        if iteration <= keep_until:
             kept.append(line)
     return "".join(kept)
+
+
+def _is_number_or_empty(cell: str) -> bool:
+    try:
+        _parsed(cell)
+    except ValueError:
+        return False
+    return True

@@ -116,7 +116,7 @@ def test_a_few_noisy_cases_do_not_talk_it_into_a_step_that_diverges(inverse, tau
     generator = torch.Generator().manual_seed(2)
     network = Network([30, 20, 25], ["tanh"], "gaussian")
     parameters = sparse_initialization(network, generator)
-    options = KFACOptions(inverse=inverse, l2=0, tau2=tau2)
+    options = KFACOptions(inverse=inverse, l2=0, tau2=tau2, lambda_initial=None)
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
     objectives = []
     for _ in range(12):

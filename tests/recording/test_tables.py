@@ -1,6 +1,7 @@
 """The CSV tables: complete after every row, exact, and able to go on after a crash."""
 
 import math
+import os
 
 import pytest
 import torch
@@ -114,3 +115,20 @@ def test_without_keep_until_an_old_table_is_replaced(tmp_path):
     path = filled(tmp_path / "t.csv", [{"iteration": 1}])
     Table(path, COLUMNS).close()
     assert read_table(path) == []
+
+
+def test_a_row_that_cannot_be_written_is_an_error_that_names_the_file(tmp_path):
+    path = tmp_path / "t.csv"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        Table(path, COLUMNS)
+    assert caught.value.filename == str(path)
+
+
+def test_synced_rows_are_on_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    with Table(tmp_path / "t.csv", COLUMNS) as table:
+        table.append({"iteration": 1})
+        table.sync()
+    assert synced == [(tmp_path / "t.csv").stat().st_size]

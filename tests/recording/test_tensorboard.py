@@ -155,6 +155,34 @@ def test_a_run_taken_up_again_has_neither_gaps_nor_doubles(tmp_path):
     ]
 
 
+def test_the_event_file_of_a_run_taken_up_comes_last_in_the_order_in_which_they_are_read(tmp_path):
+    """Their names have whole seconds only; after those comes the process number, as a text."""
+    first = TensorBoardLog(tmp_path)
+    first.close()
+    (earlier,) = tmp_path.iterdir()
+    second = TensorBoardLog(tmp_path, purge_step=1)
+    second.close()
+    *_, latest = sorted(path.name for path in tmp_path.iterdir())
+    assert latest != earlier.name
+    assert latest.split(".")[3] > earlier.name.split(".")[3]
+
+
+def test_the_figures_of_the_end_are_forgotten_when_a_run_is_taken_up(tmp_path):
+    for last, error in ((4, 2.0), (8, 1.0)):
+        log = TensorBoardLog(tmp_path, purge_step=last - 3)
+        for iteration in range(last - 3, last + 1):
+            log.iteration({"iteration": iteration, "error": 0.5})
+        log.hyperparameters({"seed": 0}, {"best_train_error": error}, last + 1)
+        log.close()
+    assert scalars(tmp_path)["result/best_train_error"] == [(9, 1.0)]
+
+
+def test_what_was_flushed_outlives_the_process(tmp_path, log):
+    log.iteration({"iteration": 1, "error": 0.5})
+    log.flush()
+    assert scalars(tmp_path) == {"train/minibatch_error": [(1, 0.5)]}
+
+
 def test_a_row_without_an_iteration_is_refused_and_closing_twice_is_not(log):
     with pytest.raises(ValueError, match="no iteration"):
         log.iteration({"error": 1.0})

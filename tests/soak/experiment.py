@@ -15,11 +15,13 @@ def write_cases(path: Path) -> None:
     np.savez(path, train_inputs=cases[:80], test_inputs=cases[80:])
 
 
-def overrides(file: Path, optimizer: str = "kfac_tridiag") -> list[str]:
-    """The words of a command line for 24 iterations, with periods that fit into them."""
-    periods = {
-        "nesterov_sgd": ["optimizer.mu_schedule=fixed", "optimizer.final_iterations=4"],
-    }.get(optimizer, ["optimizer.t1=2", "optimizer.t2=10", "optimizer.t3=5"])
+def overrides(file: Path, optimizer: str = "kfac_tridiag", iterations: int = 24) -> list[str]:
+    """The words of a command line for a few iterations, with periods that fit into them."""
+    if optimizer == "nesterov_sgd":
+        own = ["optimizer.mu_schedule=fixed", "optimizer.final_iterations=4"]
+    else:
+        periods = ["optimizer.t1=2", "optimizer.t2=10", "optimizer.t3=5"]
+        own = [*periods, "optimizer.lambda_initial=10"]
     return [
         "dataset=arrays",
         f"dataset.file={file}",
@@ -28,10 +30,10 @@ def overrides(file: Path, optimizer: str = "kfac_tridiag") -> list[str]:
         "dataset.output=bernoulli",
         "dataset.image_shape=[3,4]",
         f"optimizer={optimizer}",
-        *periods,
+        *own,
         "schedule.initial=20",
         "schedule.full_at=16",
-        "iterations=24",
+        f"iterations={iterations}",
         "evaluate_every=4",
         "polyak.start=7",
         "checkpoint.minutes=null",

@@ -1,0 +1,54 @@
+"""Disturb runs until so many were killed; the figures as JSON, exit code 1 if anything is wrong."""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: threads do not survive a fork
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--kills", type=int, default=100, help="stop after so many SIGKILLs")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="leave all folders here")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        root = arguments.keep or Path(temporary)
+        root.mkdir(parents=True, exist_ok=True)
+        return _soak(root, arguments.kills, arguments.seed)
+
+
+def _soak(root: Path, kills: int, seed: int) -> int:
+    import matplotlib.figure  # noqa: F401  what children need, once and for all
+    import torch.utils.tensorboard  # noqa: F401
+
+    import kfac_cli.runner  # noqa: F401
+
+    from .experiment import write_cases
+    from .harness import Soak
+
+    data = root / "cases.npz"
+    write_cases(data)
+    soak = Soak(root, data, seed)
+    tally = soak.tally
+    while tally.kills < kills and not tally.wrong:
+        soak.run()
+        print(f"{tally.runs} runs, {tally.kills} kills", file=sys.stderr)
+    figures = {
+        "runs": tally.runs,
+        "resumptions": tally.resumed,
+        "kills": tally.kills,
+        "damaged checkpoints": tally.damaged,
+        "endings": dict(sorted(tally.endings.items())),
+        "wrong": tally.wrong,
+    }
+    print(json.dumps(figures, indent=2))
+    return 1 if tally.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

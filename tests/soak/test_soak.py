@@ -1,0 +1,25 @@
+"""The soak, short: `python -m tests.soak` is the long one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_runs_that_are_killed_and_resumed_end_as_undisturbed_ones_do():
+    """In a process of its own: its children are forked from it, and this one may have threads."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "tests.soak", "--kills", "6", "--seed", "2"],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    figures = json.loads(answer.stdout)
+    assert figures["kills"] >= 6
+    assert figures["wrong"] == []
