@@ -28,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
 from kfac_cli.config.messages import explain
 from kfac_cli.config.rules import shown
+from kfac_cli.config.sweeps import check_sweep
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError, one_line
 from kfac_cli.interruption import Interrupted, unwinding
@@ -113,6 +114,7 @@ def _has_options(options: argparse.Namespace) -> bool:
 
 
 def _obey(options: argparse.Namespace) -> int:
+    check_sweep(options.overrides)
     if not _has_options(options):
         _check_before_folders_are_made(options.overrides)
     jobs = Jobs()

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 """Ctrl-C, a scheduler's polite end, and a terminal that was closed."""
+
+SIGNALS = tuple(signal.Signals[name] for name in NAMES if name in signal.Signals.__members__)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -33,7 +35,7 @@ class StopRequest:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                if number != signal.SIGHUP or _is_heard(number):
+                if number.name != "SIGHUP" or _is_heard(number):
                     self._previous[number] = signal.signal(number, self._note)
         return self
 

@@ -179,6 +179,7 @@ class Recorder:
             "iterations_planned": self._config.iterations,
             "cases": self._session.cases,
             "rejections": self._session.rejections,
+            "numerical_fallbacks": self._session.fallbacks,
             **best_figures(self._rows),
             **final,
             **self._times(),

@@ -8,8 +8,10 @@ from typing import Any
 
 from kfac_cli.checkpoint.agreement import check_data, fingerprint, reasons_for_inequality
 from kfac_cli.checkpoint.changes import check_settings
+from kfac_cli.checkpoint.contents import Contents
 from kfac_cli.checkpoint.folder import CheckpointFolder
 from kfac_cli.config import RunConfig, flat_settings
+from kfac_cli.config.rules import shown
 from kfac_cli.errors import UserError
 from kfac_cli.recorder import Recorder
 from kfac_cli.recording import environment
@@ -17,9 +19,6 @@ from kfac_cli.run_folder import shown_folder
 from kfac_cli.session import Session
 
 logger = logging.getLogger(__name__)
-
-FORMAT = 1
-"""Of what a checkpoint contains: raise it when older ones can no longer be taken up."""
 
 
 class Earlier:
@@ -31,27 +30,29 @@ class Earlier:
 
     def __init__(self, config: RunConfig, folder: Path, taken_up: Callable[[], None]) -> None:
         self._config = config
+        self._name = shown_folder(folder)
         self.taken_up = taken_up
         self.checkpoints = CheckpointFolder(folder)
-        self._saved: dict[str, Any] | None = self.checkpoints.read()
-        if self._saved is None:
-            logger.info("%s has no checkpoint yet: starting from the beginning", folder)
+        self._saved: Contents | None = None
+        tree = self.checkpoints.read()
+        if tree is None:
+            logger.info("%s has no checkpoint yet: starting from the beginning", self._name)
             return
-        if self._saved.get("format") != FORMAT:
-            raise UserError(
-                f"{shown_folder(folder)}: its checkpoint was written by another version of kfac-run"
-            )
-        check_settings(self._saved["config"], config)
+        try:
+            self._saved = Contents.of(tree)
+        except ValueError as error:
+            raise self._of_another_version(error) from error
+        check_settings(self._saved.config, config)
 
     @property
     def iteration(self) -> int:
         """The iteration from which the run goes on."""
-        return 0 if self._saved is None else int(self._saved["iteration"])
+        return 0 if self._saved is None else self._saved.iteration
 
     @property
     def times(self) -> dict[str, float]:
         """The time that the earlier part took, as `Recorder` wants it."""
-        return {} if self._saved is None else self._saved["times"]
+        return {} if self._saved is None else self._saved.times
 
     def restore(self, session: Session) -> None:
         """Bring a new session to where the earlier part was; its tensors are given up here.
@@ -62,16 +63,23 @@ class Earlier:
         saved = self._saved
         if saved is None:
             return
-        check_data(saved["data"], session.dataset)
+        check_data(saved.data, session.dataset)
         try:
-            session.load_state_dict(saved.pop("session"))
+            session.load_state_dict(saved.session)
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise UserError(f"the checkpoint does not fit this version: {error}") from error
+            raise self._of_another_version(error) from error
+        saved.session.clear()
         now = environment(session.device)
         for reason in reasons_for_inequality(saved, self._config, now):
             logger.warning(
                 "%s: the result need not be bit for bit that of an uninterrupted run", reason
             )
+
+    def _of_another_version(self, error: Exception) -> UserError:
+        reason = " ".join(str(error).split())
+        return UserError(
+            f"{self._name}: its checkpoint is of another version of kfac-run ({shown(reason)})"
+        )
 
 
 class Saver:
@@ -89,7 +97,7 @@ class Saver:
         self._session = session
         self._recorder = recorder
         self._last_time = time.perf_counter()
-        self._data: dict[str, Any] | None = None
+        self._constant: dict[str, Any] | None = None
 
     def save_if_due(self) -> None:
         """Save if so many iterations or minutes have gone by as the settings say."""
@@ -108,16 +116,17 @@ class Saver:
         if self._checkpoints.latest == iteration:
             return
         with self._recorder.clock("logging"):
-            if self._data is None:
-                self._data = fingerprint(self._session.dataset)
-            contents = {
-                "format": FORMAT,
-                "iteration": iteration,
-                "config": flat_settings(self._config),
-                "environment": environment(self._session.device),
-                "data": self._data,
-                "times": self._recorder.state_dict(),
-                "session": self._session.state_dict(),
-            }
-            self._checkpoints.write(iteration, contents)
+            if self._constant is None:
+                self._constant = {
+                    "config": flat_settings(self._config),
+                    "environment": environment(self._session.device),
+                    "data": fingerprint(self._session.dataset),
+                }
+            contents = Contents(
+                iteration=iteration,
+                times=self._recorder.state_dict(),
+                session=self._session.state_dict(),
+                **self._constant,
+            )
+            self._checkpoints.write(iteration, contents.tree())
         self._last_time = time.perf_counter()

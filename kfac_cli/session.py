@@ -1,7 +1,7 @@
 """From a checked config to the objects of one run: network, optimizer, average, generators."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -58,6 +58,13 @@ class Session:
         """Where the parameters are."""
         return self.optimizer.parameters[0].device
 
+    @property
+    def fallbacks(self) -> dict[str, int]:
+        """How often rounding forced a factorisation off its usual path, by kind."""
+        if not isinstance(self.optimizer, KFAC):
+            return {}
+        return asdict(self.optimizer.curvature.fallbacks)
+
     def step(self) -> tuple[int, StepRecord]:
         """One iteration: the size of its mini-batch and what the optimizer reports."""
         size = self.schedule.size(self.iteration + 1)
@@ -100,9 +107,16 @@ class Session:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned, on the device that the session is on."""
+        """Go on from what `state_dict` returned, on the device that the session is on.
+
+        Raises ValueError if it is not the state of such a network, LookupError or TypeError if it
+        is none at all.
+        """
+        kind = [(p.shape, p.dtype) for p in self.optimizer.parameters]
         state = moved(state, self.device)
         self.optimizer.load_state_dict(state["optimizer"])
+        if [(p.shape, p.dtype) for p in self.optimizer.parameters] != kind:
+            raise ValueError("its parameters are not of the shapes and the dtype of the network")
         self.average.load_state_dict(state["average"])
         self.schedule.load_state_dict(state["schedule"])
         self.batches.set_state(state["batches"])

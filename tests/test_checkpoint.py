@@ -79,6 +79,7 @@ def test_numbers_come_back_exactly(tmp_path):
         torch.randn(2, 3, 4).permute(2, 0, 1),
         torch.randn(1, 5).T,  # its strides say how it is multiplied, though only one matters
         torch.randn(6, 4)[2:5],
+        torch.randn(6, 4)[2:5].T,
         torch.randn(0, 3).T,
         torch.tensor(2.5),
     ],

@@ -68,13 +68,10 @@ def test_the_defaults_are_the_papers():
 
 
 def test_the_optimizers_settings_are_the_engines_options_with_its_defaults():
-    """All but λ₀, whose word for "to be calibrated" the engine does not know."""
     options, settings = asdict(KFACOptions()), asdict(load_config().optimizer)
     options = {name: value for name, value in options.items() if name not in ("l2", "chunk_size")}
     settings = {name: value for name, value in settings.items() if name not in ("name", "kind")}
-    assert set(options) == set(settings)
-    chosen = {name for name in options if options[name] != settings[name]}
-    assert chosen <= {"lambda_initial"}
+    assert settings == options
 
 
 def test_heskes_method_is_what_section_11_says():

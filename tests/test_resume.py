@@ -336,6 +336,12 @@ def test_everything_that_may_change_is_a_setting():
     assert set(MAY_CHANGE) <= set(setting_names())
 
 
+def test_the_help_page_lists_everything_that_may_change(kfac_run):
+    page = kfac_run("--help").out
+    assert all(name in page for name in MAY_CHANGE if not name.startswith("dataset."))
+    assert "the paths of dataset=arrays" in " ".join(page.split())
+
+
 def test_a_finished_run_says_so_and_stays_as_it_is(kfac_run, half):
     before = contents_of(half)
     answer = kfac_run("resume=run")
@@ -440,7 +446,9 @@ def test_data_may_move_but_not_change(kfac_run, half, file, tmp_path):
         "shape, but other values; a run goes on with the same data only"
     )
     np.savez(moved, train_inputs=arrays["train_inputs"][1:], test_inputs=arrays["test_inputs"])
-    assert "train_inputs has (79, 12) instead of (80, 12)" in refusal(kfac_run, half, *arguments)
+    assert "train_inputs has the shape [79, 12] instead of [80, 12]" in refusal(
+        kfac_run, half, *arguments
+    )
     write_cases(moved)
     assert kfac_run(*arguments).code == 0
 
@@ -478,14 +486,34 @@ def test_another_chunk_size_says_so_too(kfac_run, half):
     assert "chunk_size=7 (was 2000): the result need not be bit for bit" in answer.err
 
 
-def test_a_checkpoint_of_another_format_is_refused(kfac_run, half):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"session": {"optimizer": {}}},
+        {"session": None},
+        {"times": {"seconds": "3"}},
+        {"iteration": "12"},
+        {"config": []},
+    ],
+)
+def test_a_checkpoint_with_other_contents_is_refused(kfac_run, half, change):
     path = half / "checkpoint-12.safetensors"
-    for change in ({"format": 2}, {"session": {"optimizer": {}}}):
-        tree = {**read_tree(path), **change}
-        with path.open("wb") as out:
-            write_tree(out, tree)
-        line = refusal(kfac_run, half, "resume=run", "iterations=20")
-        assert "version" in line
+    tree = {**read_tree(path), **change}
+    with path.open("wb") as out:
+        write_tree(out, tree)
+    line = refusal(kfac_run, half, "resume=run", "iterations=20")
+    assert line.startswith("run: its checkpoint is of another version of kfac-run (")
+
+
+def test_parameters_of_other_shapes_are_refused(kfac_run, half):
+    path = half / "checkpoint-12.safetensors"
+    tree = read_tree(path)
+    tree["session"]["optimizer"]["parameters"][0] = torch.zeros(6, 14)
+    with path.open("wb") as out:
+        write_tree(out, tree)
+    line = refusal(kfac_run, half, "resume=run", "iterations=20")
+    assert "its parameters are not of the shapes and the dtype" in line
 
 
 # The tables

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from kfac_cli.checkpoint.changes import changed_settings
+from kfac_cli.checkpoint.contents import Contents, Fingerprint
 from kfac_cli.config import NesterovConfig, RunConfig
 from kfac_cli.data import Dataset
 from kfac_cli.engine import NesterovOptions
@@ -17,8 +18,6 @@ DECIDES_ROUNDING = ("kfac-run", "torch", "cuda", "device", "device_name", "threa
 """Of what `recording.environment` gives, the part that can change the last bits of a result."""
 
 PARTS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
-
-Fingerprint = dict[str, dict[str, Any]]
 
 
 def fingerprint(dataset: Dataset) -> Fingerprint:
@@ -33,11 +32,12 @@ def fingerprint(dataset: Dataset) -> Fingerprint:
 def check_data(saved: Fingerprint, dataset: Dataset) -> None:
     """Raise UserError, saying what differs, unless the data are those that the run began with."""
     for name, now in fingerprint(dataset).items():
-        before = saved[name]
+        before = saved.get(name)
         if before == now:
             continue
-        if before["shape"] != now["shape"]:
-            difference = f"{tuple(now['shape'])} instead of {tuple(before['shape'])}"
+        shape = None if before is None else before.get("shape")
+        if shape != now["shape"]:
+            difference = f"the shape {now['shape']} instead of {shape}"
         else:
             difference = "the same shape, but other values"
         raise UserError(
@@ -47,30 +47,27 @@ def check_data(saved: Fingerprint, dataset: Dataset) -> None:
 
 
 def reasons_for_inequality(
-    saved: Mapping[str, Any], config: RunConfig, environment: Mapping[str, Any]
+    saved: Contents, config: RunConfig, environment: Mapping[str, Any]
 ) -> list[str]:
-    """Why the end need not be bit for bit that of an uninterrupted run; empty if it will be.
-
-    `saved` holds the checkpoint's `config`, `environment` and `iteration`.
-    """
-    before = saved["environment"]
+    """Why the end need not be bit for bit that of an uninterrupted run; empty if it will be."""
+    before = saved.environment
     reasons = [
         f"{name} is {environment.get(name)} and was {before.get(name)}"
         for name in DECIDES_ROUNDING
         if before.get(name) != environment.get(name)
     ]
-    changed = changed_settings(saved["config"], config)
+    changed = changed_settings(saved.config, config)
     reasons += [text for name, text in changed.items() if name == "chunk_size"]
-    optimizer, old = config.optimizer, saved["config"]["iterations"]
-    if isinstance(optimizer, NesterovConfig) and _mu_differed(
-        optimizer, saved["iteration"], old, config.iterations
-    ):
+    if "iterations" in changed and _mu_differed(saved, config):
         reasons.append(f"{changed['iterations']}, and mu is lowered in the last of all iterations")
     return reasons
 
 
-def _mu_differed(optimizer: NesterovConfig, done: int, *totals: int) -> bool:
-    """Whether the μ of an update already done depends on which total number was planned."""
+def _mu_differed(saved: Contents, config: RunConfig) -> bool:
+    """Whether Nesterov's μ, in what is done, depended on the number of iterations planned."""
+    optimizer, totals = config.optimizer, (int(saved.config["iterations"]), config.iterations)
+    if not isinstance(optimizer, NesterovConfig):
+        return False
     final = optimizer.final_iterations
     options = [
         NesterovOptions(
@@ -84,7 +81,7 @@ def _mu_differed(optimizer: NesterovConfig, done: int, *totals: int) -> bool:
     ]
     return any(
         len({momentum_coefficient(t, option) for option in options}) > 1
-        for t in range(max(0, min(totals) - final), done)
+        for t in range(max(0, min(totals) - final), saved.iteration)
     )
 
 

@@ -58,7 +58,9 @@ def naming(path: Path, instead_of: Path | None = None) -> Iterator[None]:
 
 
 def flush_folder(folder: Path) -> None:
-    """Have the names of a folder's files on the disk."""
+    """Have the names of a folder's files on the disk, on systems where a folder can be flushed."""
+    if os.name != "posix":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,0 +1,44 @@
+"""What a checkpoint contains: a run at one iteration, and what must be so when it is taken up."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from kfac_cli.checkpoint.tensor_file import Tree
+
+FORMAT = 1
+"""Raise it when older checkpoints can no longer be taken up."""
+
+Fingerprint = dict[str, dict[str, Any]]
+"""Name of a dataset's tensor to its `shape` and `sha256`."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A run after `iteration` iterations.
+
+    `config` is what `flat_settings` gives, `environment` what `recording.environment` gives;
+    `times` and `session` are the states of the `Recorder` and the `Session`.
+    """
+
+    iteration: int
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    data: Fingerprint
+    times: dict[str, float]
+    session: dict[str, Any]
+
+    def tree(self) -> Tree:
+        """All of it, for `write_tree`."""
+        return {"format": FORMAT, **vars(self)}
+
+    @classmethod
+    def of(cls, tree: Tree) -> "Contents":
+        """What `tree` returned. Raises ValueError for anything else, from an older version say."""
+        if not isinstance(tree, dict) or tree.get("format") != FORMAT:
+            raise ValueError(f"its format is not {FORMAT}")
+        values: dict[str, Any] = {field.name: tree.get(field.name) for field in fields(cls)}
+        parts = (values[name] for name in values if name != "iteration")
+        whole = isinstance(values["iteration"], int) and all(isinstance(p, dict) for p in parts)
+        if not whole or not all(isinstance(s, float) for s in values["times"].values()):
+            raise ValueError("parts of it are missing or have other types")
+        return cls(**values)
