@@ -28,6 +28,9 @@ test: lint ## lint, check formatting and types, then run all tests (PYTEST_ARGS=
 soak: $(INSTALLED) ## kill and resume small runs, minutes long (ARGS="--kills 1000 --seed 1" for more)
 	$(VENV)/bin/python -m tests.soak $(ARGS)
 
+fuzz: $(INSTALLED) ## try 5000 absurd command lines, others each time: half an hour
+	KFAC_FUZZ=5000 $(VENV)/bin/python -m pytest -q tests/test_bad_settings.py
+
 lint: $(INSTALLED) ## check style, formatting and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .

@@ -260,8 +260,8 @@ MISTAKES = [
     (["optimizer.t2=30"], "optimizer.t2=30: must be a multiple of optimizer.t3, which is 20"),
     (["iteration=5"], f"iteration=5: no such setting; did you mean iterations? {SHIPPED}"),
     (
-        ["optimizer.learning_rate=1"],
-        f"optimizer.learning_rate=1: no such setting with this choice of optimizer; {SHIPPED}",
+        ["optimizer.mu_max=0.9"],
+        f"optimizer.mu_max=0.9: no such setting with this choice of optimizer; {SHIPPED}",
     ),
     (["foo/bar=1"], f"foo/bar=1: no such setting; {SHIPPED}"),
     (["optimizer={a: 1}"], f"optimizer.a: no such setting; {SHIPPED}"),
@@ -276,7 +276,7 @@ MISTAKES = [
     (["dataset=../x"], "dataset=../x: must be arrays, curves, faces, mnist or mnist_labels"),
     (["dataset="], 'dataset="": must be arrays, curves, faces, mnist or mnist_labels'),
     (["dataset=3"], "dataset=3: must be arrays, curves, faces, mnist or mnist_labels"),
-    (["optimizer=null"], "optimizer=null: must be kfac_diag, kfac_tridiag or nesterov_sgd"),
+    (["optimizer=null"], "optimizer=null: must be heskes, kfac_diag, kfac_tridiag or nesterov_sgd"),
     (["+dataset=mnist"], "dataset: chosen twice; write dataset=CHOICE without a +"),
     (["~optimizer"], "optimizer: has no value; give one as optimizer=VALUE"),
     (

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,9 +151,17 @@ class PathText:
         return "a path"
 
     def read(self, name: str, value: object) -> object:
-        if not isinstance(value, str) or not value.strip() or "\0" in value:
+        if not isinstance(value, str) or not value.strip() or not _can_name_a_file(value):
             raise refuse(name, value, f"must be {self.allowed}")
         return value
+
+
+def _can_name_a_file(text: str) -> bool:
+    """Whether the system could have a file of that name; NUL and half a character rule it out."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 @dataclass(frozen=True)

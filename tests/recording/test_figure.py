@@ -68,6 +68,12 @@ def test_images_of_any_range_are_drawn(tmp_path):
     assert ink(drawn(tmp_path / "run.png", pairs=(faces, 0.5 * faces), shape=(25, 25))) > 0.1
 
 
+def test_the_curves_say_what_the_errors_are():
+    assert figure_of(METRICS, EVALUATIONS).axes[0].get_title(loc="left") == "reconstruction error"
+    figure = run_figure(METRICS, EVALUATIONS, [], [], None, "title", "error rate")
+    assert figure.axes[0].get_title(loc="left") == "error rate"
+
+
 def figure_of(metrics, evaluations):
     return run_figure(metrics, evaluations, [], [], None, "title")
 
