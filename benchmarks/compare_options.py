@@ -19,7 +19,7 @@ from kfac_cli.runner import run
 
 VARIANTS = {
     "default": [],
-    "lambda_0 = 150 (the paper)": ["optimizer.lambda_initial=150"],
+    "lambda_0 calibrated": ["optimizer.lambda_initial=auto"],
     "block-diagonal": ["optimizer=kfac_diag"],
     "block-diagonal, exact Tikhonov": ["optimizer=kfac_diag", "optimizer.tikhonov=exact"],
     "sigma by doubling": ["optimizer.sigma_solver=doubling"],
