@@ -4,7 +4,6 @@ Nothing here imports torch until a run starts, so that help and shell completion
 """
 
 import argparse
-import io
 import os
 import re
 import secrets
@@ -12,7 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -124,7 +123,7 @@ def _obey(options: argparse.Namespace) -> int:
         config_name=CONFIG_NAME,
         version_base=HYDRA_VERSION_BASE,
     )(jobs.run)
-    with _exceptions_let_through(), _failures_told(jobs), _exits_explained(options):
+    with _exceptions_let_through(), _failures_told(jobs):
         application()
     return EXIT_FAILED if jobs.failures else 0
 
@@ -140,20 +139,6 @@ def _resume(folder: Path, options: argparse.Namespace) -> int:
     with logging_to(folder), _failures_told(jobs):
         jobs.resume(folder, settings)
     return EXIT_FAILED if jobs.failures else 0
-
-
-@contextmanager
-def _exits_explained(options: argparse.Namespace) -> Iterator[None]:
-    """Turn the one exit with a line of its own that Hydra has, at --cfg --package, into ours."""
-    said = io.StringIO()
-    try:
-        with redirect_stderr(said) if options.cfg is not None else nullcontext():
-            yield
-    except SystemExit as leaving:
-        if leaving.code in (0, None):
-            raise
-        raise UserError(said.getvalue().strip()) from None
-    print(said.getvalue(), end="", file=sys.stderr)
 
 
 @contextmanager
