@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from soak.compare import differences, metrics, parameters
-from soak.experiment import overrides, write_cases
+from soak.experiment import overrides, prepare, write_cases
 
 from kfac_cli import recorder
 from kfac_cli.checkpoint.names import checkpoint_iterations
@@ -17,7 +17,7 @@ from kfac_cli.recording import read_table
 @pytest.fixture
 def words(tmp_path):
     write_cases(tmp_path / "cases.npz")
-    return [*overrides(tmp_path / "cases.npz"), "tensorboard=false", "hydra.run.dir=run"]
+    return [*overrides(tmp_path / "cases.npz"), "tensorboard=false"]
 
 
 @pytest.fixture
@@ -31,7 +31,6 @@ def steep(tmp_path):
         "optimizer.final_iterations=0",
         "dataset.output=gaussian",
         "dataset.activations=[linear,linear,linear]",
-        "hydra.run.dir=run",
     ]
 
 
@@ -64,15 +63,26 @@ def not_finite(monkeypatch):
     return arrange
 
 
+@pytest.fixture
+def begin(kfac_run, tmp_path):
+    """Runs the experiment of a command line in a folder of the given name."""
+
+    def run(name, words):
+        prepare(tmp_path / name, words)
+        return kfac_run(f"resume={name}")
+
+    return run
+
+
 def summary(tmp_path):
     return json.loads((tmp_path / "run/summary.json").read_text())
 
 
 def test_a_rejected_step_is_marked_counted_and_logged_and_the_run_goes_on(
-    kfac_run, words, tmp_path, not_finite
+    begin, words, tmp_path, not_finite
 ):
     not_finite(6, 7, 15)
-    answer = kfac_run(*words)
+    answer = begin("run", words)
     assert answer.code == 0
     rows = read_table(tmp_path / "run/metrics.csv")
     assert [row["iteration"] for row in rows if row["rejected"]] == [6, 7, 15]
@@ -86,9 +96,9 @@ def test_a_rejected_step_is_marked_counted_and_logged_and_the_run_goes_on(
     assert all(torch.isfinite(w).all() for w in parameters(tmp_path / "run")["average"])
 
 
-def test_so_many_rejections_in_a_row_end_the_run_as_diverged(kfac_run, words, tmp_path, not_finite):
+def test_so_many_rejections_in_a_row_end_the_run_as_diverged(begin, words, tmp_path, not_finite):
     not_finite(4, 5, *range(12, 24))
-    answer = kfac_run(*words, "max_rejections=3", "checkpoint.every=5")
+    answer = begin("run", [*words, "max_rejections=3", "checkpoint.every=5"])
     assert answer.code == 1
     assert answer.err.endswith(
         "kfac-run: error: the run diverged; what it had until then is in run\n"
@@ -101,35 +111,35 @@ def test_so_many_rejections_in_a_row_end_the_run_as_diverged(kfac_run, words, tm
         assert all(torch.isfinite(w).all() for w in parameters(tmp_path / "run")[kind])
 
 
-def test_a_run_whose_every_step_is_rejected_ends_in_order(kfac_run, words, tmp_path, not_finite):
+def test_a_run_whose_every_step_is_rejected_ends_in_order(begin, words, tmp_path, not_finite):
     not_finite(*range(1, 25))
-    answer = kfac_run(*words, "max_rejections=5", "evaluate_every=1")
+    answer = begin("run", [*words, "max_rejections=5", "evaluate_every=1"])
     assert answer.code == 1
     assert "Traceback" not in answer.err
     assert summary(tmp_path)["iterations"] == 5
 
 
-def test_the_count_in_a_row_goes_on_in_a_resumed_run(kfac_run, words, tmp_path, not_finite):
+def test_the_count_in_a_row_goes_on_in_a_resumed_run(begin, kfac_run, words, tmp_path, not_finite):
     not_finite(*range(9, 24))
-    kfac_run(*words, "max_rejections=6", "hydra.run.dir=whole", "checkpoint.every=5")
-    kfac_run(*words, "max_rejections=6", "iterations=11")
+    begin("whole", [*words, "max_rejections=6", "checkpoint.every=5"])
+    begin("run", [*words, "max_rejections=6", "iterations=11"])
     assert kfac_run("resume=run", "iterations=24", "checkpoint.every=5").code == 1
     assert summary(tmp_path)["iterations"] == 14
     assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
 
 
-def test_a_diverged_run_can_be_given_more_rejections(kfac_run, words, tmp_path, not_finite):
+def test_a_diverged_run_can_be_given_more_rejections(begin, kfac_run, words, tmp_path, not_finite):
     not_finite(*range(12, 17))
-    kfac_run(*words, "max_rejections=3", "checkpoint.every=5")
+    begin("run", [*words, "max_rejections=3", "checkpoint.every=5"])
     assert kfac_run("resume=run", "max_rejections=6").code == 0
-    kfac_run(*words, "max_rejections=6", "checkpoint.every=5", "hydra.run.dir=whole")
+    begin("whole", [*words, "max_rejections=6", "checkpoint.every=5"])
     assert differences(tmp_path / "run", tmp_path / "whole") == []
 
 
 def test_where_nothing_can_be_rejected_the_run_ends_at_once_with_finite_parameters(
-    kfac_run, steep, tmp_path
+    begin, steep, tmp_path
 ):
-    answer = kfac_run(*steep, "polyak.start=0")
+    answer = begin("run", [*steep, "polyak.start=0"])
     assert answer.code == 1
     assert "the run diverged" in answer.err
     found = summary(tmp_path)
@@ -142,10 +152,12 @@ def test_where_nothing_can_be_rejected_the_run_ends_at_once_with_finite_paramete
         assert all(torch.isfinite(w).all() for w in parameters(tmp_path / "run")[kind])
 
 
-def test_a_diverging_run_diverges_at_the_same_place_when_it_is_resumed(kfac_run, steep, tmp_path):
-    kfac_run(*steep, "hydra.run.dir=whole")
+def test_a_diverging_run_diverges_at_the_same_place_when_it_is_resumed(
+    begin, kfac_run, steep, tmp_path
+):
+    begin("whole", steep)
     diverged_at = len(metrics(tmp_path / "whole"))
-    kfac_run(*steep, f"iterations={diverged_at - 1}")
+    begin("run", [*steep, f"iterations={diverged_at - 1}"])
     assert kfac_run("resume=run", "iterations=24").code == 1
     mine, theirs = parameters(tmp_path / "run"), parameters(tmp_path / "whole")
     for kind in ("parameters", "average"):
@@ -153,8 +165,8 @@ def test_a_diverging_run_diverges_at_the_same_place_when_it_is_resumed(kfac_run,
     assert repr(metrics(tmp_path / "run")) == repr(metrics(tmp_path / "whole"))
 
 
-def test_a_diverged_run_without_a_checkpoint_says_that_there_is_no_way_on(kfac_run, steep):
-    kfac_run(*steep)
+def test_a_diverged_run_without_a_checkpoint_says_that_there_is_no_way_on(begin, kfac_run, steep):
+    begin("run", steep)
     answer = kfac_run("resume=run")
     assert answer.code == 1
     assert answer.err == ("kfac-run: error: run: has ended and holds no checkpoint to go on from\n")

@@ -1,7 +1,6 @@
 """Taking up a run again: it ends bit for bit where an undisturbed run ends."""
 
 import contextlib
-import functools
 import io
 import json
 import os
@@ -14,21 +13,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from soak.compare import differences, place_of_difference
-from soak.experiment import OPTIMIZERS, overrides, write_cases
+from soak.experiment import OPTIMIZERS, composed, overrides, prepare, write_cases
 
 from kfac_cli import recorder, saver
 from kfac_cli.checkpoint.changes import MAY_CHANGE
 from kfac_cli.checkpoint.names import checkpoint_iterations
 from kfac_cli.checkpoint.tensor_file import read_tree, write_tree
 from kfac_cli.config import load_config, validate
-from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
 from kfac_cli.config.names import setting_names
 from kfac_cli.data import load_dataset
 from kfac_cli.recording import Progress, read_table
-from kfac_cli.run_folder import write_settings
 from kfac_cli.runner import run
 from kfac_cli.session import Session, make_session, moved
 
@@ -52,18 +48,10 @@ def words(file):
     return [*overrides(file), "tensorboard=false"]
 
 
-@functools.cache
-def composed(words):
-    with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
-        return compose(CONFIG_NAME, overrides=list(words))
-
-
 def start(folder, words):
     """Begin a run as kfac-run does, but quicker."""
-    settings = composed(tuple(words))
-    config = validate(settings)
-    folder.mkdir()
-    write_settings(settings, folder)
+    config = validate(composed(tuple(words)))
+    prepare(folder, words)
     silence = io.StringIO()
     with Progress(config.iterations, silence) as progress, contextlib.redirect_stdout(silence):
         return run(config, folder, progress)

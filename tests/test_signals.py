@@ -10,7 +10,7 @@ import time
 
 import pytest
 from soak.compare import differences, metrics
-from soak.experiment import overrides, write_cases
+from soak.experiment import overrides, prepare, write_cases
 
 from kfac_cli import recorder, runner, saver
 from kfac_cli.checkpoint.names import checkpoint_iterations
@@ -33,6 +33,17 @@ def _quick_and_listening(monkeypatch):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def begin(kfac_run, tmp_path):
+    """Runs the experiment of a command line in a folder of the given name."""
+
+    def run(name, words):
+        prepare(tmp_path / name, words)
+        return kfac_run(f"resume={name}")
+
+    return run
 
 
 def send(number):
@@ -62,11 +73,11 @@ def handlers():
 
 @pytest.mark.parametrize(("number", "code"), CODES)
 def test_a_signal_ends_a_run_after_its_step_with_everything_saved(
-    kfac_run, words, tmp_path, during_step, number, code
+    begin, words, tmp_path, during_step, number, code
 ):
     before = handlers()
     during_step(6, lambda: send(number))
-    answer = kfac_run(*words, "hydra.run.dir=run")
+    answer = begin("run", words)
     assert answer.code == code
     assert answer.err.endswith("\nkfac-run: interrupted\n")
     assert "interrupted after 6 of 24 iterations" in answer.out
@@ -80,7 +91,7 @@ def test_a_signal_ends_a_run_after_its_step_with_everything_saved(
 
 @pytest.mark.parametrize(("number", "code"), CODES)
 def test_a_second_signal_ends_it_at_once_and_without_damage(
-    kfac_run, words, tmp_path, during_step, number, code
+    begin, kfac_run, words, tmp_path, during_step, number, code
 ):
     def twice():
         send(number)
@@ -88,19 +99,19 @@ def test_a_second_signal_ends_it_at_once_and_without_damage(
         raise AssertionError("the second signal was not heard")
 
     during_step(6, twice)
-    answer = kfac_run(*words, "checkpoint.every=4", "hydra.run.dir=run")
+    answer = begin("run", [*words, "checkpoint.every=4"])
     assert answer.code == code
     assert "Traceback" not in answer.err
     assert not (tmp_path / "run/summary.json").exists()
     assert checkpoint_iterations(tmp_path / "run") == [4]
     during_step(None, None)
     assert kfac_run("resume=run").code == 0
-    kfac_run(*words, "checkpoint.every=4", "hydra.run.dir=whole")
+    begin("whole", [*words, "checkpoint.every=4"])
     assert differences(tmp_path / "run", tmp_path / "whole") == []
 
 
 def test_a_second_signal_in_the_middle_of_a_checkpoint_leaves_the_one_before(
-    kfac_run, words, tmp_path, during_step, monkeypatch
+    begin, words, tmp_path, during_step, monkeypatch
 ):
     from kfac_cli.checkpoint import folder
 
@@ -114,7 +125,7 @@ def test_a_second_signal_in_the_middle_of_a_checkpoint_leaves_the_one_before(
 
     monkeypatch.setattr(folder, "write_tree", interrupted)
     during_step(6, lambda: send(signal.SIGTERM))
-    assert kfac_run(*words, "checkpoint.every=4", "hydra.run.dir=run").code == 143
+    assert begin("run", [*words, "checkpoint.every=4"]).code == 143
     assert [path.name for path in (tmp_path / "run").glob("checkpoint*")] == [
         "checkpoint-4.safetensors"
     ]
@@ -122,7 +133,7 @@ def test_a_second_signal_in_the_middle_of_a_checkpoint_leaves_the_one_before(
 
 @pytest.mark.parametrize(("number", "code"), CODES)
 def test_a_signal_in_a_sweep_keeps_what_was_done_and_starts_no_further_job(
-    kfac_run, words, tmp_path, during_step, number, code
+    begin, kfac_run, words, tmp_path, during_step, number, code
 ):
     jobs = []
 
@@ -140,17 +151,17 @@ def test_a_signal_in_a_sweep_keeps_what_was_done_and_starts_no_further_job(
     ]
     assert statuses == ["finished", "interrupted"]
     assert kfac_run("resume=sweep/1").code == 0
-    kfac_run(*words, "seed=2", "hydra.run.dir=whole")
+    begin("whole", [*words, "seed=2"])
     assert differences(tmp_path / "sweep/1", tmp_path / "whole") == []
 
 
 @pytest.mark.parametrize(("number", "code"), CODES)
 def test_a_signal_before_the_first_step_ends_it_at_once_and_the_run_can_begin_again(
-    kfac_run, words, tmp_path, monkeypatch, number, code
+    begin, kfac_run, words, tmp_path, monkeypatch, number, code
 ):
     with monkeypatch.context() as patch:
         patch.setattr(runner, "load_dataset", lambda *arguments: send(number))
-        answer = kfac_run(*words, "hydra.run.dir=run")
+        answer = begin("run", words)
     assert (answer.code, answer.err.splitlines()[-1]) == (code, "kfac-run: interrupted")
     assert kfac_run("resume=run").code == 0
     assert len(metrics(tmp_path / "run")) == 24
@@ -172,9 +183,7 @@ def test_a_signal_while_a_run_is_ending_lets_it_end_and_stops_the_sweep(
     assert not (tmp_path / "sweep/1").exists()
 
 
-def test_a_signal_during_an_evaluation_needs_no_further_step(
-    kfac_run, words, tmp_path, monkeypatch
-):
+def test_a_signal_during_an_evaluation_needs_no_further_step(begin, words, tmp_path, monkeypatch):
     evaluate = runner.evaluate_session
 
     def interrupted(*arguments):
@@ -182,23 +191,23 @@ def test_a_signal_during_an_evaluation_needs_no_further_step(
         return evaluate(*arguments)
 
     monkeypatch.setattr(runner, "evaluate_session", interrupted)
-    assert kfac_run(*words, "hydra.run.dir=run").code == 143
+    assert begin("run", words).code == 143
     assert checkpoint_iterations(tmp_path / "run") == [4]
     assert [row["iteration"] for row in read_table(tmp_path / "run/evaluations.csv")] == [4]
 
 
-def test_under_nohup_a_closed_terminal_goes_unheard(kfac_run, words, during_step):
+def test_under_nohup_a_closed_terminal_goes_unheard(begin, words, during_step):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         during_step(6, lambda: send(signal.SIGHUP))
-        assert kfac_run(*words, "hydra.run.dir=run").code == 0
+        assert begin("run", words).code == 0
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
 
 
 def test_the_checkpoint_is_written_before_anything_else_that_an_interruption_asks_for(
-    kfac_run, words, tmp_path, during_step, monkeypatch
+    begin, words, tmp_path, during_step, monkeypatch
 ):
     """A scheduler may not wait for figures."""
     order = []
@@ -208,7 +217,7 @@ def test_the_checkpoint_is_written_before_anything_else_that_an_interruption_ask
         recorder.Recorder, "finish", lambda self, s: order.append("finish") or finish(self, s)
     )
     during_step(6, lambda: send(signal.SIGTERM))
-    kfac_run(*words, "hydra.run.dir=run")
+    begin("run", words)
     assert order == ["save", "finish"]
 
 

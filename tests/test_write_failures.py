@@ -1,5 +1,6 @@
 """A disk that is full, a folder that is read-only or gone: one line, and nothing saved is lost."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -8,7 +9,7 @@ import signal
 
 import pytest
 from soak.compare import differences
-from soak.experiment import overrides, write_cases
+from soak.experiment import overrides, prepare, write_cases
 from soak.faults import Faults, disk_full, failing
 
 from kfac_cli import recorder
@@ -27,6 +28,18 @@ def words(tmp_path):
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
     monkeypatch.setattr(recorder, "draw_run", lambda *arguments: None)
+
+
+@pytest.fixture
+def begin(kfac_run, tmp_path):
+    """Runs the experiment of a command line in a folder of the given name."""
+
+    def run(name, words, faults=None):
+        prepare(tmp_path / name, words)
+        with contextlib.nullcontext() if faults is None else faults.active():
+            return kfac_run(f"resume={name}")
+
+    return run
 
 
 @pytest.fixture
@@ -56,20 +69,13 @@ def the_one_line(answer):
 
 
 def test_a_full_disk_is_one_line_at_whatever_moment_and_the_run_can_go_on(
-    kfac_run, words, tmp_path
+    begin, kfac_run, words, tmp_path
 ):
-    with Faults(tmp_path / "whole").active() as counted:
-        assert kfac_run(*words, "hydra.run.dir=whole").code == 0
-    settings_are_there = next(
-        n
-        for n in range(1, counted.count)
-        if _survives_creation(kfac_run, words, tmp_path / f"created{n}", n)
-    )
-    for moment in range(settings_are_there, counted.count, counted.count // 6):
+    counted = Faults(tmp_path / "whole")
+    assert begin("whole", words, counted).code == 0
+    for moment in range(1, counted.count, counted.count // 12):
         folder = tmp_path / f"run{moment}"
-        with Faults(folder, moment, disk_full).active():
-            answer = kfac_run(*words, f"hydra.run.dir={folder.name}")
-        line = the_one_line(answer)
+        line = the_one_line(begin(folder.name, words, Faults(folder, moment, disk_full)))
         assert "No space left on device" in line
         if kept := checkpoint_iterations(folder):
             assert f"resume={folder.name} goes on from iteration {kept[0]}" in line
@@ -78,11 +84,14 @@ def test_a_full_disk_is_one_line_at_whatever_moment_and_the_run_can_go_on(
         assert differences(folder, tmp_path / "whole") == []
 
 
-def _survives_creation(kfac_run, words, folder, moment):
-    """Whether a disk that is full from that moment on leaves a run that can be taken up."""
-    with Faults(folder, moment, disk_full).active():
-        assert kfac_run(*words, f"hydra.run.dir={folder.name}").code == 1
-    return (folder / "config.yaml").exists()
+@pytest.mark.parametrize("moment", [2, 5, 9])
+def test_a_disk_that_is_full_from_the_start_is_one_line(kfac_run, words, tmp_path, moment):
+    """While Hydra makes the folder, and before the settings are in it."""
+    with Faults(tmp_path / "run", moment, disk_full).active():
+        line = the_one_line(kfac_run(*words, "hydra.run.dir=run"))
+    assert "No space left on device" in line
+    assert not (tmp_path / "run/config.yaml").exists()
+    assert kfac_run("resume=run").code == 1
 
 
 @pytest.mark.parametrize("name", ["metrics.csv", "evaluations.csv"])
@@ -97,13 +106,13 @@ def test_a_real_device_without_room_is_one_line_that_names_the_file(
 
 
 def test_a_limit_on_the_size_of_files_stops_checkpoints_and_keeps_the_old_ones(
-    kfac_run, words, tmp_path, at_iteration
+    begin, words, tmp_path, at_iteration
 ):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     at_iteration(7, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1])))
     try:
-        answer = kfac_run(*words, "hydra.run.dir=run", "tensorboard=false")
+        answer = begin("run", [*words, "tensorboard=false"])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
@@ -119,26 +128,26 @@ def test_a_limit_on_the_size_of_files_stops_checkpoints_and_keeps_the_old_ones(
     assert [row["iteration"] for row in read_table(tmp_path / "run/metrics.csv")] == [*range(1, 10)]
 
 
-def test_a_folder_removed_under_way_is_one_line(kfac_run, words, tmp_path, at_iteration):
+def test_a_folder_removed_under_way_is_one_line(begin, words, tmp_path, at_iteration):
     at_iteration(4, lambda: shutil.rmtree(tmp_path / "run"))
-    line = the_one_line(kfac_run(*words, "hydra.run.dir=run"))
+    line = the_one_line(begin("run", words))
     assert line == f"{tmp_path}/run/checkpoint-6.safetensors: No such file or directory"
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_removed_before_the_end_is_one_line(kfac_run, words, tmp_path, at_iteration):
+def test_a_folder_removed_before_the_end_is_one_line(begin, words, tmp_path, at_iteration):
     at_iteration(12, lambda: shutil.rmtree(tmp_path / "run"))
     words += ["checkpoint.every=null"]
-    line = the_one_line(kfac_run(*words, "hydra.run.dir=run"))
+    line = the_one_line(begin("run", words))
     assert line == f"{tmp_path}/run/checkpoint-12.safetensors: No such file or directory"
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO, errno.EDQUOT])
 def test_going_on_where_nothing_can_be_written_is_one_line_and_changes_nothing(
-    kfac_run, words, tmp_path, number
+    begin, kfac_run, words, tmp_path, number
 ):
     """Read-only folders do not stop the superuser, so the answer of the system is made up."""
-    kfac_run(*words, "hydra.run.dir=run")
+    begin("run", words)
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     with Faults(tmp_path / "run", 1, failing(number)).active():
         line = the_one_line(kfac_run("resume=run", "iterations=20"))
@@ -148,47 +157,47 @@ def test_going_on_where_nothing_can_be_written_is_one_line_and_changes_nothing(
 
 @pytest.mark.parametrize("name", ["parameters.pt", "summary.json"])
 def test_what_cannot_be_written_at_the_end_is_named_and_written_by_a_resumption(
-    kfac_run, words, tmp_path, name
+    begin, kfac_run, words, tmp_path, name
 ):
     folder = tmp_path / "run"
-    with Faults(folder, 1, disk_full, lambda path: name in path).active():
-        line = the_one_line(kfac_run(*words, "hydra.run.dir=run"))
+    line = the_one_line(
+        begin("run", words, Faults(folder, 1, disk_full, lambda path: f"{name}.tmp" in path))
+    )
     assert line.startswith(f"{folder / name}: No space left on device; kfac-run resume=run goes on")
     assert not (folder / name).exists()
     assert kfac_run("resume=run").code == 0
-    kfac_run(*words, "hydra.run.dir=whole")
+    begin("whole", words)
     assert differences(folder, tmp_path / "whole") == []
 
 
-def test_a_tensorboard_file_that_cannot_be_written_does_not_end_the_run(kfac_run, words, tmp_path):
+def test_a_tensorboard_file_that_cannot_be_written_does_not_end_the_run(begin, words, tmp_path):
     folder = tmp_path / "run"
-    with Faults(folder, 4, disk_full, lambda path: "tfevents" in path).active():
-        answer = kfac_run(*words, "hydra.run.dir=run")
+    answer = begin("run", words, Faults(folder, 4, disk_full, lambda path: "tfevents" in path))
     assert answer.code == 0
     assert "Traceback" not in answer.err
     assert answer.err.count("TensorBoard failed and is left out") == 1
-    kfac_run(*words, "hydra.run.dir=whole")
+    begin("whole", words)
     shutil.rmtree(folder / "tensorboard")
     shutil.rmtree(tmp_path / "whole/tensorboard")
     assert differences(folder, tmp_path / "whole") == []
 
 
 def test_a_log_that_cannot_be_written_neither_ends_a_run_nor_prints_tracebacks(
-    kfac_run, words, tmp_path
+    begin, words, tmp_path
 ):
-    with Faults(tmp_path / "run", 2, disk_full, lambda path: "run.log" in path).active():
-        answer = kfac_run(*words, "hydra.run.dir=run", "optimizer.lambda_initial=auto")
+    faults = Faults(tmp_path / "run", 2, disk_full, lambda path: "run.log" in path)
+    answer = begin("run", [*words, "optimizer.lambda_initial=auto"], faults)
     assert answer.code == 0
     assert "Traceback" not in answer.err
 
 
-def test_a_terminal_that_went_away_does_not_end_the_run(kfac_run, words, monkeypatch, tmp_path):
+def test_a_terminal_that_went_away_does_not_end_the_run(begin, words, monkeypatch, tmp_path):
     from kfac_cli.recording import Progress
 
     def gone(*arguments):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(Progress, "iteration", gone)
-    answer = kfac_run(*words, "hydra.run.dir=run")
+    answer = begin("run", words)
     assert answer.code == 0
     assert "progress failed and is left out" in (tmp_path / "run/run.log").read_text()

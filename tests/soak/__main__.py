@@ -14,15 +14,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--kills", type=int, default=100, help="stop after so many SIGKILLs")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cases", type=int, help="so many different experiments; all if absent")
     parser.add_argument("--keep", type=Path, help="leave all folders here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         root = arguments.keep or Path(temporary)
         root.mkdir(parents=True, exist_ok=True)
-        return _soak(root, arguments.kills, arguments.seed)
+        return _soak(root, arguments.kills, arguments.seed, arguments.cases)
 
 
-def _soak(root: Path, kills: int, seed: int) -> int:
+def _soak(root: Path, kills: int, seed: int, cases: int | None) -> int:
     import matplotlib.figure  # noqa: F401  what children need, once and for all
     import torch.utils.tensorboard  # noqa: F401
 
@@ -33,7 +34,7 @@ def _soak(root: Path, kills: int, seed: int) -> int:
 
     data = root / "cases.npz"
     write_cases(data)
-    soak = Soak(root, data, seed)
+    soak = Soak(root, data, seed, cases)
     tally = soak.tally
     while tally.kills < kills and not tally.wrong:
         soak.run()

@@ -1,8 +1,14 @@
 """A small experiment: a 12-6-3-6-12 autoencoder on 80 cases of rank 3."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
+
+from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
+from kfac_cli.run_folder import write_settings
 
 OPTIMIZERS = ("kfac_tridiag", "kfac_diag", "nesterov_sgd")
 
@@ -38,3 +44,22 @@ def overrides(file: Path, optimizer: str = "kfac_tridiag", iterations: int = 24)
         "polyak.start=7",
         "checkpoint.minutes=null",
     ]
+
+
+def prepare(folder: Path, words: list[str]) -> Path:
+    """Make the folder of a run that was killed as it began: `kfac-run resume=` then runs it all.
+
+    So a test has a whole run of the command without the half second that Hydra takes.
+    """
+    folder.mkdir(parents=True)
+    write_settings(composed(tuple(words)), folder)
+    return folder
+
+
+@cache
+def composed(words: tuple[str, ...]) -> DictConfig:
+    """The settings that a command line stands for."""
+    with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
+        settings = compose(CONFIG_NAME, overrides=list(words))
+    assert isinstance(settings, DictConfig)
+    return settings

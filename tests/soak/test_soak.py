@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_runs_that_are_killed_and_resumed_end_as_undisturbed_ones_do():
     """In a process of its own: its children are forked from it, and this one may have threads."""
     answer = subprocess.run(
-        [sys.executable, "-m", "tests.soak", "--kills", "6", "--seed", "2"],
+        [sys.executable, "-m", "tests.soak", "--kills", "6", "--cases", "3"],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
