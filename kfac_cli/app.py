@@ -75,7 +75,7 @@ def main() -> int:
 
 def run_stamp() -> str:
     """A folder name that no other run has, not even one started in the same second."""
-    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(4)}"
 
 
 def folder_name(name: object) -> str:
