@@ -29,7 +29,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class Session:
     """A run's moving parts. `step` draws a mini-batch and advances them by one iteration.
 
-    `rejections` counts the steps that were not finite and not taken, `rejections_in_a_row` the
+    `rejections` counts the steps that were not taken or taken back, `rejections_in_a_row` the
     latest of them. `lost` says that the objective is not finite where nothing can be rejected.
     """
 
@@ -45,7 +45,7 @@ class Session:
     lost: bool = False
 
     def __post_init__(self) -> None:
-        # θ and its average before the latest step that began with a finite objective
+        # θ and its average before the latest step that was taken
         self._before = self.optimizer.parameters, self.average.parameters
 
     @property
@@ -79,19 +79,15 @@ class Session:
             self.rejections_in_a_row += 1
         else:
             self.rejections_in_a_row = 0
-        if not math.isfinite(record.objective):
-            self._go_back(record.rejected)
+        if record.taken_back:
+            self.average.parameters = self._before[1]
+        elif not math.isfinite(record.objective):  # and the optimizer has no means against it
+            self.optimizer.parameters, self.average.parameters = self._before
+            self.lost = True
         elif not record.rejected:
             self._before = before
             self.average.update(self.iteration, self.optimizer.parameters)
         return size, record
-
-    def _go_back(self, rejected: bool) -> None:
-        """Undo the step that led to where the objective is not finite."""
-        parameters, self.average.parameters = self._before
-        if not rejected:  # the optimizer has not done so itself, and can do nothing better
-            self.optimizer.parameters = parameters
-            self.lost = True
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on exactly, as a tree for `tensor_file`."""

@@ -71,6 +71,7 @@ def test_the_optimizers_settings_are_the_engines_options_with_its_defaults():
     options, settings = asdict(KFACOptions()), asdict(load_config().optimizer)
     options = {name: value for name, value in options.items() if name not in ("l2", "chunk_size")}
     settings = {name: value for name, value in settings.items() if name not in ("name", "kind")}
+    assert (settings.pop("lambda_initial"), options.pop("lambda_initial")) == ("auto", None)
     assert settings == options
 
 

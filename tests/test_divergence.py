@@ -1,4 +1,4 @@
-"""Steps that are not finite: rejected where a method can adapt, the end of a run where not."""
+"""Steps that go astray: rejected where a method can adapt, the end of a run where not."""
 
 import json
 
@@ -91,9 +91,31 @@ def test_a_rejected_step_is_marked_counted_and_logged_and_the_run_goes_on(
         assert row["alpha"] is None
         assert row["lambda"] > before["lambda"]
     assert summary(tmp_path)["rejections"] == 3
-    assert answer.err.count("is not finite and is rejected") == 3
-    assert "iteration 15 is not finite and is rejected" in (tmp_path / "run/run.log").read_text()
+    assert answer.err.count("is rejected at objective") == 3
+    assert "iteration 15 is rejected at objective" in (tmp_path / "run/run.log").read_text()
     assert all(torch.isfinite(w).all() for w in parameters(tmp_path / "run")["average"])
+
+
+@pytest.mark.parametrize("start", [0, 1000], ids=["averaging", "not yet"])
+def test_a_step_that_is_taken_back_leaves_no_trace_in_the_average(
+    begin, words, tmp_path, monkeypatch, start
+):
+    """A step made to go astray at iteration 6, and the run that ends before it."""
+    taken = kfac.KFAC.step
+
+    def step(self, *arguments, **keywords):
+        record = taken(self, *arguments, **keywords)
+        if self.iteration == 6:
+            self.parameters = [100 * w for w in self.parameters]
+        return record
+
+    begin("before", [*words, "iterations=5", f"polyak.start={start}"])
+    monkeypatch.setattr(kfac.KFAC, "step", step)
+    begin("run", [*words, "iterations=7", f"polyak.start={start}"])
+    assert [row["rejected"] for row in read_table(tmp_path / "run/metrics.csv")][5:] == [None, 1]
+    before, after = parameters(tmp_path / "before"), parameters(tmp_path / "run")
+    for kind in ("parameters", "average"):
+        assert all(torch.equal(b, a) for b, a in zip(before[kind], after[kind], strict=True))
 
 
 def test_so_many_rejections_in_a_row_end_the_run_as_diverged(begin, words, tmp_path, not_finite):

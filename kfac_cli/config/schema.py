@@ -126,6 +126,7 @@ class KFACConfig:
     t3: Count
     omega1: Annotated[float | None, Number(0, 1, low_open=True, high_open=True)]
     omega2: Annotated[float | None, Number(0, 1, low_open=True, high_open=True)]
+    growth_max: Annotated[float | None, Number(1, 1e12, low_open=True)]
     epsilon_max: BelowOne
     rescaling: bool
     learning_rate: LearningRate

@@ -3,15 +3,16 @@
 import logging
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kfac_cli.engine.block_diagonal import BlockDiagonalInverse
-from kfac_cli.engine.calibration import FACTOR, calibrated_lambda
+from kfac_cli.engine.calibration import calibrated_lambda
 from kfac_cli.engine.curvature import Curvature
-from kfac_cli.engine.damping import levenberg_marquardt
+from kfac_cli.engine.damping_state import RAISE, Damping
 from kfac_cli.engine.factors import KroneckerFactors
 from kfac_cli.engine.gradient_noise import noise_scale
 from kfac_cli.engine.inverses import Inverse
@@ -36,7 +37,7 @@ class KFAC:
     """The optimizer: `options` and a state that `step` advances.
 
     `parameters` is θ, replaced by new tensors at each step; its dtype and device are those of the
-    work. `damping` is λ, `gamma` γ. `generator` draws the sampled targets.
+    work. `generator` draws the sampled targets.
     """
 
     def __init__(
@@ -54,9 +55,18 @@ class KFAC:
         self.curvature = Curvature(options)
         self.previous_update: Parameters | None = None
         self._parameters_before = parameters
-        self.damping = self.gamma = 0.0
-        if options.lambda_initial is not None:
-            self._start_damping(options.lambda_initial)
+        self._objective_before = math.inf
+        self._damping = Damping(options)
+
+    @property
+    def damping(self) -> float:
+        """λ; 0 before the first step where it is to be calibrated."""
+        return self._damping.value
+
+    @property
+    def gamma(self) -> float:
+        """γ; 0 before the first step where λ is to be calibrated."""
+        return self._damping.gamma
 
     @property
     def factors(self) -> KroneckerFactors | None:
@@ -72,8 +82,8 @@ class KFAC:
         """One iteration of algorithm 2 on a mini-batch in random order.
 
         `inputs` (m, d_0), `targets` (m, d_ℓ). The shares τ₁ and τ₂ are its first cases. A step
-        that is not finite is rejected: see `_reject`. `measure_noise` asks for the record's
-        `noise_scale`, which takes two cases or more.
+        that is not finite is rejected, and one that made h jump is taken back: see `_go_back`.
+        `measure_noise` asks for the record's `noise_scale`, which takes two cases or more.
         """
         options = self.options
         self.iteration += 1
@@ -90,24 +100,25 @@ class KFAC:
         gradient = add_l2_gradient(first.gradient, self.parameters, options.l2)
         assert first.statistics is not None
         if not (math.isfinite(objective) and _finite(gradient, first.statistics.tensors())):
-            self.parameters = self._parameters_before
-            return self._reject(objective, first.error)
+            return self._go_back(objective, first.error, "the last step led to what is not finite")
+        if self._jumped(batch, objective):
+            return self._go_back(objective, first.error, "the last step made the objective jump")
         self.curvature.update(first.statistics, self.iteration)
 
         chosen = self._proposal(batch, first, gradient)
         if self._calibrating:
             chosen = self._tamed(chosen, batch, first, gradient, objective)
         if not _finite(chosen.update):
-            return self._reject(objective, first.error)
-        self.gamma, self.curvature.inverse = chosen.gamma, chosen.inverse
+            return self._reject(objective, first.error, "its update is not finite")
+        self._damping.gamma, self.curvature.inverse = chosen.gamma, chosen.inverse
         new_parameters = [p + d for p, d in zip(self.parameters, chosen.update, strict=True)]
 
         rho = None
         if self.iteration % options.t1 == 0:
             rho = self._reduction_ratio(batch, objective, new_parameters, chosen.change)
-            self._adapt_damping(rho)
+            self._damping.adapt(rho)
 
-        self._parameters_before = self.parameters
+        self._parameters_before, self._objective_before = self.parameters, objective
         self.parameters, self.previous_update = new_parameters, chosen.update
         return StepRecord(
             objective=objective,
@@ -121,15 +132,26 @@ class KFAC:
             noise_scale=None if first.variance is None else noise_scale(first.variance, gradient),
         )
 
-    def _reject(self, objective: float, error: float) -> StepRecord:
-        """Leave θ as it is, forget momentum and inverse, and raise λ by the rule of section 6.5."""
-        self.damping = levenberg_marquardt(self.damping, math.nan, self.options.lambda_factor)
+    def _jumped(self, batch: MiniBatch, objective: float) -> bool:
+        """Whether h has grown by more than it may, as the present mini-batch sees the last step."""
+        limit = self.options.growth_limit
+        if limit is None or objective <= limit * self._objective_before:
+            return False
+        before = self._parameters_before
+        self._objective_before = batch.evaluate(before).loss + l2_penalty(before, self.options.l2)
+        return objective > limit * self._objective_before
+
+    def _go_back(self, objective: float, error: float, reason: str) -> StepRecord:
+        """Undo the last step: θ is again what it was before."""
+        self.parameters = self._parameters_before
+        return replace(self._reject(objective, error, reason), taken_back=True)
+
+    def _reject(self, objective: float, error: float, reason: str) -> StepRecord:
+        """Make no step, forget momentum and inverse, and raise λ tenfold, and γ to go with it."""
+        self._damping.alarm()
         self.previous_update = self.curvature.inverse = None
-        logger.warning(
-            "iteration %d is not finite and is rejected; lambda is raised to %.4g",
-            self.iteration,
-            self.damping,
-        )
+        message = "iteration %d is rejected at objective %.4g: %s; lambda is raised to %.4g"
+        logger.warning(message, self.iteration, objective, reason, self.damping)
         return StepRecord(objective, error, damping=self.damping, gamma=self.gamma, rejected=True)
 
     def _statistics_request(self, cases: int) -> StatisticsRequest:
@@ -168,7 +190,7 @@ class KFAC:
             rho = self._reduction_ratio(batch, objective, moved, chosen.change)
             if rho >= 0.25 or chosen.change == 0:
                 break
-            self._start_damping(self.damping * FACTOR)
+            self._damping.start(self.damping * RAISE)
             chosen = self._proposal(batch, first, gradient)
         return chosen
 
@@ -189,11 +211,6 @@ class KFAC:
             product = inverse.multiply(gradient)
         return [layer.neg_() for layer in product]
 
-    def _start_damping(self, damping: float) -> None:
-        self.damping = damping
-        initial = self.options.gamma_initial
-        self.gamma = self.options.gamma_at(damping) if initial is None else initial
-
     @property
     def _calibrating(self) -> bool:
         return self.options.lambda_initial is None and self.iteration <= CALIBRATED_ITERATIONS
@@ -205,14 +222,7 @@ class KFAC:
             self.network, self.parameters, inputs, targets, self.options, seeds
         )
         if self.iteration == 1 or found < self.damping:
-            self._start_damping(found)
-
-    def _adapt_damping(self, rho: float) -> None:
-        options = self.options
-        if options.lambda_rule == "levenberg_marquardt":
-            self.damping = levenberg_marquardt(self.damping, rho, options.lambda_factor)
-        if options.gamma_rule == "tied":
-            self.gamma = options.gamma_at(self.damping)
+            self._damping.start(found)
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on exactly, as tensors, numbers and containers."""
@@ -220,6 +230,7 @@ class KFAC:
             "iteration": self.iteration,
             "parameters": list(self.parameters),
             "parameters_before": list(self._parameters_before),
+            "objective_before": self._objective_before,
             "damping": self.damping,
             "gamma": self.gamma,
             "curvature": self.curvature.state_dict(),
@@ -232,8 +243,9 @@ class KFAC:
         self.iteration = state["iteration"]
         self.parameters = list(state["parameters"])
         self._parameters_before = list(state["parameters_before"])
-        self.damping = state["damping"]
-        self.gamma = state["gamma"]
+        self._objective_before = state["objective_before"]
+        self._damping.value = state["damping"]
+        self._damping.gamma = state["gamma"]
         self.curvature.load_state_dict(state["curvature"])
         self.previous_update = state["previous_update"]
         self.generator.set_state(state["generator"])

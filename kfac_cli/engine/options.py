@@ -1,4 +1,4 @@
-"""What the optimizers can be told, with the paper's values as defaults."""
+"""What the optimizers can be told, with the paper's values as defaults for all but λ₀."""
 
 import math
 from dataclasses import dataclass
@@ -20,11 +20,14 @@ class KFACOptions:
     doubling (appendix B); `fisher` the targets behind G: sampled, `samples` a case (5), exact or
     empirical; `epsilon_max` the largest ε of the running averages (5).
 
-    Damping: `l2` is η, on all parameters. `lambda_initial` is λ at the start (6.5), None for the
-    calibration of `calibration.py`; `lambda_rule` levenberg_marquardt or fixed. `gamma_initial` is
-    γ at the start (6.6), None for √(λ+η); `gamma_rule` search, fixed, or tied to √(λ+η) (6.3).
-    `gamma_min`, `gamma_max` clamp the candidates for γ, None for √η and for no cap. `omega1`,
-    `omega2` are the factors of the two rules, None for (19/20)^t1 and (19/20)^(t2/2).
+    Damping: `l2` is η, on all parameters. `lambda_initial` is λ at the start (6.5), 150 in the
+    paper, None for the calibration of `calibration.py`; `lambda_rule` levenberg_marquardt or fixed.
+    `gamma_initial` is γ at the start (6.6), None for √(λ+η); `gamma_rule` search, fixed, or tied to
+    √(λ+η) (6.3). `gamma_min`, `gamma_max` clamp the candidates for γ, None for √η and for no cap.
+    `omega1`, `omega2` are the factors of the two rules, None for (19/20)^t1 and (19/20)^(t2/2). A
+    step is taken back where the next mini-batch finds that it made h more than `growth_max` times
+    as large; the paper has no such rule (None), but mini-batches of a few cases need it. A fixed λ,
+    which cannot rise, goes without.
 
     Step: `rescaling` by the exact Fisher (6.4), or the raw Δ times `learning_rate`; `momentum` μ
     (7); `cg_steps` of preconditioned CG on M(δ), 1 being the paper's algorithm (6.4).
@@ -44,7 +47,7 @@ class KFACOptions:
     samples: int = 1
     epsilon_max: float = 0.95
     l2: float = 1e-5
-    lambda_initial: float | None = 150.0
+    lambda_initial: float | None = None
     lambda_rule: str = "levenberg_marquardt"
     gamma_initial: float | None = None
     gamma_rule: str = "search"
@@ -52,6 +55,7 @@ class KFACOptions:
     gamma_max: float | None = 1.0
     omega1: float | None = None
     omega2: float | None = None
+    growth_max: float | None = 1.5
     rescaling: bool = True
     learning_rate: float = 1.0
     momentum: bool = True
@@ -72,6 +76,8 @@ class KFACOptions:
         check_choice("gamma_rule", self.gamma_rule, GAMMA_RULES)
         if self.gamma_rule == "search" and self.t2 % self.t3 != 0:
             raise ValueError(f"t2={self.t2}: must be a multiple of t3={self.t3} (section 6.6)")
+        if self.growth_max is not None and not self.growth_max > 1:
+            raise ValueError(f"growth_max={self.growth_max}: must be above 1, or None")
         if not self.rescaling and (self.momentum or self.cg_steps > 1):
             raise ValueError(
                 "rescaling=False: a raw update has neither momentum nor further CG steps, which "
@@ -81,6 +87,11 @@ class KFACOptions:
     def gamma_at(self, damping: float) -> float:
         """√(λ+η), the γ that belongs to λ (section 6.3)."""
         return math.sqrt(damping + self.l2)
+
+    @property
+    def growth_limit(self) -> float | None:
+        """By what factor h may grow in a step that stays; None for any."""
+        return None if self.lambda_rule == "fixed" else self.growth_max
 
     @property
     def gamma_floor(self) -> float:

@@ -33,9 +33,9 @@ METRIC_COLUMNS = (
 """One row an iteration: the mini-batch, its figures before the update, and the update's scalars.
 
 `cases` counts the training cases drawn so far. `noise_scale` is the size of a mini-batch whose
-gradient errs by as much as it is long, where the schedule asks for it. `rejected` is 1 for a step
-that was not finite and was not taken, empty for others. `seconds` is the time since the run began
-and the other three are its parts so far.
+gradient errs by as much as it is long, where the schedule asks for it. `rejected` is 1 where no
+step was taken, being not finite or following one that was taken back, empty for others. `seconds`
+is the time since the run began and the other three are its parts so far.
 """
 
 EVALUATION_COLUMNS = (

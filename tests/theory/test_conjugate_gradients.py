@@ -135,6 +135,7 @@ class LinearRegression:
             t2=1000,
             t3=1000,
             momentum=momentum,
+            growth_max=None,
         )
         few, self.small = problem(self.architecture, 5), problem(self.architecture, 30)
         theta = oracles.unvec(self.small.theta, self.architecture.layer_sizes)

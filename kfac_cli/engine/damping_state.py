@@ -1,0 +1,37 @@
+"""The present λ and γ of a run, and when they move (sections 6.5 and 6.6)."""
+
+from kfac_cli.engine.damping import levenberg_marquardt
+from kfac_cli.engine.options import KFACOptions
+
+RAISE = 10.0
+"""Factor by which a step that went wrong raises λ: ω₁ would take many such steps."""
+
+
+class Damping:
+    """λ (`value`) and γ (`gamma`); both 0 while λ₀ waits for its calibration."""
+
+    def __init__(self, options: KFACOptions) -> None:
+        self._options = options
+        self.value = self.gamma = 0.0
+        if options.lambda_initial is not None:
+            self.start(options.lambda_initial)
+
+    def start(self, value: float) -> None:
+        """Begin at λ = `value`, and at the γ given for the start or that belongs to λ."""
+        initial = self._options.gamma_initial
+        self.value = value
+        self.gamma = self._options.gamma_at(value) if initial is None else initial
+
+    def adapt(self, rho: float) -> None:
+        """Move λ by the reduction ratio ρ, and a γ that is tied to it."""
+        options = self._options
+        if options.lambda_rule == "levenberg_marquardt":
+            self.value = levenberg_marquardt(self.value, rho, options.lambda_factor)
+        if options.gamma_rule == "tied":
+            self.gamma = options.gamma_at(self.value)
+
+    def alarm(self) -> None:
+        """Raise λ tenfold after a step that went wrong, whatever its rule, and γ to go with it."""
+        self.value *= RAISE
+        if self._options.gamma_rule != "fixed":
+            self.gamma = max(self.gamma, self._options.gamma_at(self.value))
