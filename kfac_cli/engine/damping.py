@@ -94,6 +94,17 @@ def _plus_identity(matrix: Tensor, scale: float) -> Tensor:
     return damped
 
 
+def reduction_ratio(change: float, promised: float, rounding: float) -> float | None:
+    """ρ = (h(θ+δ) - h(θ)) / (M(δ) - M(0)), the change of h over the promised one (section 6.5).
+
+    None where M promises no more than `rounding`, an error to be expected in h: such a ratio says
+    nothing, and where nothing is left to learn it would make λ rise without end.
+    """
+    if not math.isfinite(change):
+        return math.nan
+    return None if abs(promised) <= rounding else change / promised
+
+
 def levenberg_marquardt(damping: float, rho: float, omega: float) -> float:
     """The next λ (section 6.5).
 

@@ -22,10 +22,10 @@ class Damping:
         self.value = value
         self.gamma = self._options.gamma_at(value) if initial is None else initial
 
-    def adapt(self, rho: float) -> None:
-        """Move λ by the reduction ratio ρ, and a γ that is tied to it."""
+    def adapt(self, rho: float | None) -> None:
+        """Move λ by the reduction ratio ρ, if there is one, and a γ that is tied to it."""
         options = self._options
-        if options.lambda_rule == "levenberg_marquardt":
+        if options.lambda_rule == "levenberg_marquardt" and rho is not None:
             self.value = levenberg_marquardt(self.value, rho, options.lambda_factor)
         if options.gamma_rule == "tied":
             self.gamma = options.gamma_at(self.value)

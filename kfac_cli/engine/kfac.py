@@ -12,6 +12,7 @@ from torch import Tensor
 from kfac_cli.engine.block_diagonal import BlockDiagonalInverse
 from kfac_cli.engine.calibration import calibrated_lambda
 from kfac_cli.engine.curvature import Curvature
+from kfac_cli.engine.damping import reduction_ratio
 from kfac_cli.engine.damping_state import RAISE, Damping
 from kfac_cli.engine.factors import KroneckerFactors
 from kfac_cli.engine.gradient_noise import noise_scale
@@ -22,6 +23,7 @@ from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.proposal import Proposal, best_proposal, share
 from kfac_cli.engine.record import StepRecord
 from kfac_cli.engine.regularization import add_l2_gradient, l2_penalty
+from kfac_cli.engine.safeguard import Safeguard
 from kfac_cli.engine.sampling import draw_seeds
 
 logger = logging.getLogger(__name__)
@@ -54,8 +56,7 @@ class KFAC:
         self.iteration = 0
         self.curvature = Curvature(options)
         self.previous_update: Parameters | None = None
-        self._parameters_before = parameters
-        self._objective_before = math.inf
+        self._safeguard = Safeguard(options, parameters)
         self._damping = Damping(options)
 
     @property
@@ -101,8 +102,9 @@ class KFAC:
         assert first.statistics is not None
         if not (math.isfinite(objective) and _finite(gradient, first.statistics.tensors())):
             return self._go_back(objective, first.error, "the last step led to what is not finite")
-        if self._jumped(batch, objective):
+        if self._safeguard.went_astray(batch, objective):
             return self._go_back(objective, first.error, "the last step made the objective jump")
+        self._safeguard.passed(self.parameters, objective)
         self.curvature.update(first.statistics, self.iteration)
 
         chosen = self._proposal(batch, first, gradient)
@@ -115,10 +117,12 @@ class KFAC:
 
         rho = None
         if self.iteration % options.t1 == 0:
-            rho = self._reduction_ratio(batch, objective, new_parameters, chosen.change)
+            reached = self._objective_at(batch, new_parameters)
+            if self._safeguard.jumps(objective, reached):
+                return self._reject(objective, first.error, "its update makes the objective jump")
+            rho = self._reduction_ratio(objective, reached, chosen.change)
             self._damping.adapt(rho)
 
-        self._parameters_before, self._objective_before = self.parameters, objective
         self.parameters, self.previous_update = new_parameters, chosen.update
         return StepRecord(
             objective=objective,
@@ -132,18 +136,15 @@ class KFAC:
             noise_scale=None if first.variance is None else noise_scale(first.variance, gradient),
         )
 
-    def _jumped(self, batch: MiniBatch, objective: float) -> bool:
-        """Whether h has grown by more than it may, as the present mini-batch sees the last step."""
-        limit = self.options.growth_limit
-        if limit is None or objective <= limit * self._objective_before:
-            return False
-        before = self._parameters_before
-        self._objective_before = batch.evaluate(before).loss + l2_penalty(before, self.options.l2)
-        return objective > limit * self._objective_before
+    def _objective_at(self, batch: MiniBatch, parameters: Parameters) -> float:
+        return batch.evaluate(parameters).loss + l2_penalty(parameters, self.options.l2)
+
+    def _reduction_ratio(self, before: float, after: float, promised: float) -> float | None:
+        return reduction_ratio(after - before, promised, self._safeguard.rounding(before))
 
     def _go_back(self, objective: float, error: float, reason: str) -> StepRecord:
         """Undo the last step: θ is again what it was before."""
-        self.parameters = self._parameters_before
+        self.parameters = self._safeguard.parameters
         return replace(self._reject(objective, error, reason), taken_back=True)
 
     def _reject(self, objective: float, error: float, reason: str) -> StepRecord:
@@ -187,19 +188,13 @@ class KFAC:
         """
         for _ in range(MOST_RAISES):
             moved = [p + d for p, d in zip(self.parameters, chosen.update, strict=True)]
-            rho = self._reduction_ratio(batch, objective, moved, chosen.change)
-            if rho >= 0.25 or chosen.change == 0:
+            reached = self._objective_at(batch, moved)
+            rho = self._reduction_ratio(objective, reached, chosen.change)
+            if rho is None or rho >= 0.25:
                 break
             self._damping.start(self.damping * RAISE)
             chosen = self._proposal(batch, first, gradient)
         return chosen
-
-    def _reduction_ratio(
-        self, batch: MiniBatch, objective: float, moved: Parameters, model_change: float
-    ) -> float:
-        """ρ = (h(θ+δ) - h(θ)) / (M(δ) - M(0)) on the mini-batch; NaN where M promises nothing."""
-        change = batch.evaluate(moved).loss + l2_penalty(moved, self.options.l2) - objective
-        return change / model_change if model_change != 0 else math.nan
 
     def _descent(self, inverse: Inverse, first: FirstOrder, gradient: Parameters) -> Parameters:
         """Δ = -F₀⁻¹∇h, by section 8's shortcut where the mini-batch has few cases."""
@@ -229,8 +224,7 @@ class KFAC:
         return {
             "iteration": self.iteration,
             "parameters": list(self.parameters),
-            "parameters_before": list(self._parameters_before),
-            "objective_before": self._objective_before,
+            "safeguard": self._safeguard.state_dict(),
             "damping": self.damping,
             "gamma": self.gamma,
             "curvature": self.curvature.state_dict(),
@@ -242,8 +236,7 @@ class KFAC:
         """Go on from what `state_dict` returned."""
         self.iteration = state["iteration"]
         self.parameters = list(state["parameters"])
-        self._parameters_before = list(state["parameters_before"])
-        self._objective_before = state["objective_before"]
+        self._safeguard.load_state_dict(state["safeguard"])
         self._damping.value = state["damping"]
         self._damping.gamma = state["gamma"]
         self.curvature.load_state_dict(state["curvature"])

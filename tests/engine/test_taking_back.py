@@ -1,6 +1,7 @@
 """A step that made the objective jump is taken back: the next mini-batch judges it."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -78,6 +79,38 @@ def test_a_mini_batch_that_is_harder_than_the_last_is_no_reason():
     record = optimizer.step(inputs, 20 * targets)
     assert record.objective > 100 * easy
     assert not record.rejected
+
+
+@EACH_INVERSE
+def test_a_step_that_is_measured_anyway_is_not_even_made(inverse):
+    """Where T1 divides k, h at the new parameters is known at once."""
+    run = Run(CHAIN, inverse=inverse, growth_max=1.5, t1=5, momentum=False, rescaling=False)
+    for _ in range(4):
+        run.step()
+    held, damping = run.theta, run.optimizer.damping
+    run.optimizer.options = replace(run.optimizer.options, learning_rate=1e4)
+    record, _ = run.step()
+    assert record.rejected and not record.taken_back
+    assert torch.equal(run.theta, held)
+    assert run.optimizer.damping == pytest.approx(10 * damping, rel=1e-12)
+
+
+@EACH_INVERSE
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("inputs", ["zero", "one case"])
+def test_where_nothing_is_left_to_learn_lambda_does_not_rise(inverse, dtype, inputs):
+    """A change of h that is rounding is neither a jump nor a reason for more damping."""
+    generator = torch.Generator().manual_seed(0)
+    network = Network([5, 4, 5], ["relu"], "gaussian")
+    parameters = [w.to(dtype) for w in sparse_initialization(network, generator)]
+    options = KFACOptions(inverse=inverse, l2=0, t1=1, t2=2, t3=2, tau1=1, tau2=1)
+    optimizer = KFAC(network, parameters, options, generator)
+    x = torch.zeros(12, 5) if inputs == "zero" else torch.rand(1, 5, generator=generator)
+    x = x.to(dtype)
+    records = [optimizer.step(x, x) for _ in range(300)]
+    assert not any(r.rejected for r in records)
+    assert records[-1].damping <= 10 * records[3].damping
+    assert records[-1].objective <= 1e-6 * records[0].objective
 
 
 def test_a_bound_that_no_step_could_keep_is_refused():
