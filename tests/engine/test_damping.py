@@ -10,6 +10,7 @@ from kfac_cli.engine.damping import (
     factored_tikhonov,
     gamma_candidates,
     levenberg_marquardt,
+    reduction_ratio,
     trace_norm_pi,
 )
 
@@ -53,6 +54,22 @@ def test_damped_product_expands_to_the_terms_of_section_6_3():
     torch.testing.assert_close(left, right)
     shift = torch.kron(a - raw_a, g - raw_g)
     torch.testing.assert_close(shift, 0.3**2 * torch.eye(len(shift), dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("change", "promised", "rounding", "rho"),
+    [
+        (-3.0, -4.0, 1e-7, 0.75),
+        (1.0, -4.0, 1e-7, -0.25),
+        (-2e-7, -1e-7, 2e-7, None),  # both may be rounding
+        (5.0, -1e-7, 2e-7, None),
+        (0.0, 0.0, 0.0, None),  # nothing was promised
+        (math.nan, -1.0, 1e-7, math.nan),
+        (math.inf, 0.0, 1e-7, math.nan),
+    ],
+)
+def test_the_reduction_ratio_and_where_there_is_none(change, promised, rounding, rho):
+    assert reduction_ratio(change, promised, rounding) == pytest.approx(rho, nan_ok=True)
 
 
 @pytest.mark.parametrize(
