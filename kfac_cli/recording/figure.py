@@ -55,11 +55,15 @@ def draw_run(
         ValueError: the shapes do not fit one another.
         OSError: the file cannot be written.
     """
-    figure = run_figure(
-        metrics, evaluations, originals, reconstructions, image_shape, title, error_name
-    )
+    from matplotlib import style
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
+    # Not as a matplotlibrc has it: one in the current folder could have TeX started.
+    with style.context("default"):
+        figure = run_figure(
+            metrics, evaluations, originals, reconstructions, image_shape, title, error_name
+        )
+        figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
     replace_bytes(Path(path), buffer.getvalue())
 
 
@@ -188,7 +192,8 @@ def _draw_panel(
     if logarithmic:
         _use_log_scale(axes)
     else:
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=column == "batch_size"))
+        whole = column == "batch_size"
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=whole, min_n_ticks=1 if whole else 2))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.4g}"))
     if column == "batch_size":
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

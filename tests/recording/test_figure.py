@@ -105,6 +105,16 @@ def test_without_damping_the_panels_show_momentum_and_step_size():
     assert list(panels[1].lines[0].get_ydata()) == [-0.5] * len(METRICS)
 
 
+def test_mini_batches_of_one_case_are_marked_by_a_single_number():
+    figure = figure_of([{**row, "batch_size": 1} for row in METRICS], EVALUATIONS)
+    figure.canvas.draw()
+    low, high = figure.axes[-1].get_ylim()
+    ticks = [
+        tick for tick in figure.axes[-1].yaxis.get_major_ticks() if low <= tick.get_loc() <= high
+    ]
+    assert [tick.label1.get_text() for tick in ticks] == ["1"]
+
+
 def test_values_that_are_not_finite_are_left_out_of_a_curve():
     errors, *_ = figure_of([*METRICS[:3], {"iteration": 4, "error": math.nan}], []).axes
     (line,) = errors.lines
