@@ -4,14 +4,14 @@ Nothing here imports torch until a run starts, so that help and shell completion
 """
 
 import argparse
+import io
 import os
 import re
 import secrets
-import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,25 +26,27 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
-from kfac_cli.config.messages import explain
+from kfac_cli.config.messages import explain, of_an_experiment
 from kfac_cli.config.rules import shown
 from kfac_cli.config.sweeps import check_sweep
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError, one_line
-from kfac_cli.interruption import Interrupted, unwinding
+from kfac_cli.interruption import check_interrupted
 from kfac_cli.jobs import Jobs
 from kfac_cli.resume import KEYWORD, logging_to, named_folder, nothing_left, settings_of
 from kfac_cli.run_folder import shown_folder
 from kfac_cli.stray_errors import stray_errors_caught
 
 EXIT_FAILED = 1
-EXIT_SIGNAL = 128
 FULL_ERROR = "HYDRA_FULL_ERROR"
 LONGEST_FOLDER_NAME = 64
 
 
 def main() -> int:
-    """Run the command line in sys.argv; return 0, 1 after a failure or 128 + a signal's number."""
+    """Run the command line in sys.argv; return 0, or 1 after a failure.
+
+    Raises KeyboardInterrupt, Interrupted as a rule, if a signal ended it.
+    """
     arguments = sys.argv[1:]
     overrides: list[str] = []
     wants_traceback = os.environ.get(FULL_ERROR) == "1"
@@ -56,16 +58,14 @@ def main() -> int:
             return 0
         options = _parse(arguments)
         overrides = list(options.overrides)
-        with unwinding(), stray_errors_caught():
+        with stray_errors_caught():
+            _check_current_folder()
             folder = named_folder(overrides)
             return _obey(options) if folder is None else _resume(folder, options)
     except UserError as error:
-        return _fail(str(error))
-    except KeyboardInterrupt as interruption:
-        print("kfac-run: interrupted", file=sys.stderr)
-        number = interruption.signal if isinstance(interruption, Interrupted) else signal.SIGINT
-        return EXIT_SIGNAL + number
+        return _fail(of_an_experiment(str(error), overrides))
     except Exception as error:
+        check_interrupted()
         # A job keeps its own exceptions (see Jobs), so this one comes from composing the settings
         # or from making a folder.
         if wants_traceback:
@@ -81,6 +81,14 @@ def run_stamp() -> str:
 def folder_name(name: object) -> str:
     """A name as that of a single folder: Hydra makes it before the settings are checked."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", str(name))[:LONGEST_FOLDER_NAME] or "_"
+
+
+def _check_current_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        reason = f"{error.strerror}; change to a folder that exists"
+        raise UserError(f"the current folder: {reason}") from error
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -123,7 +131,7 @@ def _obey(options: argparse.Namespace) -> int:
         config_name=CONFIG_NAME,
         version_base=HYDRA_VERSION_BASE,
     )(jobs.run)
-    with _exceptions_let_through(), _failures_told(jobs):
+    with _exceptions_let_through(), _failures_told(jobs), _package_found(options):
         application()
     return EXIT_FAILED if jobs.failures else 0
 
@@ -174,6 +182,19 @@ def _check_before_folders_are_made(overrides: Sequence[str]) -> None:
 
 
 @contextmanager
+def _package_found(options: argparse.Namespace) -> Iterator[None]:
+    """Say in a line of ours what Hydra exits for by itself: no part of the settings to show."""
+    try:
+        with redirect_stderr(io.StringIO()) if options.package else nullcontext():
+            yield
+    except SystemExit as leaving:
+        if not leaving.code:
+            raise
+        advice = "no such part of the settings; kfac-run --cfg job shows all of them"
+        raise UserError(f"--package {shown(options.package)}: {advice}") from None
+
+
+@contextmanager
 def _exceptions_let_through() -> Iterator[None]:
     """Keep Hydra from printing exceptions and exiting by itself, by its own documented switch."""
     before = os.environ.get(FULL_ERROR)
@@ -190,7 +211,3 @@ def _exceptions_let_through() -> Iterator[None]:
 def _fail(line: str) -> int:
     print(f"kfac-run: error: {one_line(line)}", file=sys.stderr)
     return EXIT_FAILED
-
-
-if __name__ == "__main__":
-    sys.exit(main())

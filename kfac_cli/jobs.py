@@ -16,9 +16,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from kfac_cli.checkpoint.names import checkpoint_iterations
+from kfac_cli.config.messages import of_an_experiment
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError
-from kfac_cli.interruption import Interrupted
+from kfac_cli.interruption import Interrupted, check_interrupted
 from kfac_cli.recording.files import replace_text
 from kfac_cli.recording.progress import Progress
 from kfac_cli.run_folder import (
@@ -60,7 +61,8 @@ class Jobs:
             try:
                 return self._attempt(folder, lambda: self._begin(settings, folder))
             except UserError as error:
-                return self._give_up(folder, str(error), f"{error}\n")
+                line = of_an_experiment(str(error), HydraConfig.get().overrides.task)
+                return self._give_up(folder, line, f"{line}\n")
 
     def resume(self, folder: Path, settings: DictConfig) -> float:
         """Go on with the run in `folder` under `settings`; otherwise like `run`.
@@ -79,6 +81,7 @@ class Jobs:
             where = f"{error.filename}: " if error.filename is not None else ""
             line, details = f"{where}{error.strerror or error}", traceback.format_exc()
         except Exception as error:
+            check_interrupted()
             details = traceback.format_exc()
             line = _out_of_memory(error) or self._report_bug(error, details)
         return self._give_up(folder, f"{line}{_way_on(folder)}", details)
@@ -96,6 +99,7 @@ class Jobs:
             progress.start(config.title)
             from kfac_cli.runner import run  # here, because importing torch takes seconds
 
+            check_interrupted()
             result = run(config, folder, progress)
         return self._judge(result, folder)
 
@@ -112,6 +116,7 @@ class Jobs:
             from kfac_cli.runner import run
             from kfac_cli.saver import Earlier
 
+            check_interrupted()
             earlier = Earlier(config, folder, taken_up)
             progress.message(f"going on from iteration {earlier.iteration}")
             result = run(config, folder, progress, earlier)

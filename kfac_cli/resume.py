@@ -24,12 +24,14 @@ from kfac_cli.config import RunConfig, flat_settings, validate
 from kfac_cli.config.messages import unreadable
 from kfac_cli.config.names import GROUPS, suggestion
 from kfac_cli.config.rules import shown
-from kfac_cli.errors import UserError
+from kfac_cli.errors import LogLine, UserError
 from kfac_cli.run_folder import CONFIG_FILE, SUMMARY_FILE, shown_folder
 from kfac_cli.status import FINISHED, TARGET_REACHED, TIME_LIMIT_REACHED
 
 KEYWORD = "resume="
+DATA_FOLDERS = {"curves": "curves", "faces": "faces", "mnist": "MNIST", "mnist_labels": "MNIST"}
 LONGEST_SETTINGS = 200_000
+DEEPEST_SETTINGS = 8
 LOG_FILE = "run.log"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -73,6 +75,8 @@ def settings_of(folder: Path, words: Sequence[str]) -> tuple[DictConfig, RunConf
         before = validate(settings)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    if not any(change.key_or_group == "data_dir" for change in changes):
+        _check_data_dir(path, before)
     for change in changes:
         _apply(settings, change)
     config = validate(settings)
@@ -122,7 +126,7 @@ def logging_to(folder: Path) -> Iterator[None]:
     level = root.level
     root.setLevel(logging.INFO)
     for handler in handlers:
-        handler.setFormatter(logging.Formatter(LOG_FORMAT))
+        handler.setFormatter(LogLine(LOG_FORMAT))
         root.addHandler(handler)
     try:
         yield
@@ -143,7 +147,7 @@ def _is_folder(text: str) -> bool:
 
 def _refuse_links(folder: Path) -> None:
     """A folder that came from elsewhere must not lead writing out of itself, nor into a pipe."""
-    for path in (*folder.iterdir(), *folder.glob("tensorboard/*")):
+    for path in folder.rglob("*"):
         if path.is_symlink():
             raise UserError(f"{path}: is a link; a run goes on in files of its own folder only")
         if not (path.is_file() or path.is_dir()):
@@ -153,15 +157,22 @@ def _refuse_links(folder: Path) -> None:
 def _read_settings(path: Path) -> DictConfig:
     """The settings in a file that may come from elsewhere: values only, as `write_settings` left.
 
-    YAML's references, small ones of which can stand for more than any memory holds, and OmegaConf's
-    interpolations, which can look into the environment, have no place in it.
+    YAML's references, small ones of which can stand for more than any memory holds, brackets in
+    brackets, thousands of which take hours to read, and OmegaConf's interpolations, which can look
+    into the environment, have no place in it.
     """
     try:
         text = path.read_text(encoding="utf-8")
         if len(text) > LONGEST_SETTINGS:
             raise ValueError(f"it has {len(text)} characters")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("it has a reference (*)")
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST_SETTINGS:
+                raise ValueError("it is nested too deeply")
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it has a reference (*)")
         settings = OmegaConf.load(io.StringIO(text))
         if "${" in str(OmegaConf.to_container(settings)):
             raise ValueError("it has an interpolation (${})")
@@ -173,6 +184,18 @@ def _read_settings(path: Path) -> DictConfig:
     if not isinstance(settings, DictConfig):
         raise UserError(f"{path}: does not hold the settings of a run")
     return settings
+
+
+def _check_data_dir(path: Path, config: RunConfig) -> None:
+    """What only a file says, which may come from elsewhere, makes no folder one to keep data in."""
+    name = DATA_FOLDERS.get(config.dataset.name)
+    if config.data_dir is None or name is None:
+        return
+    if not (Path(config.data_dir).expanduser() / name).is_dir():
+        raise UserError(
+            f"{path}: data_dir={shown(config.data_dir)}: has no folder {name} with the run's data; "
+            f"give data_dir=FOLDER beside {KEYWORD}"
+        )
 
 
 def _parsed(word: str) -> Override:

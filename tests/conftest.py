@@ -11,7 +11,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
-from kfac_cli.app import main
+from kfac_cli.__main__ import main
 
 
 @dataclass(frozen=True)

@@ -352,7 +352,7 @@ def without_torch(*arguments, **environment):
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('torch', 'torchvision', 'matplotlib', "
         "'sklearn', 'scipy', 'tensorboard'))); sys.argv[0] = 'kfac-run'; "
-        "from kfac_cli.app import main; sys.exit(main())"
+        "from kfac_cli.__main__ import main; sys.exit(main())"
     )
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
@@ -481,7 +481,7 @@ def test_what_only_a_run_can_find_out_is_one_line_too(kfac_run, tmp_path, setup,
 
 def started(folder, *arguments):
     """Start a run in a process of its own and wait until it has done some iterations."""
-    code = "import sys; from kfac_cli.app import main; sys.exit(main())"
+    code = "import sys; from kfac_cli.__main__ import main; sys.exit(main())"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=folder,

@@ -75,7 +75,7 @@ def test_the_wheel_holds_every_module_and_every_configuration(wheel):
 def test_the_wheel_runs_an_experiment_from_any_folder(installed, tmp_path):
     code = (
         "import sys\n"
-        "from kfac_cli.app import main\n"
+        "from kfac_cli.__main__ import main\n"
         "code = main()\n"
         "ours = [m for name, m in sys.modules.items() if name.split('.')[0] == 'kfac_cli']\n"
         "print(*{m.__file__ for m in ours}, sep='\\n', file=open('modules.txt', 'w'))\n"

@@ -223,7 +223,11 @@ def test_the_checkpoint_is_written_before_anything_else_that_an_interruption_ask
 
 def test_a_process_of_its_own_ends_with_143_and_goes_on(tmp_path, words):
     """The same from outside: a real process and its exit code, in a sweep."""
-    command = [sys.executable, "-c", "import sys; from kfac_cli.app import main; sys.exit(main())"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from kfac_cli.__main__ import main; sys.exit(main())",
+    ]
     arguments = ["-m", *words, "iterations=1000000", "seed=1,2", "hydra.sweep.dir=sweep"]
     process = subprocess.Popen(
         [*command, *arguments],

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kfac_cli.app import main
+from kfac_cli.__main__ import main
 
 from .faults import Faults
 

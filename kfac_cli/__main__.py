@@ -1,0 +1,36 @@
+"""kfac-run and python -m kfac_cli: answers signals from here on, then loads the command."""
+
+import signal
+import sys
+
+from kfac_cli.interruption import EXIT_SIGNAL, Unwinding
+
+
+def main() -> int:
+    """Run the command line in sys.argv; return 0, 1 after a failure or 128 + a signal's number.
+
+    The rest of kfac-run is imported here, because that takes a while in which Ctrl-C may come.
+    """
+    unwinding = Unwinding()
+    try:
+        with unwinding:
+            from kfac_cli.app import main as obey
+
+            code = obey()
+            unwinding.check()
+            return code
+    except KeyboardInterrupt as interruption:
+        return _interrupted(getattr(interruption, "signal", signal.SIGINT))
+    except BaseException:  # what was interrupted may raise an error of its own instead
+        if unwinding.signal is None:
+            raise
+        return _interrupted(unwinding.signal)
+
+
+def _interrupted(number: int) -> int:
+    print("kfac-run: interrupted", file=sys.stderr)
+    return EXIT_SIGNAL + number
+
+
+if __name__ == "__main__":
+    sys.exit(main())
