@@ -294,6 +294,11 @@ MISTAKES = [
     (["iterations=" + "[" * 3000], f"iterations={'[' * 46}...: cannot be read"),
     (["--nonsense"], "--nonsense: not understood here; put options before the settings"),
     (["seed=0,1", "-m", "l2=0"], "l2=0: not understood here; put options before the settings"),
+    (["--cfg", "job", "--package", "nowhere"], "--package nowhere: no such part of the settings"),
+    (
+        ["experiment=mnist_nesterov_sgd", "schedule=exponential"],
+        "schedule.size=500: no such setting with this choice of schedule; experiment=mnist_nestero",
+    ),
     (["--cfg", "jobs"], "argument --cfg/-c: invalid choice: 'jobs'"),
     (["-m", "--cfg", "job"], "Only one of --run, --multirun, --cfg"),
     (["--config-dir", "/nowhere"], "Additional config directory '/nowhere' not found"),
@@ -317,6 +322,19 @@ def test_a_mistake_on_the_command_line_is_one_line(kfac_run, runner, tmp_path, a
     assert answer.out == ""
     assert runner.calls == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_current_folder_that_is_gone_is_one_line(kfac_run, runner, tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    answer = kfac_run("experiment=smoke")
+    assert answer.code == 1
+    assert answer.err == (
+        "kfac-run: error: the current folder: No such file or directory; "
+        "change to a folder that exists\n"
+    )
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(kfac_run, runner, tmp_path):
