@@ -35,3 +35,11 @@ class Damping:
         self.value *= RAISE
         if self._options.gamma_rule != "fixed":
             self.gamma = max(self.gamma, self._options.gamma_at(self.value))
+
+    def state_dict(self) -> dict[str, float]:
+        """All that `load_state_dict` needs to go on exactly."""
+        return {"lambda": self.value, "gamma": self.gamma}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Go on from what `state_dict` returned."""
+        self.value, self.gamma = state["lambda"], state["gamma"]

@@ -225,8 +225,7 @@ class KFAC:
             "iteration": self.iteration,
             "parameters": list(self.parameters),
             "safeguard": self._safeguard.state_dict(),
-            "damping": self.damping,
-            "gamma": self.gamma,
+            "damping": self._damping.state_dict(),
             "curvature": self.curvature.state_dict(),
             "previous_update": self.previous_update,
             "generator": self.generator.get_state(),
@@ -237,8 +236,7 @@ class KFAC:
         self.iteration = state["iteration"]
         self.parameters = list(state["parameters"])
         self._safeguard.load_state_dict(state["safeguard"])
-        self._damping.value = state["damping"]
-        self._damping.gamma = state["gamma"]
+        self._damping.load_state_dict(state["damping"])
         self.curvature.load_state_dict(state["curvature"])
         self.previous_update = state["previous_update"]
         self.generator.set_state(state["generator"])

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import json
 import random
 import signal
 from collections import Counter
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kfac_cli.checkpoint.names import PREFIX, SUFFIX, checkpoint_iterations
+from kfac_cli.run_folder import SUMMARY_FILE
+from kfac_cli.status import FINISHED
 
 from .children import Outcome, after, run_child
 from .compare import differences
@@ -51,6 +54,14 @@ class Tally:
         return self.endings["killed"] + self.endings["killed at an event"]
 
 
+def _finished(folder: Path) -> bool:
+    """Whether a run was killed only after its summary: it is not taken up again, nor mended."""
+    try:
+        return json.loads((folder / SUMMARY_FILE).read_text())["status"] == FINISHED
+    except (OSError, ValueError):
+        return False
+
+
 class Soak:
     """Seeded: the kinds of harm and the events are the same each time, the moments nearly so.
 
@@ -78,7 +89,7 @@ class Soak:
             begun = (folder / "run/config.yaml").exists()
             words = ["resume=run"] if begun else case.words
             self.tally.resumed += begun
-            if begun and self._random.random() < DAMAGED:
+            if begun and not _finished(folder / "run") and self._random.random() < DAMAGED:
                 self._damage_newest(folder / "run")
             name, outcome = self._attempt(case, folder, words)
             self.tally.endings[name] += 1
