@@ -87,13 +87,13 @@ def test_what_a_library_warns_about_reaches_the_terminal_and_the_log(kfac_run, r
     def behave(config):
         import logging
 
-        logging.getLogger("some.library").warning("careful")
+        logging.getLogger("some.library").warning("careful\x1b[31m")  # no colours of its own
         logging.getLogger("some.library").info("by the way")
         return "finished"
 
     runner.behave = behave
     answer = kfac_run("experiment=smoke", "hydra.run.dir=mine")
-    assert "careful" in answer.err
+    assert r"careful\x1b[31m" in answer.err
     assert "by the way" not in answer.err
     log = (tmp_path / "mine/run.log").read_text()
     assert "careful" in log

@@ -71,6 +71,48 @@ def test_a_signal_that_an_import_keeps_to_itself_is_not_lost(tmp_path, module, w
     assert not list(tmp_path.rglob("summary.json"))
 
 
+@pytest.mark.parametrize("error", [None, AttributeError("half a setting"), SystemExit(0)])
+def test_nothing_else_is_said_when_an_interruption_ended_it(kfac_run, monkeypatch, error):
+    """Composing settings too can swallow an interruption, or turn it into an error of its own."""
+
+    def interrupted(overrides):
+        with contextlib.suppress(Interrupted):
+            signal.raise_signal(signal.SIGTERM)
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr("kfac_cli.app.check_sweep", interrupted)
+    answer = kfac_run("--cfg", "job")
+    assert (answer.code, answer.err) == (143, "kfac-run: interrupted\n")
+
+
+UNHEARD = """
+import contextlib, signal
+from kfac_cli.interruption import Interrupted, Unwinding
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+with Unwinding():
+    with contextlib.suppress(Interrupted):
+        signal.raise_signal(signal.SIGINT)
+        print("the first one was not heard")
+    signal.raise_signal(signal.SIGTERM)
+    print("the second one was not heard")
+"""
+
+
+def test_a_second_signal_ends_the_process_at_once():
+    """The first is heard although a shell has SIGINT ignored in what it runs in the background."""
+    command = [sys.executable, "-c", UNHEARD]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (143, "", "")
+
+
+def test_the_package_can_be_run_by_its_name():
+    command = [sys.executable, "-m", "kfac_cli", "--version"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.stdout.startswith("kfac-run ")
+
+
 def test_a_signal_that_was_lost_is_found_later():
     with Unwinding() as unwinding:
         with contextlib.suppress(Interrupted):  # as what calls back into Python may do

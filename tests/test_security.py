@@ -1,12 +1,13 @@
 """Files from elsewhere are data: nothing in them is executed, nothing leads out of its folder."""
 
 import ast
-import json
+import io
 import os
 import pickle
 import re
 import subprocess
 import sys
+import tarfile
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,34 +17,23 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from soak.experiment import overrides, write_cases
+from soak.experiment import overrides, prepare, write_cases
 
 import kfac_cli
 from kfac_cli.app import folder_name
-from kfac_cli.checkpoint.tensor_file import write_tree
+from kfac_cli.checkpoint.tensor_file import read_tree, write_tree
 from kfac_cli.data import faces
 from kfac_cli.data.arrays import load_arrays
 from kfac_cli.data.cache import load_or_build
-from kfac_cli.data.faces import read_photographs
 from kfac_cli.errors import UserError
 from kfac_cli.interchange import read_parameters
 
-SOURCES = sorted(Path(kfac_cli.__file__).parent.rglob("*.py"))
-
-
-class Trap:
-    """Leaves a file when a pickle that holds it is opened."""
-
-    def __init__(self, alarm):
-        self.alarm = alarm
-
-    def __reduce__(self):
-        return Path.touch, (self.alarm,)
+# Pickles, which are programs
 
 
 @pytest.fixture
 def alarm(tmp_path):
-    """Where a sprung trap leaves its file: nothing may have by the end of a test."""
+    """Where a sprung trap leaves its file: none may have by the end of a test."""
     path = tmp_path / "sprung"
     yield path
     assert not path.exists()
@@ -51,16 +41,15 @@ def alarm(tmp_path):
 
 @pytest.fixture
 def trap(alarm):
-    return Trap(alarm)
+    """An object whose pickle, when it is opened, leaves the file; seen to do so here."""
 
+    class Trap:
+        def __reduce__(self):
+            return Path.touch, (alarm,)
 
-def test_the_trap_works(trap, alarm):
-    pickle.loads(pickle.dumps(trap))
-    assert alarm.exists()
+    pickle.loads(pickle.dumps(Trap()))
     alarm.unlink()
-
-
-# The photographs, which scikit-learn keeps in a pickle
+    return Trap()
 
 
 @pytest.fixture
@@ -73,47 +62,39 @@ def pixels(monkeypatch):
     return pixels
 
 
-@pytest.mark.parametrize("place", ["alone", "before", "behind", "in an array"])
-@pytest.mark.parametrize("level", [1, 6])
-def test_a_pickle_in_the_place_of_the_photographs_is_not_opened(
-    tmp_path, pixels, trap, alarm, place, level
-):
-    file = tmp_path / faces.FILE
-    contents = {
-        "alone": trap,
-        "before": [trap, pixels],
-        "behind": [pixels, trap],
-        "in an array": np.array([trap], dtype=object),
-    }
-    joblib.dump(contents[place], file, compress=level)
-    with pytest.raises(UserError, match=re.escape(str(file))):
-        read_photographs(tmp_path)
-    assert not alarm.exists()
-    joblib.load(file)  # as scikit-learn would
-    assert alarm.exists()
-    alarm.unlink()
+@pytest.mark.parametrize("place", ["alone", "before", "behind", "within"])
+def test_a_pickle_in_the_place_of_the_photographs_is_not_opened(tmp_path, pixels, trap, place):
+    within = np.array([trap], dtype=object)
+    contents = {"alone": trap, "before": [trap, pixels], "behind": [pixels, trap], "within": within}
+    joblib.dump(contents[place], tmp_path / faces.FILE, compress=6)
+    with pytest.raises(UserError, match=re.escape(faces.FILE)):
+        faces.read_photographs(tmp_path)
 
 
 def test_photographs_behind_a_trap_are_read_without_springing_it(tmp_path, pixels, trap):
     program = pickle.dumps(trap, protocol=4)[:-1]  # without the opcode that ends it
     (tmp_path / faces.FILE).write_bytes(zlib.compress(program + pixels.tobytes() + b"."))
-    assert read_photographs(tmp_path).max() == 1
+    assert faces.read_photographs(tmp_path).max() == 1
 
 
-# Arrays and caches
+def arrays(**given):
+    names = ("file", "train_inputs", "train_targets", "test_inputs", "test_targets")
+    shape = {"layer_sizes": (2, 2), "output": "gaussian", "image_shape": None}
+    return SimpleNamespace(**(dict.fromkeys(names) | shape | given))
 
 
-@pytest.mark.parametrize("name", ["train_inputs", "test_inputs", "train_targets", "other"])
-def test_a_pickle_in_an_archive_of_arrays_is_not_opened(tmp_path, trap, name):
-    arrays = {part: np.zeros((3, 2)) for part in ("train_inputs", "test_inputs")}
-    file = tmp_path / "arrays.npz"
-    np.savez(file, **(arrays | {name: np.array([[trap, trap]], dtype=object)}))
-    config = SimpleNamespace(
-        file=str(file), layer_sizes=(2, 2), output="gaussian", image_shape=None
-    )
-    if name == "other":
-        load_arrays(config)  # nobody asks for it
-    else:
+@pytest.mark.parametrize("name", ["train_inputs", "test_targets"])
+def test_a_pickle_among_a_users_arrays_is_not_opened(tmp_path, trap, name):
+    plain, trapped = np.zeros((3, 2)), np.array([[trap, trap]], dtype=object)
+    parts = dict.fromkeys(("train_inputs", "train_targets", "test_inputs", "test_targets"), plain)
+    np.savez(tmp_path / "all.npz", **(parts | {name: trapped}))
+    np.save(tmp_path / "plain.npy", plain)
+    np.save(tmp_path / "trapped.npy", trapped)
+    paths = dict.fromkeys(parts, str(tmp_path / "plain.npy"))
+    for config in (
+        arrays(file=str(tmp_path / "all.npz")),
+        arrays(**(paths | {name: str(tmp_path / "trapped.npy")})),
+    ):
         with pytest.raises(UserError, match="without pickled objects"):
             load_arrays(config)
 
@@ -127,272 +108,300 @@ def test_a_pickle_in_a_cache_is_not_opened(tmp_path, trap, name):
     assert np.array_equal(found["images"], images)
 
 
-# A run's folder
+def tar_of(program):
+    """The form that torch.load had first, and which it opened unasked before torch 2.6."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            member = tarfile.TarInfo(name)
+            member.size = len(program)
+            archive.addfile(member, io.BytesIO(program))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("form", ["zip", "dict in a zip", "pickle", "tar"])
+def test_saved_parameters_are_read_without_opening_a_pickle(tmp_path, trap, form):
+    file = tmp_path / "parameters.pt"
+    keys = ("layer_sizes", "activations", "output", "average", "parameters")
+    if form in ("pickle", "tar"):
+        program = pickle.dumps(trap, protocol=2)
+        file.write_bytes(program if form == "pickle" else tar_of(program))
+    else:
+        torch.save(trap if form == "zip" else dict.fromkeys(keys, trap), file)
+    with pytest.raises(UserError, match=r"is not a parameters\.pt"):
+        read_parameters(file)
+
+
+# The folder of a run
 
 
 @pytest.fixture
 def run(kfac_run, tmp_path, monkeypatch):
     """The folder of a run that ended after 4 iterations, and which could go on."""
     monkeypatch.setattr("kfac_cli.recorder.draw_run", lambda *arguments: None)
-    write_cases(tmp_path / "cases.npz")
-    words = [*overrides(tmp_path / "cases.npz", iterations=4), "tensorboard=false"]
-    assert kfac_run(*words, "hydra.run.dir=run").code == 0
+    file = Path("cases.npz")
+    write_cases(file)
+    prepare(tmp_path / "run", [*overrides(file, iterations=4), "tensorboard=false"])
+    assert kfac_run("resume=run").code == 0
     return tmp_path / "run"
+
+
+def contents(folder):
+    files = {path for path in folder.rglob("*") if path.is_file()} - {folder / "run.log"}
+    return {path: path.read_bytes() for path in files}
 
 
 @pytest.fixture
 def refusal(kfac_run, run):
     """Going on is refused with one line and leaves the folder as it was; returns the line."""
 
-    def contents():
-        files = {path for path in run.rglob("*") if path.is_file()} - {run / "run.log"}
-        return {path: path.read_bytes() for path in files}
-
     def call(*words):
-        before = contents()
+        before = contents(run)
         answer = kfac_run("resume=run", "iterations=8", *words)
         assert answer.code == 1
+        [line] = [line for line in answer.err.splitlines() if line.startswith("kfac-run: ")]
         assert "Traceback" not in answer.err
-        lines = [line for line in answer.err.splitlines() if line.startswith("kfac-run: ")]
-        assert len(lines) == 1, answer.err
-        assert contents() == before
-        return lines[0].removeprefix("kfac-run: error: ")
+        assert contents(run) == before
+        return line.removeprefix("kfac-run: error: ")
 
     return call
 
 
-def test_saved_parameters_are_read_without_opening_a_pickle(tmp_path, trap, alarm):
-    file = tmp_path / "parameters.pt"
-    keys = ("layer_sizes", "activations", "output", "average", "parameters")
-    for contents in (trap, {key: trap for key in keys}):
-        torch.save(contents, file)
-        with pytest.raises(UserError, match=r"is not a parameters\.pt"):
-            read_parameters(file)
-        assert not alarm.exists()
-        torch.load(file, weights_only=False)
-        assert alarm.exists()
-        alarm.unlink()
+@pytest.fixture
+def edit(run):
+    """Changes the settings that the folder holds."""
+
+    def write(change):
+        file = run / "config.yaml"
+        settings = yaml.safe_load(file.read_text())
+        change(settings)
+        file.write_text(yaml.safe_dump(settings))
+
+    return write
+
+
+@pytest.fixture
+def checkpoint(run):
+    """The folder's newest checkpoint as a tree, and how to put another in its place."""
+    file = run / "checkpoint-4.safetensors"
+
+    def replace(tree):
+        with file.open("wb") as stream:
+            write_tree(stream, tree)
+
+    return read_tree(file), replace
 
 
 def test_a_pickle_in_the_place_of_a_checkpoint_is_not_opened(run, refusal, trap):
-    for file in run.glob("checkpoint-*"):
-        torch.save(trap, file)
-    assert "no checkpoint to go on from" in refusal()
-    for file in run.glob("checkpoint-*"):
-        file.write_bytes(pickle.dumps(trap))
-    assert "no checkpoint to go on from" in refusal()
+    for write in (
+        lambda file: torch.save(trap, file),
+        lambda file: file.write_bytes(pickle.dumps(trap)),
+    ):
+        for file in run.glob("checkpoint-*"):
+            write(file)
+        assert "no checkpoint to go on from" in refusal()
 
 
-@pytest.mark.parametrize("place", ["optimizer", "curvature", "inverse", "factors", "average"])
-def test_a_checkpoint_cannot_name_a_class_of_its_own(run, refusal, alarm, place):
+@pytest.mark.parametrize("place", ["optimizer", "average", "curvature", "inverse", "factors"])
+def test_a_checkpoint_cannot_name_a_class_of_its_own(checkpoint, refusal, alarm, place):
     """Its checksum is right; it was made by somebody who knows the format."""
-    from kfac_cli.checkpoint.tensor_file import read_tree
-
-    [path] = [file for file in run.glob("checkpoint-4.*")]
-    tree = read_tree(path)
+    tree, replace = checkpoint
     session = tree["session"]
-    strange = {"type": "Path.touch", "__class__": "os.system", "arguments": [str(alarm)]}
-    holder = {
-        "optimizer": session,
-        "average": session,
-        "curvature": session["optimizer"],
-        "inverse": session["optimizer"]["curvature"],
-        "factors": session["optimizer"]["curvature"],
-    }[place]
-    holder[place] = strange
-    with path.open("wb") as file:
-        write_tree(file, tree)
-    assert "checkpoint" in refusal()
+    holders = (session, session["optimizer"], session["optimizer"]["curvature"])
+    [holder] = [holder for holder in holders if place in holder]
+    holder[place] = {"type": "Path.touch", "__class__": "os.system", "arguments": [str(alarm)]}
+    replace(tree)
+    assert "its checkpoint is of another version" in refusal()
 
 
-def yaml_program(alarm):
-    return f"!!python/object/apply:os.system ['touch {alarm}']"
+def test_a_terminal_obeys_no_text_from_a_checkpoint(checkpoint, kfac_run):
+    tree, replace = checkpoint
+    tree["environment"]["torch"] = "\x1b]0;mine\x07"
+    replace(tree)
+    answer = kfac_run("resume=run", "iterations=5")
+    assert answer.code == 0
+    assert r"was \x1b]0;mine\x07" in answer.err
+    assert "\x1b" not in answer.err + answer.out
 
 
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{after}: &{after} [*{letter},*{letter},*{letter},*{letter},*{letter},*{letter}]\n"
     for letter, after in zip("abcdefghijkl", "bcdefghijklm", strict=True)
 )
+PROGRAMS = (
+    "!!python/object/apply:os.system ['touch sprung']",
+    "!!python/name:os.system",
+    "!!python/module:os",
+    "${oc.env:HOME}",
+    "'${oc.decode:${oc.env:HOME}}'",
+    "*seed",
+    "[" * 100_000,  # would take hours to be told from settings
+    "9" * 10_000,
+    "#" * 1_000_000,
+    "\0",
+)
 
 
-def test_settings_that_are_a_program_are_refused(run, refusal, alarm):
+def test_settings_that_are_a_program_or_a_bomb_are_refused(run, refusal, alarm):
     settings = run / "config.yaml"
     written = settings.read_text()
-    for text in (
-        yaml_program(alarm),
-        written.replace("seed: 0", f"seed: {yaml_program(alarm)}"),
-        written.replace("seed: 0", "seed: !!python/name:os.system"),
-        written.replace("seed: 0", "seed: !!python/module:os"),
-        written + LAUGHS,
-        written.replace("data_dir: null", "data_dir: ${oc.env:HOME}"),
-        written.replace("data_dir: null", "data_dir: '${oc.decode:${oc.env:HOME}}'"),
-        written.replace("seed: 0", "seed: " + "[" * 5000),
-        written + "#" * 10**6,
-        "\0" + written,
-    ):
+    texts = [written.replace("seed: 0", f"seed: {program}") for program in PROGRAMS]
+    for text in (*texts, PROGRAMS[0], written + LAUGHS):
         settings.write_text(text)
         assert refusal().startswith(f"{settings}: cannot be read: ")
 
 
-def test_settings_of_hydras_in_a_folder_are_refused(run, refusal, alarm):
-    """Callbacks and launchers are made from _target_, the name of anything that can be called."""
-    program = {"_target_": "os.system", "command": f"touch {alarm}"}
-    settings = run / "config.yaml"
-    written = yaml.safe_load(settings.read_text())
-    for change in (
-        {"hydra": {"callbacks": {"mine": program}}},
-        {"hydra": {"launcher": program}},
-        {"_target_": "os.system"},
-        {"defaults": ["/hydra/launcher: joblib"]},
-        {"optimizer": written["optimizer"] | program},
-        {"dataset": written["dataset"] | {"_target_": "os.system"}},
-    ):
-        settings.write_text(yaml.safe_dump(written | change))
-        line = refusal()
-        assert line.startswith(f"{settings}: ")
-        assert "no such setting" in line
+PROGRAM = {"_target_": "os.system", "command": "touch sprung"}
 
 
-@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/b", "", ".", "..", "x" * 300, "\x1b[31m"])
-def test_a_folder_cannot_name_another_place(run, refusal, name):
-    settings = run / "config.yaml"
-    written = yaml.safe_load(settings.read_text())
-    written["optimizer"]["name"] = name
-    settings.write_text(yaml.safe_dump(written))
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda settings: settings.update(hydra={"callbacks": {"mine": PROGRAM}}),
+        lambda settings: settings.update(hydra={"run": {"dir": "/tmp"}}),
+        lambda settings: settings.update(PROGRAM),
+        lambda settings: settings.update(defaults=["/hydra/launcher: joblib"]),
+        lambda settings: settings["optimizer"].update(PROGRAM),
+        lambda settings: settings["dataset"].update(PROGRAM),
+    ],
+)
+def test_nothing_that_hydra_would_call_is_a_setting_of_a_run(run, refusal, edit, alarm, change):
+    edit(change)
+    assert re.match(f"{run}/config.yaml: .*: no such setting", refusal())
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/b", "", "..", "x" * 300, "\x1b[31m"])
+def test_a_name_in_the_settings_is_no_path(refusal, edit, name):
+    edit(lambda settings: settings["optimizer"].update(name=name))
     assert "must be 1 to 64 letters, digits, - or _" in refusal()
 
 
-@pytest.mark.parametrize("name", ["run.log", "metrics.csv", "checkpoint-9.safetensors", "x"])
+@pytest.mark.parametrize("dataset", ["curves", "mnist", "faces", "mnist_labels"])
+def test_settings_from_elsewhere_make_no_folder_one_of_data(kfac_run, tmp_path, dataset):
+    """A run would write its cache or its downloads there; the user's own word is enough."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    prepare(tmp_path / "run", [f"dataset={dataset}", f"data_dir={folder}"])
+    answer = kfac_run("resume=run", "iterations=1")
+    assert answer.code == 1
+    assert re.match(f"kfac-run: error: {tmp_path}/run/config.yaml: data_dir=.*: has no", answer.err)
+    assert "give data_dir=FOLDER beside resume=" in answer.err
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_of_data_that_only_the_settings_name_is_used(kfac_run, tmp_path):
+    words = ["experiment=smoke", "tensorboard=false", f"data_dir={tmp_path}/data"]
+    prepare(tmp_path / "run", words)
+    (tmp_path / "data/curves").mkdir(parents=True)
+    assert kfac_run("resume=run", "iterations=1").code == 0
+    assert len(list((tmp_path / "data/curves").iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["run.log", "x", "tensorboard/x", "curves", ".hydra/deep/x"])
+def test_a_link_anywhere_in_a_folder_is_refused(run, refusal, tmp_path, name):
+    (run / name).parent.mkdir(parents=True, exist_ok=True)
+    (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(tmp_path)
+    assert refusal() == f"{run / name}: is a link; a run goes on in files of its own folder only"
+
+
+@pytest.mark.parametrize("name", ["run.log", "metrics.csv", "checkpoint-9.safetensors"])
 def test_a_pipe_in_a_folder_is_not_waited_for(run, refusal, name):
     (run / name).unlink(missing_ok=True)
     os.mkfifo(run / name)
     assert refusal() == f"{run / name}: is no file; a run goes on in files only"
 
 
-BROKEN_SUMMARIES = [
-    "",
-    "{}",
-    "[" * 100_000,
-    '{"status": "finished", "iterations": 1e999, "seconds": 1, "best_train_error": 1}',
-    '{"status": "finished", "iterations": ' + "9" * 5000 + "}",
-    '{"status": "target reached", "iterations": 4, "seconds": 1, "best_train_error": "x"}',
-    '{"status": [], "iterations": null, "seconds": {}, "best_train_error": []}',
-    "\ud800",
-]
-
-
-@pytest.mark.parametrize("text", BROKEN_SUMMARIES, ids=lambda text: ascii(text[:40]))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"status": "finished", "iterations": 1e999, "seconds": 1, "best_train_error": 1}',
+        '{"status": "finished", "iterations": ' + "9" * 5000 + "}",
+        '{"status": [], "iterations": null, "seconds": {}, "best_train_error": []}',
+        "\ud800",
+    ],
+    ids=lambda text: ascii(text[:40]),
+)
 def test_a_summary_that_makes_no_sense_does_not_matter(kfac_run, run, text):
     (run / "summary.json").write_bytes(text.encode("utf-8", "surrogatepass"))
-    answer = kfac_run("resume=run", "iterations=6", "target_error=1e-9")
-    assert answer.code == 0, answer.err
-    assert json.loads((run / "summary.json").read_text())["iterations"] == 6
+    assert kfac_run("resume=run", "iterations=6").code == 0
 
 
-@pytest.mark.parametrize("name", ["metrics.csv", "evaluations.csv"])
-@pytest.mark.parametrize("cell", ["x", "1.5.6", "\ud800", "=cmd|' /C calc'!A0", ","])
-def test_a_damaged_table_is_refused(run, refusal, name, cell):
-    """Also in a row that is complete and of an iteration that should stay."""
-    lines = (run / name).read_text().splitlines(keepends=True)
-    lines[1] = lines[1].partition(",")[0] + f",{cell}," + lines[1].split(",", 2)[2]
-    (run / name).write_bytes("".join(lines).encode("utf-8", "surrogatepass"))
-    assert refusal().startswith(f"{run / name}")
-
-
-# Where a run writes
+# Where a new run writes
 
 
 @pytest.mark.parametrize(
-    "name", ["../../../x", "/tmp/x", "a/b", "..", "", "x" * 5000, "a\0b", "\ud800", "null", "ü"]
+    "name", ["../../../x", "/tmp/x", "a/b", "..", "", "x" * 5000, "a\0b", "\ud800", "ü"]
 )
-def test_a_name_is_that_of_a_single_folder(name):
+def test_what_a_folder_is_named_after_is_made_a_single_name(name):
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", folder_name(name))
 
 
 @pytest.mark.parametrize("setting", ["optimizer.name", "dataset.name"])
-@pytest.mark.parametrize("value", ["../../../x", "/tmp/kfac-run-x", "..", "x" * 300])
-def test_a_name_does_not_lead_out_of_the_folder_of_runs(kfac_run, tmp_path, setting, value):
+def test_a_name_does_not_lead_out_of_the_folder_of_runs(kfac_run, tmp_path, monkeypatch, setting):
     """Not even where a value that depends on the folder keeps it from being checked before."""
     here = tmp_path / "here/and/there"
     here.mkdir(parents=True)
-    os.chdir(here)
-    answer = kfac_run(f"{setting}={value}", "data_dir=${hydra:runtime.nowhere}")
-    assert answer.code == 1
-    made = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
-    assert all(path.is_relative_to("here/and") for path in made - {Path("here")})
-    assert {path.name for path in here.iterdir()} <= {"outputs"}
-    assert not list(tmp_path.rglob("config.yaml")) or list(tmp_path.rglob(".hydra/config.yaml"))
+    monkeypatch.chdir(here)
+    assert kfac_run(f"{setting}=../../../x", "data_dir=${hydra:runtime.nowhere}").code == 1
+    made = {path for path in tmp_path.rglob("*") if path not in (here, *here.parents)}
+    assert all(path.is_relative_to(here / "outputs") for path in made)
 
 
-# The package
+# The program
 
 
 EXECUTES = {
-    "eval", "exec", "compile", "__import__", "system", "popen", "spawnl", "spawnv", "execv",
-    "execve", "execl", "posix_spawn", "startfile", "instantiate", "unsafe_load", "full_load",
-    "import_module", "run_path",
-}  # fmt: skip
-CARRY_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "runpy", "code"}
-START_PROGRAMS = {"subprocess", "pty", "multiprocessing", "asyncio", "ctypes"}
-SAFELY = {("torch", "load"): ("weights_only", True), ("np", "load"): ("allow_pickle", False)}
+    *("eval", "exec", "compile", "__import__", "import_module", "run_path", "instantiate"),
+    *("system", "popen", "execl", "execv", "execve", "spawnl", "spawnv", "posix_spawn"),
+    *("startfile", "unsafe_load", "full_load"),
+}
+FORBIDDEN_MODULES = {
+    *("pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "runpy", "code"),
+    *("subprocess", "pty", "multiprocessing", "asyncio", "ctypes"),
+}
+SAFE_ONLY_WITH = {"torch.load": "weights_only=True", "np.load": "allow_pickle=False"}
 
 
-def called(node):
-    """The name of what a call calls, without what it belongs to."""
-    function = node.func
-    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(Path(kfac_cli.__file__).parent.rglob("*.py")), ids=lambda path: path.stem
+)
 def test_no_module_executes_data_or_starts_programs(path):
     for node in ast.walk(ast.parse(path.read_text())):
-        imported = []
-        if isinstance(node, ast.Import):
-            imported = [name.name for name in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            imported = [node.module or ""]
-        roots = {name.partition(".")[0] for name in imported}
-        assert not roots & (CARRY_CODE | START_PROGRAMS), imported
-        if not isinstance(node, ast.Call):
-            continue
-        name, where = called(node), f"{path}:{node.lineno}"
-        belongs_to_re = (
-            isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "re"
-        )
-        assert name not in EXECUTES or belongs_to_re, where
-        assert "shell" not in {keyword.arg for keyword in node.keywords}, where
-        owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
-        if (owner, name) in SAFELY:
-            given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-            option, value = SAFELY[owner, name]
-            assert given.get(option) == str(value), where
-        assert (owner, name) != ("yaml", "load"), where
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [getattr(node, "module", None) or "", *(name.name for name in node.names)]
+            assert not {name.partition(".")[0] for name in names} & FORBIDDEN_MODULES, names
+        elif isinstance(node, ast.Call):
+            name, where = ast.unparse(node.func), f"{path}:{node.lineno}"
+            given = {ast.unparse(keyword) for keyword in node.keywords}
+            assert name.rpartition(".")[2] not in EXECUTES or name == "re.compile", where
+            assert name != "yaml.load" and "shell=True" not in given, where
+            assert SAFE_ONLY_WITH.get(name, "") in {"", *given}, where
 
 
 AUDITED = """
 import sys
 
-SHELLS = {"sh", "bash", "dash", "zsh", "csh", "ksh", "cmd", "cmd.exe", "powershell", "env"}
+PROGRAMS = {"sh", "bash", "dash", "zsh", "ksh", "cmd", "cmd.exe", "powershell", "env", "latex"}
 seen = []
 
 def hook(event, arguments):
     if event == "subprocess.Popen":
-        program, words = arguments[:2]
-        names = {str(name).rpartition("/")[2] for name in (program, words[0])}
-        if names & SHELLS:
-            seen.append((event, str(words)))
+        names = {str(name).rpartition("/")[2] for name in (arguments[0], arguments[1][0])}
+        if names & PROGRAMS:
+            seen.append((event, str(arguments)))
     elif event in ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "pickle.find_class"):
         seen.append((event, str(arguments)))
 
 sys.addaudithook(hook)
-from kfac_cli.app import main
+from kfac_cli.__main__ import main
 from kfac_cli.interchange import read_parameters
 
-begin = ["experiment=smoke", "iterations=2", "hydra.run.dir=run"]
-for words in (begin, ["resume=run", "iterations=4"]):
-    sys.argv = ["kfac-run", *words]
+for words in ("experiment=smoke iterations=2 hydra.run.dir=.", "resume=. iterations=4"):
+    sys.argv = ["kfac-run", *words.split()]
     assert main() == 0
-read_parameters("run/parameters.pt")
+read_parameters("parameters.pt")
 assert seen == [], seen
 import os, pickle
 pickle.loads(pickle.dumps(os.getcwd))
@@ -401,8 +410,9 @@ assert [event for event, _ in seen] == ["pickle.find_class", "os.system"], seen
 """
 
 
-def test_no_run_starts_a_shell_or_opens_a_pickle(tmp_path):
-    """Python's own audit of a run, of its going on and of reading what it left."""
+def test_no_run_starts_a_program_or_opens_a_pickle(tmp_path):
+    """Python's own audit of a run and of its going on, in a folder that asks matplotlib for TeX."""
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
     answer = subprocess.run(
         [sys.executable, "-c", AUDITED],
         cwd=tmp_path,
@@ -412,3 +422,4 @@ def test_no_run_starts_a_shell_or_opens_a_pickle(tmp_path):
         timeout=300,
     )
     assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "run.png").exists()
