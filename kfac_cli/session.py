@@ -29,8 +29,8 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class Session:
     """A run's moving parts. `step` draws a mini-batch and advances them by one iteration.
 
-    `rejections` counts the steps that were not taken or taken back, `rejections_in_a_row` the
-    latest of them. `lost` says that the objective is not finite where nothing can be rejected.
+    `rejections` counts the iterations that took no step, `rejections_in_a_row` those since a step
+    was taken that stayed. `lost` says that the objective is not finite where none can be rejected.
     """
 
     network: Network
@@ -47,6 +47,7 @@ class Session:
     def __post_init__(self) -> None:
         # θ and its average before the latest step that was taken
         self._before = self.optimizer.parameters, self.average.parameters
+        self._took_a_step = False
 
     @property
     def iteration(self) -> int:
@@ -77,16 +78,17 @@ class Session:
         if record.rejected:
             self.rejections += 1
             self.rejections_in_a_row += 1
-        else:
-            self.rejections_in_a_row = 0
-        if record.taken_back:
-            self.average.parameters = self._before[1]
+            if record.taken_back:
+                self.average.parameters = self._before[1]
         elif not math.isfinite(record.objective):  # and the optimizer has no means against it
             self.optimizer.parameters, self.average.parameters = self._before
             self.lost = True
-        elif not record.rejected:
+        else:
+            if self._took_a_step:  # which has stayed, then
+                self.rejections_in_a_row = 0
             self._before = before
             self.average.update(self.iteration, self.optimizer.parameters)
+        self._took_a_step = not record.rejected
         return size, record
 
     def state_dict(self) -> dict[str, Any]:
@@ -100,6 +102,7 @@ class Session:
             "rejections": self.rejections,
             "rejections_in_a_row": self.rejections_in_a_row,
             "before": self._before,
+            "took_a_step": self._took_a_step,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -120,6 +123,7 @@ class Session:
         self.rejections = state["rejections"]
         self.rejections_in_a_row = state["rejections_in_a_row"]
         self._before = state["before"][0], state["before"][1]
+        self._took_a_step = state["took_a_step"]
 
 
 def moved(tree: Any, device: torch.device, known: dict[int, Tensor] | None = None) -> Any:

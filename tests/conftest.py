@@ -1,5 +1,6 @@
 """What all tests share: a data folder of their own, the command in this process, tidy logging."""
 
+import contextlib
 import logging
 import os
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from soak.experiment import prepare
+from soak.faults import Faults
 
 from kfac_cli.__main__ import main
 
@@ -57,6 +60,18 @@ def kfac_run(
     root.handlers, root.level = handlers, level
     HydraConfig.instance().cfg = None
     GlobalHydra.instance().clear()
+
+
+@pytest.fixture
+def begin(kfac_run: Callable[..., Answer], tmp_path: Path) -> Callable[..., Answer]:
+    """Runs the experiment of a command line in a folder of the given name, among faults if any."""
+
+    def run(name: str, words: list[str], faults: Faults | None = None) -> Answer:
+        prepare(tmp_path / name, words)
+        with contextlib.nullcontext() if faults is None else faults.active():
+            return kfac_run(f"resume={name}")
+
+    return run
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from soak.compare import differences, metrics, parameters
-from soak.experiment import overrides, prepare, write_cases
+from soak.experiment import overrides, write_cases
 
 from kfac_cli import recorder
 from kfac_cli.checkpoint.names import checkpoint_iterations
@@ -61,17 +61,6 @@ def not_finite(monkeypatch):
         monkeypatch.setattr(MiniBatch, "first_order", poisoned)
 
     return arrange
-
-
-@pytest.fixture
-def begin(kfac_run, tmp_path):
-    """Runs the experiment of a command line in a folder of the given name."""
-
-    def run(name, words):
-        prepare(tmp_path / name, words)
-        return kfac_run(f"resume={name}")
-
-    return run
 
 
 def summary(tmp_path):

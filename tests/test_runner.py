@@ -11,6 +11,7 @@ import torch
 
 from kfac_cli import evaluation, recorder
 from kfac_cli.config import load_config
+from kfac_cli.engine import stein
 from kfac_cli.recording import EVALUATION_COLUMNS, METRIC_COLUMNS, Progress, read_table
 from kfac_cli.runner import run
 from kfac_cli.session import Session
@@ -92,6 +93,13 @@ def test_a_run_leaves_everything_in_its_folder(arrays, tmp_path, optimizer):
     assert len(saved["average"]) == 4
     assert (folder / "run.png").read_bytes().startswith(b"\x89PNG")
     assert list((folder / "tensorboard").iterdir())
+
+
+def test_the_summary_counts_the_fallbacks_of_the_run(arrays, tmp_path, monkeypatch):
+    monkeypatch.setattr(stein, "MAX_DOUBLINGS", 1)
+    run_in(tmp_path / "run", [*arrays, "optimizer.sigma_solver=doubling"])
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["numerical_fallbacks"]["unconverged_doublings"] > 0
 
 
 def test_kfac_trains_and_the_tables_say_what_the_saved_parameters_give(arrays, tmp_path):

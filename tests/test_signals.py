@@ -10,7 +10,7 @@ import time
 
 import pytest
 from soak.compare import differences, metrics
-from soak.experiment import overrides, prepare, write_cases
+from soak.experiment import overrides, write_cases
 
 from kfac_cli import recorder, runner, saver
 from kfac_cli.checkpoint.names import checkpoint_iterations
@@ -33,17 +33,6 @@ def _quick_and_listening(monkeypatch):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture
-def begin(kfac_run, tmp_path):
-    """Runs the experiment of a command line in a folder of the given name."""
-
-    def run(name, words):
-        prepare(tmp_path / name, words)
-        return kfac_run(f"resume={name}")
-
-    return run
 
 
 def send(number):

@@ -1,6 +1,5 @@
 """A disk that is full, a folder that is read-only or gone: one line, and nothing saved is lost."""
 
-import contextlib
 import errno
 import os
 import resource
@@ -9,7 +8,7 @@ import signal
 
 import pytest
 from soak.compare import differences
-from soak.experiment import overrides, prepare, write_cases
+from soak.experiment import overrides, write_cases
 from soak.faults import Faults, disk_full, failing
 
 from kfac_cli import recorder
@@ -28,18 +27,6 @@ def words(tmp_path):
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
     monkeypatch.setattr(recorder, "draw_run", lambda *arguments: None)
-
-
-@pytest.fixture
-def begin(kfac_run, tmp_path):
-    """Runs the experiment of a command line in a folder of the given name."""
-
-    def run(name, words, faults=None):
-        prepare(tmp_path / name, words)
-        with contextlib.nullcontext() if faults is None else faults.active():
-            return kfac_run(f"resume={name}")
-
-    return run
 
 
 @pytest.fixture

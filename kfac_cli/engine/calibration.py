@@ -13,11 +13,12 @@ from torch import Tensor
 
 from kfac_cli.engine.curvature import Curvature
 from kfac_cli.engine.factors import KroneckerFactors
+from kfac_cli.engine.fallbacks import Fallbacks
 from kfac_cli.engine.minibatch import MiniBatch, StatisticsRequest
 from kfac_cli.engine.network import Network, Parameters
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.proposal import best_proposal
-from kfac_cli.engine.regularization import add_l2_gradient, l2_penalty
+from kfac_cli.engine.regularization import add_l2_gradient
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def calibrated_lambda(
     targets: Tensor,
     options: KFACOptions,
     seeds: tuple[int, ...],
+    fallbacks: Fallbacks | None = None,
 ) -> float:
     """The smallest λ whose first update lowers the objective about as far as any does.
 
@@ -52,9 +54,10 @@ def calibrated_lambda(
     γ = √(λ+η); the second half judges it, where it can. The search starts at the
     mean eigenvalue of the block-diagonal F̃, the natural scale of the problem, and goes up or down
     by factors of ten for as long as that helps, and then down while a tenth of the decrease at most
-    is lost: no range is set. `seeds` draw the sampled targets.
+    is lost: no range is set. `seeds` draw the sampled targets; `fallbacks` counts what the trials
+    fall back on.
     """
-    trial = _Trial(network, parameters, inputs, targets, options, seeds)
+    trial = _Trial(network, parameters, inputs, targets, options, seeds, fallbacks)
     center = mean_eigenvalue(trial.statistics)
     if not (math.isfinite(center) and center > 0):
         return 1.0
@@ -120,6 +123,7 @@ class _Trial:
         targets: Tensor,
         options: KFACOptions,
         seeds: tuple[int, ...],
+        fallbacks: Fallbacks | None,
     ) -> None:
         half = max(1, inputs.shape[0] // 2)
         seen, unseen = slice(half), slice(half, None) if inputs.shape[0] > 1 else slice(None)
@@ -139,7 +143,7 @@ class _Trial:
         assert first.statistics is not None
         self.statistics = first.statistics
         self._gradient = add_l2_gradient(first.gradient, parameters, options.l2)
-        self._curvature = Curvature(options)
+        self._curvature = Curvature(options, fallbacks)
         self._curvature.update(first.statistics, 1)
         self._parameters = parameters
         self._options = options
@@ -148,7 +152,7 @@ class _Trial:
         """h(θ) - h(θ + δ) on `judging`, one of the two halves.
 
         Minus infinity where the quadratic model is not to be trusted: where the decrease is less
-        than a quarter of what M promised, as in section 6.5, or not finite.
+        than a quarter of what M promised, as in section 6.5, or not finite, and where h increases.
         """
         gamma = self._options.gamma_at(damping)
         inverse = self._curvature.make_inverse(gamma)
@@ -162,9 +166,9 @@ class _Trial:
             self._options,
         )
         moved = [p + d for p, d in zip(self._parameters, proposal.update, strict=True)]
-        decrease = self._objective(self._parameters, judging) - self._objective(moved, judging)
-        trusted = math.isfinite(decrease) and decrease >= -0.25 * proposal.change
+        l2 = self._options.l2
+        decrease = judging.objective(self._parameters, l2) - judging.objective(moved, l2)
+        # A raw update may go where M promises an increase; h alone judges it.
+        promised = -proposal.change if self._options.rescaling else 0.0
+        trusted = math.isfinite(decrease) and decrease >= max(0.25 * promised, 0.0)
         return decrease if trusted else -math.inf
-
-    def _objective(self, parameters: Parameters, judging: MiniBatch) -> float:
-        return judging.evaluate(parameters).loss + l2_penalty(parameters, self._options.l2)

@@ -12,14 +12,15 @@ from kfac_cli.engine.options import KFACOptions
 class Curvature:
     """Ā and G as running averages (section 5), and the inverse made of them (section 4).
 
-    `factors` is None before the first update; `inverse` is that of the last chosen γ.
+    `factors` is None before the first update; `inverse` is that of the last chosen γ. `fallbacks`
+    counts on from what is given.
     """
 
-    def __init__(self, options: KFACOptions) -> None:
+    def __init__(self, options: KFACOptions, fallbacks: Fallbacks | None = None) -> None:
         self.options = options
         self.factors: KroneckerFactors | None = None
         self.inverse: Inverse | None = None
-        self.fallbacks = Fallbacks()
+        self.fallbacks = Fallbacks() if fallbacks is None else fallbacks
 
     def update(self, statistics: KroneckerFactors, iteration: int) -> None:
         """Take in the statistics of iteration k = 1, 2, …"""

@@ -98,11 +98,14 @@ def reduction_ratio(change: float, promised: float, rounding: float) -> float | 
     """ρ = (h(θ+δ) - h(θ)) / (M(δ) - M(0)), the change of h over the promised one (section 6.5).
 
     None where M promises no more than `rounding`, an error to be expected in h: such a ratio says
-    nothing, and where nothing is left to learn it would make λ rise without end.
+    nothing, and where nothing is left to learn it would make λ rise without end. NaN where h is not
+    finite, and where M promises an increase, as it may for an update that it did not scale.
     """
     if not math.isfinite(change):
         return math.nan
-    return None if abs(promised) <= rounding else change / promised
+    if abs(promised) <= rounding:
+        return None
+    return change / promised if promised < 0 else math.nan
 
 
 def levenberg_marquardt(damping: float, rho: float, omega: float) -> float:

@@ -31,8 +31,11 @@ class Damping:
             self.gamma = options.gamma_at(self.value)
 
     def alarm(self) -> None:
-        """Raise λ tenfold after a step that went wrong, whatever its rule, and γ to go with it."""
-        self.value *= RAISE
+        """Raise λ, whatever its rule, after a step that went wrong, and γ to go with it.
+
+        Tenfold, from η at least: a λ that has long fallen below η would rise without any effect.
+        """
+        self.value = RAISE * max(self.value, self._options.l2)
         if self._options.gamma_rule != "fixed":
             self.gamma = max(self.gamma, self._options.gamma_at(self.value))
 

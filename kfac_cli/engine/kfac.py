@@ -117,7 +117,7 @@ class KFAC:
 
         rho = None
         if self.iteration % options.t1 == 0:
-            reached = self._objective_at(batch, new_parameters)
+            reached = batch.objective(new_parameters, options.l2)
             if self._safeguard.jumps(objective, reached):
                 return self._reject(objective, first.error, "its update makes the objective jump")
             rho = self._reduction_ratio(objective, reached, chosen.change)
@@ -136,16 +136,14 @@ class KFAC:
             noise_scale=None if first.variance is None else noise_scale(first.variance, gradient),
         )
 
-    def _objective_at(self, batch: MiniBatch, parameters: Parameters) -> float:
-        return batch.evaluate(parameters).loss + l2_penalty(parameters, self.options.l2)
-
     def _reduction_ratio(self, before: float, after: float, promised: float) -> float | None:
         return reduction_ratio(after - before, promised, self._safeguard.rounding(before))
 
     def _go_back(self, objective: float, error: float, reason: str) -> StepRecord:
-        """Undo the last step: θ is again what it was before."""
+        """Undo the last step, if it was taken: θ is again what it was before."""
+        taken_back = self.previous_update is not None
         self.parameters = self._safeguard.parameters
-        return replace(self._reject(objective, error, reason), taken_back=True)
+        return replace(self._reject(objective, error, reason), taken_back=taken_back)
 
     def _reject(self, objective: float, error: float, reason: str) -> StepRecord:
         """Make no step, forget momentum and inverse, and raise λ tenfold, and γ to go with it."""
@@ -184,13 +182,14 @@ class KFAC:
     ) -> Proposal:
         """A proposal that keeps a quarter of what M promises, by ten times the damping until then.
 
-        The calibration judges by a part of the mini-batch, which may be too small to judge by.
+        The calibration judges by a part of the mini-batch, which may be too small to judge by. Of a
+        raw update, whose length is not M's, only that it does not make h grow is asked.
         """
         for _ in range(MOST_RAISES):
             moved = [p + d for p, d in zip(self.parameters, chosen.update, strict=True)]
-            reached = self._objective_at(batch, moved)
+            reached = batch.objective(moved, self.options.l2)
             rho = self._reduction_ratio(objective, reached, chosen.change)
-            if rho is None or rho >= 0.25:
+            if rho is None or rho >= 0.25 or (reached <= objective and not self.options.rescaling):
                 break
             self._damping.start(self.damping * RAISE)
             chosen = self._proposal(batch, first, gradient)
@@ -213,8 +212,9 @@ class KFAC:
     def _calibrate(self, inputs: Tensor, targets: Tensor) -> None:
         """Start λ, and γ with it, at the smallest value found so far."""
         seeds = draw_seeds(self.generator, self.options.samples)
+        fallbacks = self.curvature.fallbacks
         found = calibrated_lambda(
-            self.network, self.parameters, inputs, targets, self.options, seeds
+            self.network, self.parameters, inputs, targets, self.options, seeds, fallbacks
         )
         if self.iteration == 1 or found < self.damping:
             self._damping.start(found)

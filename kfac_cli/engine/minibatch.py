@@ -14,6 +14,7 @@ from torch import Tensor
 from kfac_cli.engine.factors import KroneckerFactors, sum_over_cases
 from kfac_cli.engine.gradient_noise import sum_of_squared_lengths, total_variance
 from kfac_cli.engine.network import Activations, Network, Parameters
+from kfac_cli.engine.regularization import l2_penalty
 from kfac_cli.engine.sampling import noise_for_cases
 
 RETAINED_CHUNKS = 4
@@ -180,6 +181,10 @@ class MiniBatch:
             loss += float(distribution.loss(logits, targets).sum())
             error += float(distribution.error(logits, targets).sum())
         return Evaluation(loss / self.cases, error / self.cases)
+
+    def objective(self, parameters: Parameters, l2: float) -> float:
+        """h, the mean loss and (η/2)‖θ‖², of other parameters on these cases."""
+        return self.evaluate(parameters).loss + l2_penalty(parameters, l2)
 
     def _chunks(self, cases: int) -> Iterator[tuple[int, Tensor, Tensor]]:
         """(index of the first case, inputs, targets) of each chunk of the first `cases` cases."""

@@ -1,4 +1,4 @@
-"""What the optimizers can be told, with the paper's values as defaults for all but λ₀."""
+"""What the optimizers can be told, with the paper's values as defaults but where it is said."""
 
 import math
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class KFACOptions:
     √(λ+η) (6.3). `gamma_min`, `gamma_max` clamp the candidates for γ, None for √η and for no cap.
     `omega1`, `omega2` are the factors of the two rules, None for (19/20)^t1 and (19/20)^(t2/2). A
     step is taken back where the next mini-batch finds that it made h more than `growth_max` times
-    as large; the paper has no such rule (None), but mini-batches of a few cases need it. A fixed λ,
-    which cannot rise, goes without.
+    as large; the paper has no such rule (None), but mini-batches of a few cases need it. With a
+    fixed λ, which rises only where a step is not finite, steps stay.
 
     Step: `rescaling` by the exact Fisher (6.4), or the raw Δ times `learning_rate`; `momentum` μ
     (7); `cg_steps` of preconditioned CG on M(δ), 1 being the paper's algorithm (6.4).

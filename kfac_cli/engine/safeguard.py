@@ -12,7 +12,6 @@ import torch
 from kfac_cli.engine.minibatch import MiniBatch
 from kfac_cli.engine.network import Parameters
 from kfac_cli.engine.options import KFACOptions
-from kfac_cli.engine.regularization import l2_penalty
 
 NEGLIGIBLE = 1e-3
 """Share of the first h up to which it may grow by any factor: the problem is solved there."""
@@ -39,8 +38,7 @@ class Safeguard:
         """
         if not self.jumps(self._objective, objective):
             return False
-        before = batch.evaluate(self.parameters).loss
-        self._objective = before + l2_penalty(self.parameters, self._options.l2)
+        self._objective = batch.objective(self.parameters, self._options.l2)
         return self.jumps(self._objective, objective)
 
     def jumps(self, before: float, after: float) -> bool:

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from kfac_cli.engine import KFAC, KFACOptions, Network, sparse_initialization
+from kfac_cli.engine import KFAC, KFACOptions, Network, sparse_initialization, stein
 from kfac_cli.engine.calibration import _best_exponent, calibrated_lambda, mean_eigenvalue
 from kfac_cli.engine.factors import KroneckerFactors
+from kfac_cli.engine.fallbacks import Fallbacks
 
 OUTPUTS = ["bernoulli", "gaussian", "categorical"]
 
@@ -139,3 +140,28 @@ def test_it_changes_nothing_but_the_damping_and_one_draw():
     before = [p.clone() for p in parameters]
     calibrated_lambda(network, parameters, inputs, targets, KFACOptions(lambda_initial=None), (0,))
     assert all(torch.equal(b, p) for b, p in zip(before, parameters, strict=True))
+
+
+def test_what_its_trials_fall_back_on_is_counted_too(monkeypatch):
+    """Doubling that never converges: each is counted where the run reports it."""
+    counted = []
+    monkeypatch.setattr(stein, "MAX_DOUBLINGS", 1)
+    monkeypatch.setattr(Fallbacks, "record", lambda self, *arguments: counted.append(self))
+    network, parameters, inputs, targets = problem("bernoulli")
+    options = KFACOptions(sigma_solver="doubling", lambda_initial=None)
+    optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
+    optimizer.step(inputs, targets)
+    assert len(counted) > 10
+    assert {id(fallbacks) for fallbacks in counted} == {id(optimizer.curvature.fallbacks)}
+
+
+@pytest.mark.parametrize("rate", [0.1, 1.0, 5.0])
+def test_a_raw_update_is_judged_by_the_objective_alone(rate):
+    """Beyond rate 2 M promises an increase at every λ, which is no reason to stand still."""
+    network, parameters, inputs, targets = problem("bernoulli")
+    options = KFACOptions(rescaling=False, momentum=False, learning_rate=rate, lambda_initial=None)
+    optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
+    records = [optimizer.step(inputs, targets) for _ in range(100)]
+    assert records[2].damping < 1e6
+    assert records[-1].objective < 0.9 * records[0].objective
+    assert max(r.objective for r in records) <= 1.5 * records[0].objective

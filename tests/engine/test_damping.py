@@ -64,6 +64,8 @@ def test_damped_product_expands_to_the_terms_of_section_6_3():
         (-2e-7, -1e-7, 2e-7, None),  # both may be rounding
         (5.0, -1e-7, 2e-7, None),
         (0.0, 0.0, 0.0, None),  # nothing was promised
+        (5.0, 4.0, 1e-7, math.nan),  # an increase, by an update that M did not scale
+        (-5.0, 4.0, 1e-7, math.nan),
         (math.nan, -1.0, 1e-7, math.nan),
         (math.inf, 0.0, 1e-7, math.nan),
     ],

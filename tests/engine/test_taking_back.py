@@ -113,6 +113,13 @@ def test_where_nothing_is_left_to_learn_lambda_does_not_rise(inverse, dtype, inp
     assert records[-1].objective <= 1e-6 * records[0].objective
 
 
+@EACH_INVERSE
+def test_a_lambda_far_below_eta_rises_to_where_it_counts(inverse):
+    run, _ = astray(inverse)
+    run.optimizer._damping.value = 1e-132  # reached on CURVES
+    assert run.step()[0].damping == pytest.approx(10 * run.options["l2"], rel=1e-12)
+
+
 def test_a_bound_that_no_step_could_keep_is_refused():
     with pytest.raises(ValueError, match="growth_max=1"):
         KFACOptions(growth_max=1)
