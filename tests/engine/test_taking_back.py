@@ -41,6 +41,7 @@ def test_it_goes_back_to_the_parameters_before_and_raises_lambda_and_gamma(inver
 def test_the_next_step_is_taken_from_there_without_momentum():
     run, held = astray()
     run.step()
+    assert run.optimizer.inverse is None  # it is made anew, of the raised γ
     record, _ = run.step()
     assert not record.rejected
     assert record.mu is None
