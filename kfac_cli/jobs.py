@@ -9,11 +9,11 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from kfac_cli.checkpoint.names import checkpoint_iterations
 from kfac_cli.config.messages import of_an_experiment
@@ -61,7 +61,9 @@ class Jobs:
             try:
                 return self._attempt(folder, lambda: self._begin(settings, folder))
             except UserError as error:
-                line = of_an_experiment(str(error), HydraConfig.get().overrides.task)
+                # as they were typed: an interpolation in them is what may have gone wrong
+                typed = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+                line = of_an_experiment(str(error), cast(list[str], typed))
                 return self._give_up(folder, line, f"{line}\n")
 
     def resume(self, folder: Path, settings: DictConfig) -> float:

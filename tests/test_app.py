@@ -324,6 +324,14 @@ def test_a_mistake_on_the_command_line_is_one_line(kfac_run, runner, tmp_path, a
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interpolation_that_stands_for_nothing_is_one_line(kfac_run, runner):
+    answer = kfac_run("l2=${oc.env:KFAC_NOT_SET_AT_ALL}")
+    assert answer.code == 1
+    assert answer.err.startswith("kfac-run: error: l2: KeyError raised while resolving")
+    assert answer.err.count("\n") == 1
+    assert runner.calls == []
+
+
 def test_a_current_folder_that_is_gone_is_one_line(kfac_run, runner, tmp_path, monkeypatch):
     gone = tmp_path / "gone"
     gone.mkdir()
