@@ -169,6 +169,7 @@ def _check_before_folders_are_made(overrides: Sequence[str]) -> None:
             settings = compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
     except Exception:
         return
+    _check_hydras_folder(settings.hydra.output_subdir)
     if settings.hydra.mode == RunMode.MULTIRUN:
         return
     HydraConfig.instance().set_config(settings)
@@ -179,6 +180,12 @@ def _check_before_folders_are_made(overrides: Sequence[str]) -> None:
     except UserError as error:
         if not isinstance(error.__cause__, OmegaConfBaseException):
             raise
+
+
+def _check_hydras_folder(name: str | None) -> None:
+    """Hydra's record has a config.yaml, too, which must not lie in the place of the run's own."""
+    if name is not None and (name in ("", ".", "..") or Path(name).name != name):
+        raise UserError(f"hydra.output_subdir={shown(name)}: must be null or a folder's name")
 
 
 @contextmanager

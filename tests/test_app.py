@@ -303,6 +303,8 @@ MISTAKES = [
     (["-m", "--cfg", "job"], "Only one of --run, --multirun, --cfg"),
     (["--config-dir", "/nowhere"], "Additional config directory '/nowhere' not found"),
     (["--experimental-rerun", "config.pickle"], "--experimental-rerun: refused, because it"),
+    (["hydra.output_subdir="], 'hydra.output_subdir="": must be null or a folder\'s name'),
+    (["hydra.output_subdir=../x"], "hydra.output_subdir=../x: must be null or a folder's name"),
     (["hydra.run.dir=${nowhere}"], "Interpolation key 'nowhere' not found"),
     (
         ["--help", "dataset=curvs"],
