@@ -34,7 +34,7 @@ from kfac_cli.errors import UserError, one_line
 from kfac_cli.interruption import check_interrupted
 from kfac_cli.jobs import Jobs
 from kfac_cli.resume import KEYWORD, logging_to, named_folder, nothing_left, settings_of
-from kfac_cli.run_folder import shown_folder
+from kfac_cli.run_folder import CONFIG_FILE, shown_folder
 from kfac_cli.stray_errors import stray_errors_caught
 
 EXIT_FAILED = 1
@@ -123,6 +123,7 @@ def _has_options(options: argparse.Namespace) -> bool:
 
 def _obey(options: argparse.Namespace) -> int:
     check_sweep(options.overrides)
+    _refuse_another_record(options.overrides)
     if not _has_options(options):
         _check_before_folders_are_made(options.overrides)
     jobs = Jobs()
@@ -169,7 +170,6 @@ def _check_before_folders_are_made(overrides: Sequence[str]) -> None:
             settings = compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
     except Exception:
         return
-    _check_hydras_folder(settings.hydra.output_subdir)
     if settings.hydra.mode == RunMode.MULTIRUN:
         return
     HydraConfig.instance().set_config(settings)
@@ -182,10 +182,12 @@ def _check_before_folders_are_made(overrides: Sequence[str]) -> None:
             raise
 
 
-def _check_hydras_folder(name: str | None) -> None:
-    """Hydra's record has a config.yaml, too, which must not lie in the place of the run's own."""
-    if name is not None and (name in ("", ".", "..") or Path(name).name != name):
-        raise UserError(f"hydra.output_subdir={shown(name)}: must be null or a folder's name")
+def _refuse_another_record(overrides: Sequence[str]) -> None:
+    """Refuse a place for Hydra's own record of the settings: it could be the folder of any run."""
+    for word in overrides:
+        if word.lstrip("+~").startswith("hydra") and "output_subdir" in word:
+            reason = f"cannot be set; the settings of a run are recorded in its {CONFIG_FILE}"
+            raise UserError(f"{shown(word)}: {reason}")
 
 
 @contextmanager

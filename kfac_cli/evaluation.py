@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from kfac_cli.data import Dataset
 from kfac_cli.engine import Evaluation, Parameters, evaluate
 from kfac_cli.session import Session
 
@@ -54,6 +56,26 @@ def evaluation_row(iteration: int, figures: Figures) -> dict[str, Any]:
         "test_log_likelihood": -figures.test.loss,
         "test_log_likelihood_average": -figures.test_average.loss,
     }
+
+
+def not_finite(row: Mapping[str, Any]) -> list[str]:
+    """The names of the figures in a row of evaluations.csv that are nan or infinite."""
+    return [name for name, value in row.items() if not math.isfinite(value)]
+
+
+def extreme_case(dataset: Dataset, dtype: torch.dtype) -> str | None:
+    """The first case whose sum of squares overflows `dtype`, in words; None if there is none.
+
+    Such a case makes errors and losses infinite whatever the parameters are.
+    """
+    for name in ("train_inputs", "train_targets", "test_inputs", "test_targets"):
+        cases: Tensor = getattr(dataset, name)
+        squares = cases.to(dtype).square().sum(1)
+        if not bool(torch.isfinite(squares).all()):
+            row = int(torch.isfinite(squares).logical_not().nonzero()[0])
+            largest = float(cases[row].abs().max())
+            return f"row {row} of {name} (counted from 0) has values up to {largest:.3g}"
+    return None
 
 
 def reconstructions(session: Session, rows: Sequence[Mapping[str, Any]]) -> tuple[Tensor, Tensor]:

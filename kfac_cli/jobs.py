@@ -130,8 +130,10 @@ class Jobs:
         if result.status == INTERRUPTED or result.signal is not None:
             raise Interrupted(result.signal or signal.SIGINT)
         if result.status == DIVERGED:
+            why = "" if result.reason is None else f": {result.reason}"
             self._fail(
-                f"the run diverged; what it had until then is in {shown_folder(folder)}", folder
+                f"the run diverged{why}; what it had until then is in {shown_folder(folder)}",
+                folder,
             )
         return result.best_train_error
 

@@ -157,23 +157,24 @@ class Recorder:
             self._with_tensorboard(self._log_pictures)
             self._with_progress(lambda progress: progress.evaluation(row))
 
-    def finish(self, status: str) -> None:
-        """Write what belongs to the end of a run, and tell the person how it ended."""
+    def finish(self, status: str, reason: str | None = None) -> None:
+        """Write what belongs to the end of a run, and tell the person how it ended, and why."""
         self._with_progress(lambda progress: progress.close())
         with self.clock("logging"):
             save_parameters(self._folder / "parameters.pt", self._session)
             if self._rows:
                 self._guarded("figure", lambda: self._draw(status))
             self._with_tensorboard(self._log_hyperparameters)
-        summary = self._summary(status)
+        summary = self._summary(status, reason)
         write_summary(self._folder, summary)
         print(terminal_summary(summary, self._folder), flush=True)
 
-    def _summary(self, status: str) -> dict[str, Any]:
+    def _summary(self, status: str, reason: str | None) -> dict[str, Any]:
         device = self._session.device
         final = {} if not self._rows else {f"final_{k}": v for k, v in self._rows[-1].items()}
         return {
             "status": status,
+            "reason": reason,
             "title": self._config.title,
             "iterations": self._session.iteration,
             "iterations_planned": self._config.iterations,

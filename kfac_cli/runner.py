@@ -8,7 +8,7 @@ import torch
 from kfac_cli.checkpoint.folder import CheckpointFolder
 from kfac_cli.config import RunConfig
 from kfac_cli.data import load_dataset, resolve_data_dir
-from kfac_cli.evaluation import evaluate_session
+from kfac_cli.evaluation import evaluate_session, extreme_case, not_finite
 from kfac_cli.interruption import StopRequest
 from kfac_cli.recorder import Recorder
 from kfac_cli.recording import Progress
@@ -23,13 +23,15 @@ class RunResult:
 
     `status` is one of `kfac_cli.status`; `best_train_error` the lowest training error that
     was measured, of the iterate or its average (infinite if none was finite); `signal` the number
-    of the signal that interrupted the run, or that came while it was ending by itself.
+    of the signal that interrupted the run, or that came while it was ending by itself; `reason`
+    says what was not finite in the last evaluation of a run that diverged for it.
     """
 
     status: str
     best_train_error: float
     iterations: int
     signal: int | None = None
+    reason: str | None = None
 
 
 def run(
@@ -60,10 +62,14 @@ def run(
             earlier.taken_up()
         saver = Saver(config, checkpoints, session, recorder)
         status = _train(config, session, recorder, saver, stop)
+        reason = None
+        if status not in (DIVERGED, INTERRUPTED):
+            reason = _reason_for_divergence(session, recorder)
+            status = status if reason is None else DIVERGED
         if status != DIVERGED:
             saver.save()
-        recorder.finish(status)
-    return RunResult(status, recorder.best_train_error, session.iteration, stop.signal)
+        recorder.finish(status, reason)
+    return RunResult(status, recorder.best_train_error, session.iteration, stop.signal, reason)
 
 
 def _train(
@@ -102,6 +108,18 @@ def _reason_to_stop(
     if config.max_seconds is not None and recorder.seconds >= config.max_seconds:
         return TIME_LIMIT_REACHED
     return None
+
+
+def _reason_for_divergence(session: Session, recorder: Recorder) -> str | None:
+    """What is not finite in the last evaluation, and whether the data are the cause; else None."""
+    names = not_finite(recorder.latest_evaluation or {})
+    if not names:
+        return None
+    case = extreme_case(session.dataset, session.optimizer.parameters[0].dtype)
+    cause = (
+        "no value in the data is the cause" if case is None else f"the data are the cause: {case}"
+    )
+    return f"{', '.join(names)} not finite in the last evaluation; {cause}"
 
 
 def _evaluation_is_due(

@@ -46,7 +46,7 @@ def runner(monkeypatch):
         status = stub.behave(config)
         number = signal.SIGTERM if status == "terminated" else None
         status = "interrupted" if status == "terminated" else status
-        return SimpleNamespace(status=status, best_train_error=1.5, signal=number)
+        return SimpleNamespace(status=status, best_train_error=1.5, signal=number, reason=None)
 
     monkeypatch.setattr(jobs, "Progress", Silent)
     monkeypatch.setitem(sys.modules, "kfac_cli.runner", SimpleNamespace(run=run))
@@ -81,6 +81,27 @@ def test_a_folder_that_holds_a_run_is_not_given_to_another(kfac_run, runner, tmp
     assert answer.err == "kfac-run: error: mine: holds another run; choose a new folder\n"
     assert (tmp_path / "mine/config.yaml").read_text() == before
     assert len(runner.calls) == 1
+
+
+def contents(folder):
+    """Every file below a folder with its bytes, every folder with None."""
+    return {p: p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+
+
+def test_a_refused_run_leaves_the_folder_of_another_as_it_is(kfac_run, runner, tmp_path):
+    kfac_run("hydra.run.dir=mine", "seed=1")
+    before = contents(tmp_path)
+    assert kfac_run("hydra.run.dir=mine", "seed=2").code == 1
+    assert contents(tmp_path) == before
+
+
+def test_config_yaml_is_the_only_record_of_the_settings(kfac_run, runner, tmp_path):
+    kfac_run("hydra.run.dir=mine")
+    kfac_run("-m", "hydra.sweep.dir=sweep", "seed=0,1")
+    records = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.yaml")}
+    assert records == {f"{run}/config.yaml" for run in ("mine", "sweep/0", "sweep/1")} | {
+        "sweep/multirun.yaml"
+    }
 
 
 def test_what_a_library_warns_about_reaches_the_terminal_and_the_log(kfac_run, runner, tmp_path):
@@ -303,8 +324,12 @@ MISTAKES = [
     (["-m", "--cfg", "job"], "Only one of --run, --multirun, --cfg"),
     (["--config-dir", "/nowhere"], "Additional config directory '/nowhere' not found"),
     (["--experimental-rerun", "config.pickle"], "--experimental-rerun: refused, because it"),
-    (["hydra.output_subdir="], 'hydra.output_subdir="": must be null or a folder\'s name'),
-    (["hydra.output_subdir=../x"], "hydra.output_subdir=../x: must be null or a folder's name"),
+    (["hydra.output_subdir="], "hydra.output_subdir=: cannot be set; the settings of a run are"),
+    (
+        ["-m", "++hydra.output_subdir=/x", "seed=0,1"],
+        "++hydra.output_subdir=/x: cannot be set; the",
+    ),
+    (["-m", "hydra.sweeper.params={hydra.output_subdir:x}"], "hydra.sweeper.params={hydra.output"),
     (["hydra.run.dir=${nowhere}"], "Interpolation key 'nowhere' not found"),
     (
         ["--help", "dataset=curvs"],

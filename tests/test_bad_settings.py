@@ -46,7 +46,7 @@ def call(tmp_path, monkeypatch):
     def run(config, folder, progress):
         runs.append(config)
         (folder / "summary.json").write_text("{}")
-        return SimpleNamespace(status="finished", best_train_error=1.5, signal=None)
+        return SimpleNamespace(status="finished", best_train_error=1.5, signal=None, reason=None)
 
     monkeypatch.setitem(sys.modules, "kfac_cli.runner", SimpleNamespace(run=run))
     monkeypatch.setattr(jobs.Progress, "start", lambda self, title: None)
@@ -115,7 +115,7 @@ def assert_clear(outcome, arguments):
     assert "Traceback" not in outcome.out + outcome.err
     assert all(isinstance(config, RunConfig) for config in outcome.runs)
     # What looks like the folder of a run is that of one.
-    folders = [path for path in outcome.folder.rglob("config.yaml") if path.parts[-2] != ".hydra"]
+    folders = list(outcome.folder.rglob("config.yaml"))
     assert len(folders) == len(outcome.runs)
     if outcome.code == 0:
         assert outcome.err == ""

@@ -1,7 +1,9 @@
 """Steps that go astray: rejected where a method can adapt, the end of a run where not."""
 
 import json
+import math
 
+import numpy as np
 import pytest
 import torch
 from soak.compare import differences, metrics, parameters
@@ -168,7 +170,7 @@ def test_a_diverging_run_diverges_at_the_same_place_when_it_is_resumed(
 ):
     begin("whole", steep)
     diverged_at = len(metrics(tmp_path / "whole"))
-    begin("run", [*steep, f"iterations={diverged_at - 1}"])
+    begin("run", [*steep, f"iterations={diverged_at - 2}"])
     assert kfac_run("resume=run", "iterations=24").code == 1
     mine, theirs = parameters(tmp_path / "run"), parameters(tmp_path / "whole")
     for kind in ("parameters", "average"):
@@ -181,3 +183,47 @@ def test_a_diverged_run_without_a_checkpoint_says_that_there_is_no_way_on(begin,
     answer = kfac_run("resume=run")
     assert answer.code == 1
     assert answer.err == ("kfac-run: error: run: has ended and holds no checkpoint to go on from\n")
+
+
+STEEPEST = [
+    "optimizer=nesterov_sgd",
+    "dataset.output=gaussian",
+    "dataset.layer_sizes=[12,10,12]",
+    "dataset.activations=[relu]",
+    "optimizer.learning_rate=1000",
+    "iterations=6",
+]
+"""The last of these iterations is the first to leave parameters whose error overflows."""
+
+
+def test_a_run_whose_last_evaluation_is_not_finite_has_diverged(begin, tmp_path):
+    write_cases(tmp_path / "cases.npz")
+    words = [*overrides(tmp_path / "cases.npz", "nesterov_sgd"), "tensorboard=false", *STEEPEST]
+    answer = begin("run", words)
+    rows = read_table(tmp_path / "run/metrics.csv")
+    assert all(math.isfinite(row["objective"]) for row in rows)  # each step looked well
+    assert answer.code == 1
+    found = summary(tmp_path)
+    assert (found["status"], found["iterations"]) == ("diverged", 6)
+    assert found["reason"].startswith("train_error")
+    assert "test_error" in found["reason"]
+    assert found["reason"].endswith("no value in the data is the cause")
+    assert f"the run diverged: {found['reason']}; what it had until then is in run\n" in answer.err
+    assert checkpoint_iterations(tmp_path / "run") == []
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_case_too_large_to_be_squared_is_named_as_the_cause(begin, tmp_path, part):
+    write_cases(tmp_path / "cases.npz")
+    arrays = dict(np.load(tmp_path / "cases.npz"))
+    arrays[f"{part}_inputs"][7] = 1e30
+    np.savez(tmp_path / "cases.npz", **arrays)
+    words = [*overrides(tmp_path / "cases.npz"), "tensorboard=false", "dataset.output=gaussian"]
+    answer = begin("run", [*words, "schedule.initial=1", "schedule.full_at=1000", "iterations=1"])
+    assert answer.code == 1
+    found = summary(tmp_path)
+    assert found["status"] == "diverged"
+    assert f"{part}_error" in found["reason"]
+    assert found["reason"].endswith(
+        f"the data are the cause: row 7 of {part}_inputs (counted from 0) has values up to 1e+30"
+    )

@@ -24,7 +24,6 @@ FILE_DESCRIPTIONS = (
     ("run.log", "the log"),
     ("error*", "what went wrong"),
     ("traceback*", "what went wrong"),
-    (".hydra", "Hydra's own record of the settings"),
 )
 """Pattern of a file's name and what the file is, in the order in which they are listed."""
 
