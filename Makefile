@@ -31,10 +31,11 @@ soak: $(INSTALLED) ## kill and resume small runs, minutes long (ARGS="--kills 10
 fuzz: $(INSTALLED) ## try 5000 absurd command lines, others each time: half an hour
 	KFAC_FUZZ=5000 $(VENV)/bin/python -m pytest -q tests/test_bad_settings.py
 
-lint: $(INSTALLED) ## check style, formatting and types
+lint: $(INSTALLED) ## check style, formatting, types and which room imports which
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 format: $(INSTALLED) ## format the code and mend what the linter can
 	$(VENV)/bin/ruff format .

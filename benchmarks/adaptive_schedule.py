@@ -24,7 +24,7 @@ from kfac_cli.engine import (
     Network,
     sparse_initialization,
 )
-from kfac_cli.engine.minibatch import MiniBatch
+from kfac_cli.engine.model.minibatch import MiniBatch
 
 CURVES = [784, 400, 200, 100, 50, 25, 6, 25, 50, 100, 200, 400, 784]
 MNIST = [784, 1000, 500, 250, 30, 250, 500, 1000, 784]

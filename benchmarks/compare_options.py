@@ -13,9 +13,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from kfac_cli.config import load_config
-from kfac_cli.recording import Progress, read_table
-from kfac_cli.runner import run
+from kfac_cli.config.compose import load_config
+from kfac_cli.recording.csv_table import read_table
+from kfac_cli.recording.progress import Progress
+from kfac_cli.run.runner import run
 
 VARIANTS = {
     "default": [],

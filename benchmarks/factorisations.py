@@ -17,8 +17,8 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from kfac_cli.engine.kronecker import KroneckerSumInverse, inverse_root
-from kfac_cli.engine.stein import DoublingInverse
+from kfac_cli.engine.curvature.kronecker import KroneckerSumInverse, inverse_root
+from kfac_cli.engine.curvature.stein import DoublingInverse
 
 SIZES = (256, 512, 1001)
 GAMMAS = (0.1, 0.003)

@@ -12,11 +12,12 @@ import sys
 
 import torch
 
-from kfac_cli.config import load_config
-from kfac_cli.data import load_dataset, resolve_data_dir
+from kfac_cli.config.compose import load_config
+from kfac_cli.data.folder import resolve_data_dir
+from kfac_cli.data.registry import load_dataset
 from kfac_cli.engine import KFAC
-from kfac_cli.evaluation import evaluate_session
-from kfac_cli.session import Session, make_session
+from kfac_cli.run.evaluation import evaluate_session
+from kfac_cli.run.session import Session, make_session
 
 SETTINGS = [
     "dataset.train_cases=1000",

@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from kfac_cli.interruption import EXIT_SIGNAL, Unwinding
+from kfac_cli.signals import EXIT_SIGNAL, Unwinding
 
 
 def main() -> int:
@@ -14,7 +14,7 @@ def main() -> int:
     unwinding = Unwinding()
     try:
         with unwinding:
-            from kfac_cli.app import main as obey
+            from kfac_cli.commands.main import main as obey
 
             code = obey()
             unwinding.check()

@@ -1,8 +1,18 @@
 """The one exception for mistakes that a user can mend, and how a line about one is shown."""
 
+import contextlib
+import json
 import logging
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+logger = logging.getLogger(__name__)
 
 LONGEST_LINE = 1000
+LONGEST_SHOWN = 60
+
+Choice = TypeVar("Choice")
 
 
 class UserError(Exception):
@@ -25,3 +35,63 @@ class LogLine(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         return one_line(super().formatMessage(record))
+
+
+def shown(value: object) -> str:
+    """The value as a person would type it, on one line and never longer than a glance."""
+    if value is None:
+        text = "null"
+    elif isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, int) and value.bit_length() > 256:
+        # Python refuses to print integers of more than 4300 digits.
+        text = f"(a number of {value.bit_length()} bits)"
+    elif isinstance(value, str):
+        plain = value.isprintable() and value == value.strip() and value != ""
+        text = value if plain else json.dumps(value)
+    elif isinstance(value, Sequence):
+        text = "[" + ",".join(shown(item) for item in value[:20]) + "]"
+    else:
+        text = " ".join(str(value).split())
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+
+
+def refuse(name: str, value: object, reason: str) -> UserError:
+    """The error for a setting whose value is not allowed: `name=value: reason`."""
+    return UserError(f"{name}={shown(value)}: {reason}")
+
+
+def listed(options: Sequence[str]) -> str:
+    """The options as running text: "a", "a or b", "a, b or c"."""
+    return " or ".join([", ".join(options[:-1]), options[-1]]) if len(options) > 1 else options[0]
+
+
+def check_choice(option: str, value: str, known: Collection[str]) -> None:
+    """Raise ValueError, naming `option` and what is allowed, unless `value` is among `known`."""
+    if value not in known:
+        raise ValueError(f"{option}={value!r}: must be one of {', '.join(known)}")
+
+
+def choose(option: str, value: str, known: Mapping[str, Choice]) -> Choice:
+    """What `value` names in `known`. Raises ValueError as `check_choice` does."""
+    check_choice(option, value, known)
+    return known[value]
+
+
+@contextlib.contextmanager
+def stray_errors_caught() -> Iterator[None]:
+    """Log what helper threads die of, and let a log that cannot be written be.
+
+    TensorBoard's writer hands its error to the main thread too, which deals with it.
+    """
+    before = logging.raiseExceptions, threading.excepthook
+    logging.raiseExceptions, threading.excepthook = False, _log
+    try:
+        yield
+    finally:
+        logging.raiseExceptions, threading.excepthook = before
+
+
+def _log(failure: threading.ExceptHookArgs) -> None:
+    name = "a thread" if failure.thread is None else failure.thread.name
+    logger.info("%s ended: %r", name, failure.exc_value)

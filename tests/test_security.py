@@ -20,13 +20,13 @@ import yaml
 from soak.experiment import overrides, prepare, write_cases
 
 import kfac_cli
-from kfac_cli.app import folder_name
-from kfac_cli.checkpoint.tensor_file import read_tree, write_tree
+from kfac_cli.checkpoint.tree import read_tree, write_tree
+from kfac_cli.commands.main import folder_name
 from kfac_cli.data import faces
 from kfac_cli.data.arrays import load_arrays
 from kfac_cli.data.cache import load_or_build
 from kfac_cli.errors import UserError
-from kfac_cli.interchange import read_parameters
+from kfac_cli.parameters_file import read_parameters
 
 # Pickles, which are programs
 
@@ -138,7 +138,7 @@ def test_saved_parameters_are_read_without_opening_a_pickle(tmp_path, trap, form
 @pytest.fixture
 def run(kfac_run, tmp_path, monkeypatch):
     """The folder of a run that ended after 4 iterations, and which could go on."""
-    monkeypatch.setattr("kfac_cli.recorder.draw_run", lambda *arguments: None)
+    monkeypatch.setattr("kfac_cli.run.recorder.draw_run", lambda *arguments: None)
     file = Path("cases.npz")
     write_cases(file)
     prepare(tmp_path / "run", [*overrides(file, iterations=4), "tensorboard=false"])
@@ -396,7 +396,7 @@ def hook(event, arguments):
 
 sys.addaudithook(hook)
 from kfac_cli.__main__ import main
-from kfac_cli.interchange import read_parameters
+from kfac_cli.torch_module import read_parameters
 
 for words in ("experiment=smoke iterations=2 hydra.run.dir=.", "resume=. iterations=4"):
     sys.argv = ["kfac-run", *words.split()]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from kfac_cli.checkpoint.tensor_file import Tree
+from kfac_cli.checkpoint.tree import Tree
 
 FORMAT = 1
 """Raise it when older checkpoints can no longer be taken up."""

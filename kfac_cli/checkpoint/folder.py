@@ -1,16 +1,33 @@
-"""The checkpoints in a run's folder: the newest, and the one before it."""
+"""The checkpoints in a run's folder: the newest, and the one before it.
+
+Importing this needs no torch.
+"""
+
+from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kfac_cli.checkpoint.names import PREFIX, SUFFIX, checkpoint_iterations
-from kfac_cli.checkpoint.tensor_file import DamagedFileError, Tree, read_tree, write_tree
 from kfac_cli.errors import UserError
-from kfac_cli.recording.files import replacing
-from kfac_cli.run_folder import shown_folder
+from kfac_cli.files import replacing, shown_folder
+
+if TYPE_CHECKING:
+    from kfac_cli.checkpoint.tree import Tree
 
 logger = logging.getLogger(__name__)
+
+PREFIX = "checkpoint-"
+SUFFIX = ".safetensors"
+
+
+def checkpoint_iterations(folder: Path) -> list[int]:
+    """The iterations of which a folder has checkpoints, the latest first; they may be damaged."""
+    pattern = re.compile(re.escape(PREFIX) + r"(\d{1,18})" + re.escape(SUFFIX))
+    matches = (pattern.fullmatch(path.name) for path in folder.iterdir())
+    return sorted((int(match[1]) for match in matches if match), reverse=True)
 
 
 class CheckpointFolder:
@@ -30,6 +47,8 @@ class CheckpointFolder:
 
         Raises OSError, naming the file, if it cannot be written; older ones are untouched then.
         """
+        from kfac_cli.checkpoint.tree import write_tree
+
         path = self._path(iteration)
         with replacing(path) as file:
             write_tree(file, contents)
@@ -45,6 +64,8 @@ class CheckpointFolder:
 
         Damaged ones are passed over with a logged warning. Raises UserError if there are no others.
         """
+        from kfac_cli.checkpoint.tree import DamagedFileError, read_tree
+
         damaged = []
         iterations = checkpoint_iterations(self._folder)
         paths = [self._path(iteration) for iteration in iterations]

@@ -2,7 +2,6 @@
 
 import math
 
-from kfac_cli.config.rules import refuse
 from kfac_cli.config.schema import (
     AdaptiveScheduleConfig,
     ArraysConfig,
@@ -10,6 +9,7 @@ from kfac_cli.config.schema import (
     KFACConfig,
     RunConfig,
 )
+from kfac_cli.errors import refuse
 
 PIXELS = {"curves": 28 * 28, "mnist": 28 * 28, "mnist_labels": 28 * 28, "faces": 25 * 25}
 DIGITS = 10

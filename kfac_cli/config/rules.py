@@ -1,6 +1,5 @@
 """What a single setting may be: small rules that read a value or refuse it in one line."""
 
-import json
 import math
 import os
 import re
@@ -8,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeGuard
 
-from kfac_cli.errors import UserError
-
-LONGEST_SHOWN = 60
+from kfac_cli.errors import UserError, listed, refuse
 
 
 class Rule(Protocol):
@@ -22,35 +19,6 @@ class Rule(Protocol):
 
     def read(self, name: str, value: object) -> object:
         """Return the value in its final type; `name` is the dotted setting for the message."""
-
-
-def shown(value: object) -> str:
-    """The value as a person would type it, on one line and never longer than a glance."""
-    if value is None:
-        text = "null"
-    elif isinstance(value, bool):
-        text = "true" if value else "false"
-    elif isinstance(value, int) and value.bit_length() > 256:
-        # Python refuses to print integers of more than 4300 digits.
-        text = f"(a number of {value.bit_length()} bits)"
-    elif isinstance(value, str):
-        plain = value.isprintable() and value == value.strip() and value != ""
-        text = value if plain else json.dumps(value)
-    elif isinstance(value, Sequence):
-        text = "[" + ",".join(shown(item) for item in value[:20]) + "]"
-    else:
-        text = " ".join(str(value).split())
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
-
-
-def refuse(name: str, value: object, reason: str) -> UserError:
-    """The error for a setting whose value is not allowed: `name=value: reason`."""
-    return UserError(f"{name}={shown(value)}: {reason}")
-
-
-def listed(options: Sequence[str]) -> str:
-    """The options as running text: "a", "a or b", "a, b or c"."""
-    return " or ".join([", ".join(options[:-1]), options[-1]]) if len(options) > 1 else options[0]
 
 
 @dataclass(frozen=True)

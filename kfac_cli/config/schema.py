@@ -6,8 +6,9 @@ which are told apart by their one-word `Literal`. Defaults live in the YAML file
 sentence that explains them.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
 
 from kfac_cli.config.rules import Choice, Label, ListOf, Number, OrWord, PathText, Steps, Whole
 
@@ -236,3 +237,20 @@ class RunConfig:
     def title(self) -> str:
         """What the run is called on the screen and in pictures."""
         return f"{self.dataset.name}, {self.optimizer.name}"
+
+
+def flat_settings(config: RunConfig) -> dict[str, Any]:
+    """Dotted name to value, lists being lists: what JSON gives back as it was."""
+    return {name: _plain(value) for name, value in _flat(asdict(config), "")}
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _flat(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -8,10 +8,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kfac_cli.config.contradictions import check_together
 from kfac_cli.config.names import suggestion
-from kfac_cli.config.rules import Rule, listed, refuse
+from kfac_cli.config.rules import Rule
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.structure import Section, members
-from kfac_cli.errors import UserError
+from kfac_cli.errors import UserError, listed, refuse
 
 MISSING = "???"
 

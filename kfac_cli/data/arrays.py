@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kfac_cli.data.dataset import Dataset
-from kfac_cli.data.files import open_file
-from kfac_cli.data.labels import one_hot
+from kfac_cli.data.dataset import Dataset, one_hot
 from kfac_cli.errors import UserError
+from kfac_cli.files import open_file
 
 INPUTS = ("train_inputs", "test_inputs")
 TARGETS = ("train_targets", "test_targets")

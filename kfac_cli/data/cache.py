@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kfac_cli.data.files import open_file
+from kfac_cli.files import open_file
 
 logger = logging.getLogger(__name__)
 

@@ -39,3 +39,10 @@ class Dataset:
 def leading(cases: NDArray[Any], count: int | None) -> NDArray[Any]:
     """The first `count` cases, all of them if None; a copy, so that the rest can be freed."""
     return cases if count is None or count == len(cases) else cases[:count].copy()
+
+
+def one_hot(labels: NDArray[Any], classes: int) -> NDArray[np.float32]:
+    """Rows (N, classes) of zeros with a 1 where the label, a whole number 0 … classes-1, says."""
+    rows = np.zeros((len(labels), classes), dtype=np.float32)
+    rows[np.arange(len(labels)), labels.astype(np.int64)] = 1
+    return rows

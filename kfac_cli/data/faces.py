@@ -18,8 +18,8 @@ from scipy.ndimage import map_coordinates
 from kfac_cli.data.cache import Arrays, load_or_build
 from kfac_cli.data.dataset import Dataset, leading
 from kfac_cli.data.download import ensure_downloaded
-from kfac_cli.data.files import open_file
 from kfac_cli.errors import UserError
+from kfac_cli.files import open_file
 
 VERSION = 1  # of what is generated: raise it when the same parameters begin to give other images
 SIDE = 25

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kfac_cli.data.dataset import Dataset, leading
+from kfac_cli.data.dataset import Dataset, leading, one_hot
 from kfac_cli.data.download import ensure_downloaded
-from kfac_cli.data.files import open_file
-from kfac_cli.data.labels import one_hot
 from kfac_cli.errors import UserError
+from kfac_cli.files import open_file
 
 SIDE = 28
 DIGITS = 10

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from kfac_cli.engine.network import Parameters
+from kfac_cli.engine.parameters import Parameters
 
 
 class PolyakAverage:

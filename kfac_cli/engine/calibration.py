@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from kfac_cli.engine.curvature import Curvature
-from kfac_cli.engine.factors import KroneckerFactors
-from kfac_cli.engine.fallbacks import Fallbacks
-from kfac_cli.engine.minibatch import MiniBatch, StatisticsRequest
-from kfac_cli.engine.network import Network, Parameters
+from kfac_cli.engine.curvature.estimate import Curvature
+from kfac_cli.engine.curvature.factors import KroneckerFactors
+from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.direction import best_proposal
+from kfac_cli.engine.model.minibatch import MiniBatch, StatisticsRequest
+from kfac_cli.engine.model.network import Network
 from kfac_cli.engine.options import KFACOptions
-from kfac_cli.engine.proposal import best_proposal
-from kfac_cli.engine.regularization import add_l2_gradient
+from kfac_cli.engine.parameters import Parameters, add_l2_gradient
 
 logger = logging.getLogger(__name__)
 

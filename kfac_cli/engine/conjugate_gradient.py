@@ -1,13 +1,9 @@
 """Running CG on M(δ) for longer (section 6.4): closer to Hessian-free optimization."""
 
-from kfac_cli.engine.inverses import Inverse
-from kfac_cli.engine.minibatch import MiniBatch
-from kfac_cli.engine.network import Parameters
-from kfac_cli.engine.quadratic_model import (
-    QuadraticModel,
-    combination,
-    inner_products,
-)
+from kfac_cli.engine.curvature.registry import Inverse
+from kfac_cli.engine.model.minibatch import MiniBatch
+from kfac_cli.engine.parameters import Parameters, combination, inner_products
+from kfac_cli.engine.quadratic_model import QuadraticModel
 
 
 def continue_conjugate_gradient(

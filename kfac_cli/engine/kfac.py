@@ -2,29 +2,27 @@
 
 import logging
 import math
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kfac_cli.engine.block_diagonal import BlockDiagonalInverse
+from kfac_cli.engine.acceptance import Safeguard
 from kfac_cli.engine.calibration import calibrated_lambda
-from kfac_cli.engine.curvature import Curvature
-from kfac_cli.engine.damping import reduction_ratio
-from kfac_cli.engine.damping_state import RAISE, Damping
-from kfac_cli.engine.factors import KroneckerFactors
-from kfac_cli.engine.gradient_noise import noise_scale
-from kfac_cli.engine.inverses import Inverse
-from kfac_cli.engine.minibatch import FirstOrder, MiniBatch, StatisticsRequest
-from kfac_cli.engine.network import Network, Parameters
+from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse
+from kfac_cli.engine.curvature.estimate import Curvature
+from kfac_cli.engine.curvature.factors import KroneckerFactors
+from kfac_cli.engine.curvature.registry import Inverse
+from kfac_cli.engine.damping import RAISE, Damping, reduction_ratio
+from kfac_cli.engine.direction import Proposal, best_proposal, share
+from kfac_cli.engine.model.gradient_noise import noise_scale
+from kfac_cli.engine.model.minibatch import FirstOrder, MiniBatch, StatisticsRequest
+from kfac_cli.engine.model.network import Network
+from kfac_cli.engine.model.sampling import draw_seeds
 from kfac_cli.engine.options import KFACOptions
-from kfac_cli.engine.proposal import Proposal, best_proposal, share
+from kfac_cli.engine.parameters import Parameters, add_l2_gradient, all_finite, l2_penalty
 from kfac_cli.engine.record import StepRecord
-from kfac_cli.engine.regularization import add_l2_gradient, l2_penalty
-from kfac_cli.engine.safeguard import Safeguard
-from kfac_cli.engine.sampling import draw_seeds
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +98,7 @@ class KFAC:
         objective = first.loss + l2_penalty(self.parameters, options.l2)
         gradient = add_l2_gradient(first.gradient, self.parameters, options.l2)
         assert first.statistics is not None
-        if not (math.isfinite(objective) and _finite(gradient, first.statistics.tensors())):
+        if not (math.isfinite(objective) and all_finite(gradient, first.statistics.tensors())):
             return self._go_back(objective, first.error, "the last step led to what is not finite")
         if self._safeguard.went_astray(batch, objective):
             return self._go_back(objective, first.error, "the last step made the objective jump")
@@ -110,7 +108,7 @@ class KFAC:
         chosen = self._proposal(batch, first, gradient)
         if self._calibrating:
             chosen = self._tamed(chosen, batch, first, gradient, objective)
-        if not _finite(chosen.update):
+        if not all_finite(chosen.update):
             return self._reject(objective, first.error, "its update is not finite")
         self._damping.gamma, self.curvature.inverse = chosen.gamma, chosen.inverse
         new_parameters = [p + d for p, d in zip(self.parameters, chosen.update, strict=True)]
@@ -240,7 +238,3 @@ class KFAC:
         self.curvature.load_state_dict(state["curvature"])
         self.previous_update = state["previous_update"]
         self.generator.set_state(state["generator"])
-
-
-def _finite(*groups: Iterable[Tensor]) -> bool:
-    return all(bool(torch.isfinite(tensor).all()) for group in groups for tensor in group)

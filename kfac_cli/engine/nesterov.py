@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kfac_cli.engine.gradient_noise import noise_scale
-from kfac_cli.engine.minibatch import MiniBatch
-from kfac_cli.engine.network import Network, Parameters
+from kfac_cli.engine.model.gradient_noise import noise_scale
+from kfac_cli.engine.model.minibatch import MiniBatch
+from kfac_cli.engine.model.network import Network
 from kfac_cli.engine.options import NesterovOptions
+from kfac_cli.engine.parameters import Parameters, add_l2_gradient, l2_penalty
 from kfac_cli.engine.record import StepRecord
-from kfac_cli.engine.regularization import add_l2_gradient, l2_penalty
 
 
 class NesterovSGD:

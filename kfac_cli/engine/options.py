@@ -3,12 +3,38 @@
 import math
 from dataclasses import dataclass
 
-from kfac_cli.engine.choices import check_choice
-from kfac_cli.engine.inverses import check_inverse_options
+from kfac_cli.errors import check_choice
 
+STRUCTURES = ("block_tridiagonal", "block_diagonal")
+TIKHONOV = ("factored", "exact")
+PI_NORMS = ("trace", "frobenius", "spectral", "one")
+SIGMA_SOLVERS = ("decomposition", "doubling")
 LAMBDA_RULES = ("levenberg_marquardt", "fixed")
 GAMMA_RULES = ("search", "tied", "fixed")
 FISHERS = ("sampled", "exact", "empirical")
+
+
+def check_inverse_options(
+    inverse: str,
+    *,
+    tikhonov: str = "factored",
+    pi: str = "trace",
+    sigma_solver: str = "decomposition",
+) -> None:
+    """Raise ValueError, naming the option, for an unknown value or a pair that has no meaning."""
+    check_choice("inverse", inverse, STRUCTURES)
+    check_choice("tikhonov", tikhonov, TIKHONOV)
+    check_choice("pi", pi, PI_NORMS)
+    check_choice("sigma_solver", sigma_solver, SIGMA_SOLVERS)
+    if tikhonov == "exact" and inverse != "block_diagonal":
+        raise ValueError(
+            f"tikhonov='exact': needs block_diagonal, not {inverse}, whose exactly damped form "
+            "has no efficient inverse"
+        )
+    if tikhonov == "exact" and pi != "trace":
+        raise ValueError(f"pi={pi!r}: exact Tikhonov damping has no π; leave it at 'trace'")
+    if sigma_solver != "decomposition" and inverse != "block_tridiagonal":
+        raise ValueError(f"sigma_solver={sigma_solver!r}: needs block_tridiagonal, not {inverse}")
 
 
 @dataclass(frozen=True)

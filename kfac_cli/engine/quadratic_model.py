@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kfac_cli.engine.network import Parameters
-
 
 @dataclass(frozen=True)
 class Minimum:
@@ -58,20 +56,3 @@ class QuadraticModel:
         index = torch.tensor(list(chosen))
         curvature = self.fisher + damping * self.inner
         return curvature[index][:, index], self.slope[index]
-
-
-def inner_products(vectors: Sequence[Parameters]) -> Tensor:
-    """uᵀv for all pairs, (D, D), accumulated in float64 and returned on the CPU."""
-    total = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
-    for layers in zip(*vectors, strict=True):
-        flat = torch.stack([layer.reshape(-1) for layer in layers]).to(torch.float64)
-        total += (flat @ flat.T).cpu()
-    return total
-
-
-def combination(coefficients: Sequence[float], vectors: Sequence[Parameters]) -> Parameters:
-    """Σ c_k v_k, shaped like the parameters."""
-    total = [layer * coefficients[0] for layer in vectors[0]]
-    for coefficient, vector in zip(coefficients[1:], vectors[1:], strict=True):
-        total = [t.add_(layer, alpha=coefficient) for t, layer in zip(total, vector, strict=True)]
-    return total

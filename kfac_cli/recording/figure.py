@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kfac_cli.recording.files import replace_bytes
+from kfac_cli.files import replace_bytes
 from kfac_cli.recording.pictures import pair_picture
 from kfac_cli.recording.summary import best_figures
 from kfac_cli.recording.values import Row, as_finite, significant

@@ -7,30 +7,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
-from kfac_cli.recording.values import Row, as_finite, clock_time, significant
+from kfac_cli.recording.metrics import EVALUATION_FIELDS, iteration_values, iterations_done
+from kfac_cli.recording.values import Row, clock_time, significant
 
 QUIET_SECONDS = 10.0
 """Without a terminal, iterations are reported no oftener than this."""
-
-ITERATION_FIELDS = (
-    ("batch_size", "batch"),
-    ("error", "error"),
-    ("lambda", "lambda"),
-    ("gamma", "gamma"),
-    ("alpha", "alpha"),
-    ("mu", "mu"),
-    ("rho", "rho"),
-    ("objective", "objective"),
-)
-"""Column of the metrics table to name in the display, the more important first."""
-
-EVALUATION_FIELDS = (
-    ("train_error", "training error"),
-    ("train_error_average", "averaged"),
-    ("test_error", "test error"),
-    ("test_error_average", "averaged"),
-)
-"""Column of the evaluations table to heading."""
 
 
 class Display(Protocol):
@@ -61,7 +42,7 @@ class Progress:
         stream = sys.stderr if stream is None else stream
         self._display: Display
         if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
-            from kfac_cli.recording.live import LiveDisplay
+            from kfac_cli.recording.live_display import LiveDisplay
 
             self._display = LiveDisplay(total, stream, clock)
         else:
@@ -137,19 +118,3 @@ class PlainDisplay:
 
     def close(self) -> None:
         self._stream.flush()
-
-
-def iterations_done(row: Row) -> int:
-    """The iteration that a row belongs to."""
-    return int(as_finite(row.get("iteration")) or 0)
-
-
-def iteration_values(row: Row) -> list[tuple[str, str]]:
-    """Name and text of each value that the display shows of an iteration and the row has."""
-    values = []
-    for column, name in ITERATION_FIELDS:
-        value = row.get(column)
-        if value is not None:
-            text = str(value) if column == "batch_size" else significant(value)
-            values.append((name, text))
-    return values

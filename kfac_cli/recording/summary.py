@@ -8,12 +8,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from kfac_cli.recording.files import replace_text
+from kfac_cli.files import replace_text
 from kfac_cli.recording.values import Row, as_finite, significant, spoken_bytes, spoken_time
+
+SUMMARY_FILE = "summary.json"
 
 FILE_DESCRIPTIONS = (
     ("*.png", "the whole run in one picture"),
-    ("summary.json", "best figures, how the run ended, versions, device, memory"),
+    (SUMMARY_FILE, "best figures, how the run ended, versions, device, memory"),
     ("metrics.csv", "a row per iteration: batch, error, damping, step, time"),
     ("evaluations.csv", "errors and log-likelihoods on the whole training and test sets"),
     ("tensorboard", "the same and more, for TensorBoard"),
@@ -55,7 +57,7 @@ def write_summary(folder: str | Path, summary: Mapping[str, object]) -> Path:
         TypeError: a value is nothing that JSON can hold.
         OSError: the file cannot be written.
     """
-    path = Path(folder) / "summary.json"
+    path = Path(folder) / SUMMARY_FILE
     text = json.dumps(_jsonable(summary), indent=2, ensure_ascii=False, allow_nan=False)
     replace_text(path, text + "\n")
     return path

@@ -7,26 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kfac_cli.recording.metrics import ITERATION_TAGS
 from kfac_cli.recording.pictures import pair_picture
 from kfac_cli.recording.values import Row, as_finite, as_number
-
-ITERATION_TAGS = {
-    "objective": "train/minibatch_objective",
-    "error": "train/minibatch_error",
-    "batch_size": "train/batch_size",
-    "cases": "train/cases",
-    "alpha": "step/alpha",
-    "mu": "step/mu",
-    "rho": "damping/rho",
-    "lambda": "damping/lambda",
-    "gamma": "damping/gamma",
-    "noise_scale": "train/noise_scale",
-    "seconds": "time/seconds",
-    "optimizer_seconds": "time/optimizer_seconds",
-    "evaluation_seconds": "time/evaluation_seconds",
-    "logging_seconds": "time/logging_seconds",
-}
-"""Column of the metrics table to TensorBoard tag."""
 
 PIXELS_PER_PIXEL = 3
 """Enlargement of pictures: 28 by 28 pixels are too small to judge on a screen."""

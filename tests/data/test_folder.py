@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kfac_cli.data import resolve_data_dir
+from kfac_cli.data.folder import resolve_data_dir
 
 
 @pytest.fixture(autouse=True)

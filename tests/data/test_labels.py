@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kfac_cli.data.arrays import load_arrays
-from kfac_cli.data.labels import one_hot
+from kfac_cli.data.dataset import one_hot
 
 CLASSES = 3
 INPUTS = np.random.default_rng(0).random((5, 4), dtype=np.float32)

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
-from kfac_cli.engine import KFAC, KFACOptions, Network, sparse_initialization, stein
+from kfac_cli.engine import KFAC, KFACOptions, Network, sparse_initialization
 from kfac_cli.engine.calibration import _best_exponent, calibrated_lambda, mean_eigenvalue
-from kfac_cli.engine.factors import KroneckerFactors
-from kfac_cli.engine.fallbacks import Fallbacks
+from kfac_cli.engine.curvature import stein
+from kfac_cli.engine.curvature.factors import KroneckerFactors
+from kfac_cli.engine.curvature.fallbacks import Fallbacks
 
 OUTPUTS = ["bernoulli", "gaussian", "categorical"]
 

@@ -5,7 +5,7 @@ import torch
 
 from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse, Network
 from kfac_cli.engine.conjugate_gradient import continue_conjugate_gradient
-from kfac_cli.engine.minibatch import MiniBatch
+from kfac_cli.engine.model.minibatch import MiniBatch
 
 from . import oracles
 from .oracles import every_architecture, problem

@@ -6,13 +6,8 @@ import pytest
 import torch
 
 from kfac_cli.engine import KFACOptions, KroneckerFactors
-from kfac_cli.engine.damping import (
-    factored_tikhonov,
-    gamma_candidates,
-    levenberg_marquardt,
-    reduction_ratio,
-    trace_norm_pi,
-)
+from kfac_cli.engine.curvature.tikhonov import factored_tikhonov, trace_norm_pi
+from kfac_cli.engine.damping import gamma_candidates, levenberg_marquardt, reduction_ratio
 
 from . import oracles
 from .oracles import Architecture, problem

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kfac_cli.engine import Network
-from kfac_cli.engine.minibatch import MiniBatch, StatisticsRequest
+from kfac_cli.engine.model.minibatch import MiniBatch, StatisticsRequest
 
 from . import oracles
 from .oracles import every_architecture, problem

@@ -5,11 +5,8 @@ import math
 import pytest
 import torch
 
-from kfac_cli.engine.quadratic_model import (
-    QuadraticModel,
-    combination,
-    inner_products,
-)
+from kfac_cli.engine.parameters import combination, inner_products
+from kfac_cli.engine.quadratic_model import QuadraticModel
 
 from . import oracles
 from .oracles import Architecture, every_architecture, problem

@@ -9,8 +9,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from kfac_cli.recording import draw_run
-from kfac_cli.recording.figure import run_figure
+from kfac_cli.recording.figure import draw_run, run_figure
 
 METRICS = [
     {
@@ -168,10 +167,10 @@ def test_a_missing_folder_raises_what_the_system_says(tmp_path):
 def test_drawing_leaves_pyplot_alone_and_importing_the_package_is_cheap(tmp_path):
     code = f"""
 import sys
-import kfac_cli.recording as recording
+from kfac_cli.recording.figure import draw_run
 heavy = {{"torch", "tensorboard", "matplotlib", "numpy"}} & set(sys.modules)
 assert not heavy, heavy
-recording.draw_run({str(tmp_path / "run.png")!r}, [], [], [], [], None, "empty")
+draw_run({str(tmp_path / "run.png")!r}, [], [], [], [], None, "empty")
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from kfac_cli.recording import Progress
+from kfac_cli.recording.progress import Progress
 
 ROW = {
     "iteration": 1,

@@ -9,12 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kfac_cli.recording import (
-    best_figures,
-    environment,
-    terminal_summary,
-    write_summary,
-)
+from kfac_cli.recording.environment import environment
+from kfac_cli.recording.summary import best_figures, terminal_summary, write_summary
 
 EVALUATIONS = [
     {"iteration": 25, "train_error": 3.0, "train_error_average": 3.0, "test_error": 3.5},
@@ -121,7 +117,7 @@ def test_environment_names_versions_machine_and_threads(tmp_path):
 def test_peak_memory_counts_what_was_freed_again():
     code = """
 import torch
-from kfac_cli.recording import peak_memory
+from kfac_cli.recording.environment import peak_memory
 before = peak_memory()
 large = torch.ones(200_000_000, dtype=torch.uint8)
 with_it = peak_memory()

@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
-from kfac_cli.recording import TensorBoardLog
+from kfac_cli.recording.tensorboard import TensorBoardLog
 
 ROW = {
     "iteration": 7,

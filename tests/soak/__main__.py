@@ -27,7 +27,7 @@ def _soak(root: Path, kills: int, seed: int, cases: int | None) -> int:
     import matplotlib.figure  # noqa: F401  what children need, once and for all
     import torch.utils.tensorboard  # noqa: F401
 
-    import kfac_cli.runner  # noqa: F401
+    import kfac_cli.run.runner  # noqa: F401
 
     from .experiment import write_cases
     from .harness import Soak

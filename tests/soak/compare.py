@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kfac_cli.checkpoint.names import PREFIX, SUFFIX, checkpoint_iterations
-from kfac_cli.checkpoint.tensor_file import read_tree
-from kfac_cli.recording import read_table
+from kfac_cli.checkpoint.folder import PREFIX, SUFFIX, checkpoint_iterations
+from kfac_cli.checkpoint.tree import read_tree
+from kfac_cli.recording.csv_table import read_table
 
 COMPARED_IN_SUMMARY = (
     "status",

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kfac_cli.checkpoint.names import PREFIX, SUFFIX, checkpoint_iterations
-from kfac_cli.run_folder import SUMMARY_FILE
-from kfac_cli.status import FINISHED
+from kfac_cli.checkpoint.folder import PREFIX, SUFFIX, checkpoint_iterations
+from kfac_cli.recording.summary import SUMMARY_FILE
+from kfac_cli.run.stopping import FINISHED
 
 from .children import Outcome, after, run_child
 from .compare import differences

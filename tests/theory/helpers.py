@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.func import vmap
 
 from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse, KroneckerFactors, Network
-from kfac_cli.engine.factors import sum_over_cases
-from kfac_cli.engine.minibatch import MiniBatch
+from kfac_cli.engine.curvature.factors import sum_over_cases
+from kfac_cli.engine.model.minibatch import MiniBatch
 
 INVERSES = {
     "block_diagonal": BlockDiagonalInverse,

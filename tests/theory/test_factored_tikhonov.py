@@ -12,7 +12,7 @@ import torch
 from engine.oracles import every_architecture, problem, unvec
 
 from kfac_cli.engine import KroneckerFactors, Network
-from kfac_cli.engine.damping import factored_tikhonov
+from kfac_cli.engine.curvature.tikhonov import factored_tikhonov
 
 from .helpers import model_passes
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.functional import jvp
 
 from kfac_cli.engine import Network, Parameters
-from kfac_cli.engine.network import Activations
+from kfac_cli.engine.model.network import Activations
 
 from .helpers import random_invertible
 

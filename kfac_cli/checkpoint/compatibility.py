@@ -1,0 +1,141 @@
+"""What must be the same, and what may be another, when a run is taken up again.
+
+Importing this needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kfac_cli.config.schema import NesterovConfig, RunConfig, flat_settings
+from kfac_cli.errors import UserError, shown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kfac_cli.checkpoint.contents import Contents, Fingerprint
+    from kfac_cli.data.dataset import Dataset
+
+MAY_CHANGE = (
+    # when to stop
+    "iterations",
+    "max_seconds",
+    "target_error",
+    "max_rejections",
+    # what is recorded and kept
+    "evaluate_every",
+    "tensorboard",
+    "checkpoint.every",
+    "checkpoint.minutes",
+    # where it is computed: results then agree but for rounding
+    "device",
+    "threads",
+    "chunk_size",
+    # where the data are, which are compared themselves
+    "data_dir",
+    "dataset.file",
+    "dataset.train_inputs",
+    "dataset.train_targets",
+    "dataset.test_inputs",
+    "dataset.test_targets",
+)
+
+DECIDES_ROUNDING = ("kfac-run", "torch", "cuda", "device", "device_name", "thread_count")
+"""Of what `recording.environment` gives, the part that can change the last bits of a result."""
+
+PARTS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
+
+
+def changed_settings(before: Mapping[str, Any], config: RunConfig) -> dict[str, str]:
+    """The settings whose values differ from `before`, dotted name to "name=new (was old)"."""
+    return {
+        name: f"{name}={shown(value)} (was {shown(before[name])})"
+        for name, value in flat_settings(config).items()
+        if name in before and before[name] != value
+    }
+
+
+def check_settings(before: Mapping[str, Any], config: RunConfig) -> None:
+    """Raise UserError, naming all settings that differ from `before` and must not."""
+    changed = changed_settings(before, config)
+    wrong = [text for name, text in changed.items() if name not in MAY_CHANGE]
+    if wrong:
+        raise UserError(
+            f"{', '.join(wrong)}: a run goes on with the settings that it began with; what may "
+            f"change is {', '.join(MAY_CHANGE)}"
+        )
+
+
+def fingerprint(dataset: Dataset) -> Fingerprint:
+    """Shape and SHA-256 of each of a dataset's tensors."""
+    known: dict[int, dict[str, Any]] = {}
+    for tensor in (getattr(dataset, name) for name in PARTS):
+        if id(tensor) not in known:  # an autoencoder's targets are its inputs
+            known[id(tensor)] = {"shape": list(tensor.shape), "sha256": _sha256(tensor)}
+    return {name: known[id(getattr(dataset, name))] for name in PARTS}
+
+
+def check_data(saved: Fingerprint, dataset: Dataset) -> None:
+    """Raise UserError, saying what differs, unless the data are those that the run began with."""
+    for name, now in fingerprint(dataset).items():
+        before = saved.get(name)
+        if before == now:
+            continue
+        shape = None if before is None else before.get("shape")
+        if shape != now["shape"]:
+            difference = f"the shape {now['shape']} instead of {shape}"
+        else:
+            difference = "the same shape, but other values"
+        raise UserError(
+            f"dataset.name={dataset.name}: not the data that the run began with: "
+            f"{name} has {difference}; a run goes on with the same data only"
+        )
+
+
+def reasons_for_inequality(
+    saved: Contents, config: RunConfig, environment: Mapping[str, Any]
+) -> list[str]:
+    """Why the end need not be bit for bit that of an uninterrupted run; empty if it will be."""
+    before = saved.environment
+    reasons = [
+        f"{name} is {environment.get(name)} and was {before.get(name)}"
+        for name in DECIDES_ROUNDING
+        if before.get(name) != environment.get(name)
+    ]
+    changed = changed_settings(saved.config, config)
+    reasons += [text for name, text in changed.items() if name == "chunk_size"]
+    if "iterations" in changed and _mu_differed(saved, config):
+        reasons.append(f"{changed['iterations']}, and mu is lowered in the last of all iterations")
+    return reasons
+
+
+def _mu_differed(saved: Contents, config: RunConfig) -> bool:
+    """Whether Nesterov's μ, in what is done, depended on the number of iterations planned."""
+    from kfac_cli.engine.nesterov import momentum_coefficient
+    from kfac_cli.engine.options import NesterovOptions
+
+    optimizer, totals = config.optimizer, (int(saved.config["iterations"]), config.iterations)
+    if not isinstance(optimizer, NesterovConfig):
+        return False
+    final = optimizer.final_iterations
+    options = [
+        NesterovOptions(
+            mu_max=optimizer.mu_max,
+            mu_schedule=optimizer.mu_schedule,
+            mu_final=optimizer.mu_final,
+            final_iterations=final,
+            iterations=total,
+        )
+        for total in totals
+    ]
+    return any(
+        len({momentum_coefficient(t, option) for option in options}) > 1
+        for t in range(max(0, min(totals) - final), saved.iteration)
+    )
+
+
+def _sha256(tensor: Tensor) -> str:
+    values = tensor.contiguous().reshape(-1).numpy()
+    return hashlib.sha256(values.data.cast("B")).hexdigest()

@@ -1,0 +1,221 @@
+"""The command kfac-run: compose the settings, check them, hand them over, answer by exit code.
+
+Nothing here imports torch until a run starts, so that help and shell completion answer at once.
+"""
+
+import argparse
+import io
+import os
+import re
+import secrets
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra import compose, initialize_config_module
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from kfac_cli.commands.jobs import Jobs
+from kfac_cli.commands.messages import explain, of_an_experiment
+from kfac_cli.commands.resume import KEYWORD, logging_to, named_folder, nothing_left, settings_of
+from kfac_cli.commands.settings_file import CONFIG_FILE
+from kfac_cli.commands.sweeps import check_sweep
+from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
+from kfac_cli.config.validation import validate
+from kfac_cli.errors import UserError, one_line, shown, stray_errors_caught
+from kfac_cli.files import shown_folder
+from kfac_cli.signals import check_interrupted
+
+EXIT_FAILED = 1
+FULL_ERROR = "HYDRA_FULL_ERROR"
+LONGEST_FOLDER_NAME = 64
+
+
+def main() -> int:
+    """Run the command line in sys.argv; return 0, or 1 after a failure.
+
+    Raises KeyboardInterrupt, Interrupted as a rule, if a signal ended it.
+    """
+    arguments = sys.argv[1:]
+    overrides: list[str] = []
+    wants_traceback = os.environ.get(FULL_ERROR) == "1"
+    OmegaConf.register_new_resolver("run_stamp", run_stamp, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+    try:
+        if any(len(word) > 2 and "--version".startswith(word) for word in arguments):
+            print(f"kfac-run {version('kfac-run')}")
+            return 0
+        options = _parse(arguments)
+        overrides = list(options.overrides)
+        with stray_errors_caught():
+            _check_current_folder()
+            folder = named_folder(overrides)
+            return _obey(options) if folder is None else _resume(folder, options)
+    except UserError as error:
+        return _fail(of_an_experiment(str(error), overrides))
+    except Exception as error:
+        check_interrupted()
+        # A job keeps its own exceptions (see Jobs), so this one comes from composing the settings
+        # or from making a folder.
+        if wants_traceback:
+            traceback.print_exc()
+        return _fail(explain(error, overrides))
+
+
+def run_stamp() -> str:
+    """A folder name that no other run has, not even one started in the same second."""
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(4)}"
+
+
+def folder_name(name: object) -> str:
+    """A name as that of a single folder: Hydra makes it before the settings are checked."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", str(name))[:LONGEST_FOLDER_NAME] or "_"
+
+
+def _check_current_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        reason = f"{error.strerror}; change to a folder that exists"
+        raise UserError(f"the current folder: {reason}") from error
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read Hydra's options as Hydra will, but answer a mistake with one line."""
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; kfac-run --help shows the options")
+
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    parser.error = refuse  # type: ignore[method-assign]  # it would still exit for some mistakes
+    try:
+        options, unknown = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        refuse(str(error))
+    if unknown:
+        advice = "put options before the settings; kfac-run --help shows them"
+        raise UserError(f"{shown(unknown[0])}: not understood here; {advice}")
+    if options.experimental_rerun is not None:
+        raise UserError("--experimental-rerun: refused, because it executes code from a pickle")
+    assert isinstance(options, argparse.Namespace)
+    return options
+
+
+def _has_options(options: argparse.Namespace) -> bool:
+    """Whether anything but a single run with the shipped settings is asked for."""
+    asks = options.help or options.hydra_help or options.shell_completion
+    asks = asks or options.cfg is not None or options.info is not None
+    elsewhere = options.config_path or options.config_name or options.config_dir
+    return bool(asks or options.multirun or elsewhere)
+
+
+def _obey(options: argparse.Namespace) -> int:
+    check_sweep(options.overrides)
+    _refuse_another_record(options.overrides)
+    if not _has_options(options):
+        _check_before_folders_are_made(options.overrides)
+    jobs = Jobs()
+    application = hydra.main(
+        config_path=f"pkg://{CONFIG_MODULE}",
+        config_name=CONFIG_NAME,
+        version_base=HYDRA_VERSION_BASE,
+    )(jobs.run)
+    with _exceptions_let_through(), _failures_told(jobs), _package_found(options):
+        application()
+    return EXIT_FAILED if jobs.failures else 0
+
+
+def _resume(folder: Path, options: argparse.Namespace) -> int:
+    if _has_options(options):
+        raise UserError(f"{KEYWORD}{shown_folder(folder)}: goes on with one run, without options")
+    settings, config = settings_of(folder, options.overrides)
+    if (ended := nothing_left(folder, config)) is not None:
+        print(ended)
+        return 0
+    jobs = Jobs()
+    with logging_to(folder), _failures_told(jobs):
+        jobs.resume(folder, settings)
+    return EXIT_FAILED if jobs.failures else 0
+
+
+@contextmanager
+def _failures_told(jobs: Jobs) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for line in jobs.failures:
+            _fail(line)
+
+
+def _check_before_folders_are_made(overrides: Sequence[str]) -> None:
+    """Refuse a single run's wrong settings while there is no folder yet that looks like a run.
+
+    What cannot be composed here, and values that depend on the folder, are left to Hydra and to
+    the job, which meet them again.
+    """
+    try:
+        with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
+            settings = compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
+    except Exception:
+        return
+    if settings.hydra.mode == RunMode.MULTIRUN:
+        return
+    HydraConfig.instance().set_config(settings)
+    with open_dict(settings):
+        del settings["hydra"]
+    try:
+        validate(settings)
+    except UserError as error:
+        if not isinstance(error.__cause__, OmegaConfBaseException):
+            raise
+
+
+def _refuse_another_record(overrides: Sequence[str]) -> None:
+    """Refuse a place for Hydra's own record of the settings: it could be the folder of any run."""
+    for word in overrides:
+        if word.lstrip("+~").startswith("hydra") and "output_subdir" in word:
+            reason = f"cannot be set; the settings of a run are recorded in its {CONFIG_FILE}"
+            raise UserError(f"{shown(word)}: {reason}")
+
+
+@contextmanager
+def _package_found(options: argparse.Namespace) -> Iterator[None]:
+    """Say in a line of ours what Hydra exits for by itself: no part of the settings to show."""
+    try:
+        with redirect_stderr(io.StringIO()) if options.package else nullcontext():
+            yield
+    except SystemExit as leaving:
+        if not leaving.code:
+            raise
+        advice = "no such part of the settings; kfac-run --cfg job shows all of them"
+        raise UserError(f"--package {shown(options.package)}: {advice}") from None
+
+
+@contextmanager
+def _exceptions_let_through() -> Iterator[None]:
+    """Keep Hydra from printing exceptions and exiting by itself, by its own documented switch."""
+    before = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[FULL_ERROR]
+        else:
+            os.environ[FULL_ERROR] = before
+
+
+def _fail(line: str) -> int:
+    print(f"kfac-run: error: {one_line(line)}", file=sys.stderr)
+    return EXIT_FAILED

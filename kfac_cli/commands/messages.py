@@ -1,0 +1,147 @@
+"""Hydra's and OmegaConf's errors, which take several lines, said in one line about one setting."""
+
+import errno
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from kfac_cli.config.compose import CONFIG_MODULE
+from kfac_cli.config.names import GROUPS, setting_names, suggestion
+from kfac_cli.errors import listed, shown
+
+
+def explain(error: Exception, overrides: Sequence[str]) -> str:
+    """One line for an error that composing `overrides` raised, naming setting and way out."""
+    if isinstance(error, OSError) and error.filename is not None:
+        # Hydra looks for files that are named like a choice; too long a name is then the user's.
+        too_long = error.errno == errno.ENAMETOOLONG and overrides
+        return f"{shown(max(overrides, key=len)) if too_long else error.filename}: {error.strerror}"
+    text = str(error)
+    if "Config group override must be" in text:
+        return _not_a_choice(overrides)
+    if found := re.match(r"Could not override '(.*?)'\.", text):
+        return _unknown(_key_in_struct(error) or found[1], _as_typed(found[1], overrides))
+    if found := re.match(r"Could not delete from config\. '(.*?)' does not exist", text):
+        return f"~{found[1]}: no such setting{suggestion('', found[1])}"
+    if found := re.search(r"find '(.*?)'.*?Available options in '(.*?)':(.*)", text, re.S):
+        return _no_such_choice(found[1], found[2], found[3])
+    if found := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'", text):
+        return (
+            f"{shown(found[1])}: several values, one run each, need -m (kfac-run -m ...); "
+            "a list is written in brackets: [A,B]"
+        )
+    inside = isinstance(error.__cause__ or error, IndexError | ValueError)
+    if inside and (refused := _no_such_part(overrides)):
+        return refused
+    if found := re.match(r"Error merging override (.*)", text, re.S):
+        return _cannot_be_set(found[1], error.__cause__)
+    if found := re.match(r"Multiple values for (\w+)\.", text):
+        return f"{found[1]}: chosen twice; write {found[1]}=CHOICE without a +"
+    return unreadable(overrides) or _one_line(error)
+
+
+def of_an_experiment(line: str, overrides: Sequence[str]) -> str:
+    """The line about a wrong setting; if the user has not typed it, with where it comes from."""
+    name = line.partition("=")[0]
+    group = name.partition(".")[0]
+    typed = {word.partition("=")[0].lstrip("+") for word in overrides}
+    unfit = "no such setting with this choice" in line
+    if not unfit or name in typed or not {group, "experiment"} <= typed:
+        return line
+    experiment, choice = (_as_typed(key, overrides) for key in ("experiment", group))
+    reason = line.partition(";")[0]
+    return f"{reason}; {experiment} sets it: leave out {choice}, or add ~{name}"
+
+
+def choices(group: str) -> list[str]:
+    """The names that `group=` accepts, as shipped in conf/; empty if there is no such group."""
+    folder = files(CONFIG_MODULE).joinpath(group)
+    if not folder.is_dir():
+        return []
+    return sorted(
+        f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
+    )
+
+
+def unreadable(overrides: Sequence[str]) -> str | None:
+    """Name the override that Hydra's grammar refuses; its own message often leaves it out."""
+    parser = OverridesParser.create()
+    for item in overrides:
+        try:
+            parser.parse_overrides([item])
+        except Exception:  # also Python's own, for a number of 5000 digits or a very deep list
+            if "=" not in item:
+                return f"{shown(item)}: must have the form SETTING=VALUE"
+            return (
+                f"{shown(item)}: cannot be read; brackets and quotes must close, and a value with "
+                "special characters goes in quotes inside quotes: 'SETTING=\"VALUE\"'"
+            )
+    return None
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, OmegaConfBaseException):
+        text = text.partition("full_key:")[0]
+    text = " ".join(text.split())
+    if isinstance(error, HydraException | OmegaConfBaseException | ValueError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _as_typed(key: str, overrides: Sequence[str]) -> str:
+    """The override that set `key`, cut to one readable line; the key alone if there is none."""
+    typed = [item.lstrip("+") for item in overrides]
+    typed = [item for item in typed if item.partition("=")[0] == key]
+    return shown(typed[-1]) if typed else key
+
+
+def _key_in_struct(error: Exception) -> str | None:
+    """The full name of the key that OmegaConf found missing, e.g. of one inside a dictionary."""
+    return getattr(error.__cause__, "full_key", None) or None
+
+
+def _unknown(key: str, typed: str) -> str:
+    if key.split("/")[0].split("@")[0] in GROUPS and ("/" in key or "@" in key):
+        return f"{typed}: no such group of settings; the groups are {', '.join(GROUPS)}"
+    return f"{typed if typed.startswith(key) else key}: no such setting{suggestion('', key)}"
+
+
+def _no_such_choice(missing: str, group: str, options: str) -> str:
+    """`missing` is group/choice; `options` Hydra's list, a choice a line, and what follows it."""
+    known = [line.strip() for line in options.partition("Config search path")[0].splitlines()]
+    choice = shown(missing.removeprefix(f"{group}/"))
+    return f"{group}={choice}: must be {listed([name for name in known if name])}"
+
+
+def _no_such_part(overrides: Sequence[str]) -> str | None:
+    """Find an override of something inside a setting, such as of an item that a list has not."""
+    for item in overrides:
+        key = item.partition("=")[0].lstrip("+~")
+        for name in setting_names():
+            if key.startswith(f"{name}."):
+                return f"{shown(item)}: no such part; set it as a whole, {name}=VALUE"
+    return None
+
+
+def _cannot_be_set(override: str, cause: BaseException | None) -> str:
+    """A list was given for a group of settings, the other way round, or a setting of Hydra's."""
+    reason = str(cause).partition("\n")[0]
+    if "Cannot merge" in reason:
+        braces = override.partition("=")[2].lstrip().startswith("{")
+        reason = f"must be {'a list in brackets, [A,B]' if braces else 'a group of settings'}"
+    return f"{shown(override)}: {reason}"
+
+
+def _not_a_choice(overrides: Sequence[str]) -> str:
+    """Find the group that was given something other than a name, such as a number or null."""
+    parser = OverridesParser.create()
+    for parsed in parser.parse_overrides(list(overrides)):
+        if parsed.key_or_group in GROUPS and not isinstance(parsed.value(), str | list):
+            known = listed(choices(parsed.key_or_group))
+            return f"{shown(parsed.input_line)}: must be {known}"
+    return "a group must be given the name of one of its choices"

@@ -1,0 +1,191 @@
+"""kfac-run resume=RUN_FOLDER [SETTING=VALUE ...]: which run is meant, and how it goes on.
+
+This is no setting of a run, so Hydra never sees it: the folder is the very text after the =, with
+any characters that a path can have, and the settings are the folder's own config.yaml, changed by
+what stands beside it on the command line. Nothing here needs torch.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kfac_cli.checkpoint.compatibility import check_settings
+from kfac_cli.checkpoint.folder import checkpoint_iterations
+from kfac_cli.commands.messages import unreadable
+from kfac_cli.commands.settings_file import CONFIG_FILE, read_settings
+from kfac_cli.config.names import GROUPS, suggestion
+from kfac_cli.config.schema import RunConfig, flat_settings
+from kfac_cli.config.validation import validate
+from kfac_cli.errors import LogLine, UserError, shown
+from kfac_cli.files import shown_folder
+from kfac_cli.recording.summary import SUMMARY_FILE
+from kfac_cli.run.stopping import FINISHED, TARGET_REACHED, TIME_LIMIT_REACHED
+
+KEYWORD = "resume="
+DATA_FOLDERS = {"curves": "curves", "faces": "faces", "mnist": "MNIST", "mnist_labels": "MNIST"}
+LOG_FILE = "run.log"
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def named_folder(words: Sequence[str]) -> Path | None:
+    """The folder after resume= among the command line's words; None if there is no such word.
+
+    Raises UserError unless it holds a run, and has all its files in itself.
+    """
+    named = [word.removeprefix(KEYWORD) for word in words if word.startswith(KEYWORD)]
+    if not named:
+        return None
+    if len(named) > 1:
+        raise UserError(f"{KEYWORD}{shown(named[1])}: one run at a time")
+    text = named[0]
+    if len(text) > 1 and text[0] == text[-1] in "'\"" and not _is_folder(text):
+        text = text[1:-1]  # quoted for Hydra, which does not see it
+    word = f"{KEYWORD}{shown(text)}"
+    if not text:
+        raise UserError(f"{KEYWORD}: must be followed by the folder of a run")
+    if not _is_folder(text):
+        raise UserError(f"{word}: no such folder")
+    folder = Path(text).absolute()
+    if not (folder / CONFIG_FILE).is_file():
+        jobs = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG_FILE}"))
+        hint = f"; {shown(jobs)} in it do, one at a time" if jobs else ""
+        raise UserError(f"{word}: holds no run, for want of a {CONFIG_FILE}{hint}")
+    _refuse_links(folder)
+    return folder
+
+
+def settings_of(folder: Path, words: Sequence[str]) -> tuple[DictConfig, RunConfig]:
+    """The settings of the run in a folder, changed as the words beside resume= say.
+
+    Raises UserError for words that cannot be obeyed and for settings that must not change.
+    """
+    path = folder / CONFIG_FILE
+    changes = [_parsed(word) for word in words if not word.startswith(KEYWORD)]
+    settings = read_settings(path)
+    try:
+        before = validate(settings)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    if not any(change.key_or_group == "data_dir" for change in changes):
+        _check_data_dir(path, before)
+    for change in changes:
+        _apply(settings, change)
+    config = validate(settings)
+    check_settings(flat_settings(before), config)
+    return settings, config
+
+
+def nothing_left(folder: Path, config: RunConfig) -> str | None:
+    """A sentence if the run has ended and `config` gives no reason to go on; None otherwise.
+
+    Raises UserError if the run has ended and left no checkpoint to go on from.
+    """
+    try:
+        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+        status, done = str(summary["status"]), int(summary["iterations"])
+        seconds, best = float(summary["seconds"]), summary["best_train_error"]
+        error = None if best is None else float(best)
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        return None  # it was killed, or is still to write the end of its record
+    name = shown_folder(folder)
+    ended = f"{name}: {status} after {done} iterations"
+    if status == FINISHED and done == config.iterations:
+        return f"{ended}; a larger iterations=N goes on"
+    limit = config.max_seconds
+    if status == TIME_LIMIT_REACHED and limit is not None and seconds >= limit:
+        return f"{ended} and {seconds:.1f} s; a larger max_seconds=S or null goes on"
+    target = config.target_error
+    if status == TARGET_REACHED and target is not None and error is not None and error <= target:
+        return f"{ended}; a smaller target_error=E or null goes on"
+    if done > config.iterations:
+        raise UserError(
+            f"iterations={config.iterations}: the run in {name} has done {done} already"
+        )
+    if not checkpoint_iterations(folder):
+        raise UserError(f"{name}: has ended and holds no checkpoint to go on from")
+    return None
+
+
+@contextmanager
+def logging_to(folder: Path) -> Iterator[None]:
+    """Log to the run's own file, and warnings to the terminal, as conf/config.yaml has it."""
+    file = logging.FileHandler(folder / LOG_FILE, encoding="utf-8")
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)
+    handlers: tuple[logging.Handler, ...] = (file, terminal)
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.INFO)
+    for handler in handlers:
+        handler.setFormatter(LogLine(LOG_FORMAT))
+        root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler in handlers:
+            root.removeHandler(handler)
+            with suppress(OSError):  # a line that could not be written is tried once more
+                handler.close()
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _refuse_links(folder: Path) -> None:
+    """A folder that came from elsewhere must not lead writing out of itself, nor into a pipe."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise UserError(f"{path}: is a link; a run goes on in files of its own folder only")
+        if not (path.is_file() or path.is_dir()):
+            raise UserError(f"{path}: is no file; a run goes on in files only")
+
+
+def _check_data_dir(path: Path, config: RunConfig) -> None:
+    """What only a file says, which may come from elsewhere, makes no folder one to keep data in."""
+    name = DATA_FOLDERS.get(config.dataset.name)
+    if config.data_dir is None or name is None:
+        return
+    if not (Path(config.data_dir).expanduser() / name).is_dir():
+        raise UserError(
+            f"{path}: data_dir={shown(config.data_dir)}: has no folder {name} with the run's data; "
+            f"give data_dir=FOLDER beside {KEYWORD}"
+        )
+
+
+def _parsed(word: str) -> Override:
+    try:
+        override = OverridesParser.create().parse_override(word)
+    except Exception as error:
+        raise UserError(unreadable([word]) or f"{shown(word)}: cannot be read") from error
+    key = override.key_or_group
+    if key in GROUPS:
+        raise UserError(f"{shown(word)}: a run keeps its {key}; leave this out beside {KEYWORD}")
+    if override.is_sweep_override():
+        raise UserError(f"{shown(word)}: several values, but {KEYWORD} goes on with one run")
+    if override.is_add() or override.is_delete() or override.package is not None:
+        raise UserError(f"{shown(word)}: beside {KEYWORD}, write SETTING=VALUE")
+    return override
+
+
+def _apply(settings: DictConfig, change: Override) -> None:
+    key: str = change.key_or_group
+    missing = object()
+    try:
+        if OmegaConf.select(settings, key, default=missing) is missing:
+            raise UserError(f"{shown(change.input_line)}: no such setting{suggestion('', key)}")
+        OmegaConf.update(settings, key, change.value(), merge=True)
+    except OmegaConfBaseException as error:
+        reason = " ".join(str(error).partition("full_key:")[0].split())
+        raise UserError(f"{shown(change.input_line)}: {reason}") from error

@@ -1,0 +1,51 @@
+"""config.yaml: every setting of the run in a folder, resolved."""
+
+import io
+from pathlib import Path
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from kfac_cli.errors import UserError, shown
+from kfac_cli.files import replace_text
+
+CONFIG_FILE = "config.yaml"
+LONGEST_SETTINGS = 200_000
+DEEPEST_SETTINGS = 8
+
+
+def write_settings(settings: DictConfig, folder: Path) -> None:
+    """Leave every setting, resolved, in the folder, whole or not at all."""
+    replace_text(folder / CONFIG_FILE, OmegaConf.to_yaml(settings, resolve=True))
+
+
+def read_settings(path: Path) -> DictConfig:
+    """The settings in a file that may come from elsewhere: values only, as `write_settings` left.
+
+    YAML's references, small ones of which can stand for more than any memory holds, brackets in
+    brackets, thousands of which take hours to read, and OmegaConf's interpolations, which can look
+    into the environment, have no place in it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if len(text) > LONGEST_SETTINGS:
+            raise ValueError(f"it has {len(text)} characters")
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST_SETTINGS:
+                raise ValueError("it is nested too deeply")
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it has a reference (*)")
+        settings = OmegaConf.load(io.StringIO(text))
+        if "${" in str(OmegaConf.to_container(settings)):
+            raise ValueError("it has an interpolation (${})")
+    except OSError:
+        raise
+    except Exception as error:  # YAML's and OmegaConf's many
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: cannot be read: {shown(reason)}") from error
+    if not isinstance(settings, DictConfig):
+        raise UserError(f"{path}: does not hold the settings of a run")
+    return settings

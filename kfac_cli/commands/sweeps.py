@@ -1,0 +1,41 @@
+"""How many runs a command line asks for."""
+
+import math
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
+
+from kfac_cli.errors import UserError, shown
+
+MOST_JOBS = 100_000
+
+
+def check_sweep(overrides: Sequence[str]) -> None:
+    """Raise UserError for no run at all, and for more than anyone can mean.
+
+    Hydra would list them all before the first.
+    """
+    parser = OverridesParser.create()
+    jobs = 1.0
+    for word in overrides:
+        try:
+            jobs *= _values(parser.parse_override(word))
+        except Exception:  # Hydra meets it again and is asked what is wrong
+            return
+        if jobs == 0:
+            raise UserError(f"{shown(word)}: stands for no value")
+        if not jobs <= MOST_JOBS:
+            raise UserError(f"{shown(word)}: makes more than {MOST_JOBS} runs, the most of a sweep")
+
+
+def _values(override: Override) -> float:
+    """How many values an override stands for; not a number for a range without an end."""
+    value = override.value()
+    if isinstance(value, ChoiceSweep):
+        return len(value.list)
+    if isinstance(value, RangeSweep):
+        start, stop, step = (float(part or 0) for part in (value.start, value.stop, value.step))
+        steps = (stop - start) / step if step != 0 else math.inf
+        return max(0.0, steps) if not math.isnan(steps) else math.inf
+    return 1

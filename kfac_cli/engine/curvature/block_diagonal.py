@@ -1,0 +1,90 @@
+"""F̆⁻¹, the block-diagonal approximate inverse Fisher (section 4.2)."""
+
+from typing import Any
+
+from torch import Tensor
+
+from kfac_cli.engine.curvature.factors import KroneckerFactors
+from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.kronecker import inverse_root
+from kfac_cli.engine.curvature.tikhonov import factored_tikhonov
+from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.saved_state import attributes, restored
+
+
+class BlockDiagonalInverse:
+    """diag(Ā_{i-1,i-1} ⊗ G_{i,i})⁻¹ with factored Tikhonov damping of strength γ.
+
+    `pi` names one of `PI_RULES`; raises ValueError if it does not. `fallbacks` counts what rounding
+    forces.
+    """
+
+    def __init__(
+        self,
+        factors: KroneckerFactors,
+        gamma: float,
+        *,
+        pi: str = "trace",
+        fallbacks: Fallbacks | None = None,
+    ) -> None:
+        dtype = factors.activation[0].dtype
+        activation, gradient = factored_tikhonov(factors, gamma, pi)
+        self.activation_inverse, self.gradient_inverse = (
+            [(root @ root.T).to(dtype) for root in (inverse_root(m, fallbacks) for m in matrices)]
+            for matrices in (activation, gradient)
+        )
+
+    def multiply(self, vectors: Parameters) -> Parameters:
+        """U_i = G_{i,i}⁻¹ V_i Ā_{i-1,i-1}⁻¹, for `vectors` shaped like the parameters."""
+        return [
+            g @ v @ a
+            for v, a, g in zip(vectors, self.activation_inverse, self.gradient_inverse, strict=True)
+        ]
+
+    def multiply_low_rank(
+        self, gradient: Parameters, gradients: list[Tensor], homogeneous: list[Tensor], l2: float
+    ) -> Parameters:
+        """F̆⁻¹∇h for a mini-batch of few cases (section 8), layer by layer as is cheaper.
+
+        `gradient` is ∇h, (1/m) 𝒢_i 𝒜_{i-1}ᵀ + η W_i, with η = `l2`; `gradients[i]` (m, d_{i+1}) and
+        `homogeneous[i]` (m, d_i + 1), the rows being the cases' g and ā, are what it was made from.
+        Equals `multiply(gradient)` to rounding. For a layer with p outputs and q inputs (bias
+        included) the multiplications are
+
+            G⁻¹ (∇h) Ā⁻¹             p q (p + q)
+            (G⁻¹𝒢) (𝒜ᵀĀ⁻¹) / m       m (p² + q² + p q)
+            η G⁻¹ W Ā⁻¹              p q (p + q), in addition to the latter where η > 0
+
+        so that the shortcut pays for η = 0 and m < 2d/3 where p = q = d, and never for η > 0: ηW is
+        of full rank, and its product alone costs what the shortcut would save.
+        """
+        products = []
+        for v, g, a, a_inverse, g_inverse in zip(
+            gradient,
+            gradients,
+            homogeneous,
+            self.activation_inverse,
+            self.gradient_inverse,
+            strict=True,
+        ):
+            if low_rank_is_cheaper(g.shape[0], v.shape[0], v.shape[1], l2):
+                products.append((g @ g_inverse.T).T.div(g.shape[0]) @ (a @ a_inverse))
+            else:
+                products.append(g_inverse @ v @ a_inverse)
+        return products
+
+    def state_dict(self) -> dict[str, Any]:
+        """The cached inverses as tensors."""
+        return attributes(self)
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> "BlockDiagonalInverse":
+        """The inverse that `state_dict` describes, without computing it again."""
+        return restored(state, cls)
+
+
+def low_rank_is_cheaper(cases: int, rows: int, columns: int, l2: float) -> bool:
+    """Whether section 8's shortcut takes fewer multiplications; see `multiply_low_rank`."""
+    direct = rows * columns * (rows + columns)
+    shortcut = cases * (rows**2 + columns**2 + rows * columns)
+    return shortcut + (direct if l2 > 0 else 0) < direct

@@ -1,0 +1,99 @@
+"""F̂⁻¹, the block-tridiagonal approximate inverse Fisher (section 4.3)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kfac_cli.engine.curvature.factors import KroneckerFactors
+from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.kronecker import KroneckerSumInverse, inverse_root
+from kfac_cli.engine.curvature.stein import DoublingInverse, stein_inverse
+from kfac_cli.engine.curvature.tikhonov import factored_tikhonov
+from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.saved_state import attributes, restored
+from kfac_cli.errors import choose
+
+SigmaInverse = KroneckerSumInverse | DoublingInverse
+
+SIGMA_SOLVERS: dict[str, Callable[..., SigmaInverse]] = {
+    "decomposition": KroneckerSumInverse,
+    "doubling": stein_inverse,
+}
+"""How Σ_{i|i+1} is inverted (appendix B)."""
+
+
+class BlockTridiagonalInverse:
+    """F̂⁻¹ = Ξᵀ Λ Ξ with factored Tikhonov damping of strength γ.
+
+    F̂ agrees with F̃, its diagonal factors damped, on the tridiagonal blocks; its inverse is block
+    tridiagonal. `factors` must hold the neighbouring blocks.
+
+    In the text's 1-based layers, `psi_activation[i-1]` is Ψ^Ā_{i-1,i} = Ā_{i-1,i} Ā_{i,i}⁻¹ and
+    `psi_gradient[i-1]` is Ψ^G_{i,i+1} = G_{i,i+1} G_{i+1,i+1}⁻¹; `conditional[i-1]` is
+    Σ_{i|i+1}⁻¹, i = 1…ℓ-1, and the last layer has Σ_ℓ = Ā_{ℓ-1,ℓ-1} ⊗ G_{ℓ,ℓ}.
+
+    `pi` names one of `PI_RULES`, `sigma_solver` one of `SIGMA_SOLVERS`; raises ValueError if they
+    do not. `fallbacks` counts what rounding forces.
+    """
+
+    def __init__(
+        self,
+        factors: KroneckerFactors,
+        gamma: float,
+        *,
+        pi: str = "trace",
+        sigma_solver: str = "decomposition",
+        fallbacks: Fallbacks | None = None,
+    ) -> None:
+        dtype = factors.activation[0].dtype
+        activation, gradient = factored_tikhonov(factors, gamma, pi)
+        a_roots = [inverse_root(a, fallbacks) for a in activation]
+        g_roots = [inverse_root(g, fallbacks) for g in gradient]
+        sigma_inverse = choose("sigma_solver", sigma_solver, SIGMA_SOLVERS)
+        self.psi_activation: list[Tensor] = []
+        self.psi_gradient: list[Tensor] = []
+        self.conditional: list[SigmaInverse] = []
+        for i, (a_next, g_next) in enumerate(
+            zip(factors.activation_next, factors.gradient_next, strict=True)
+        ):
+            # Σ_{i|i+1} = Ā⊗G - C⊗D with C = Ψ^Ā Ā_{i,i} Ψ^Āᵀ = X Xᵀ, X = Ā_{i-1,i} R, and so for G.
+            c_root = a_next.to(torch.float64) @ a_roots[i + 1]
+            d_root = g_next.to(torch.float64) @ g_roots[i + 1]
+            self.psi_activation.append((c_root @ a_roots[i + 1].T).to(dtype))
+            self.psi_gradient.append((d_root @ g_roots[i + 1].T).to(dtype))
+            self.conditional.append(
+                sigma_inverse(a_roots[i], g_roots[i], c_root, d_root, -1, dtype, fallbacks)
+            )
+        self.last_activation_inverse = (a_roots[-1] @ a_roots[-1].T).to(dtype)
+        self.last_gradient_inverse = (g_roots[-1] @ g_roots[-1].T).to(dtype)
+
+    def multiply(self, vectors: Parameters) -> Parameters:
+        """F̂⁻¹v for `vectors` shaped like the parameters: Ξ, then Λ, then Ξᵀ."""
+        residuals = [
+            v - psi_g @ above @ psi_a.T
+            for v, above, psi_a, psi_g in zip(
+                vectors[:-1], vectors[1:], self.psi_activation, self.psi_gradient, strict=True
+            )
+        ]
+        scaled = [s.multiply(v) for s, v in zip(self.conditional, residuals, strict=True)]
+        scaled.append(self.last_gradient_inverse @ vectors[-1] @ self.last_activation_inverse)
+        return scaled[:1] + [
+            v - psi_g.T @ below @ psi_a
+            for v, below, psi_a, psi_g in zip(
+                scaled[1:], scaled[:-1], self.psi_activation, self.psi_gradient, strict=True
+            )
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The cached matrices as tensors."""
+        return {**attributes(self), "conditional": [attributes(s) for s in self.conditional]}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> "BlockTridiagonalInverse":
+        """The inverse that `state_dict` describes, without computing it again."""
+        inverse = restored(state, cls)
+        solvers: tuple[type[SigmaInverse], ...] = (KroneckerSumInverse, DoublingInverse)
+        inverse.conditional = [restored(s, *solvers) for s in state["conditional"]]
+        return inverse

@@ -1,0 +1,161 @@
+"""CSV tables that grow by a row at a time and can be taken up again after a crash."""
+
+import contextlib
+import csv
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kfac_cli.files import naming, replace_text
+from kfac_cli.recording.values import Row, as_number
+
+
+class Table:
+    """A CSV file with a fixed header, complete on disk up to the last row appended.
+
+    Args:
+        path: the file; an existing one is replaced unless `keep_until` is given.
+        columns: the header, whose first name must be "iteration".
+        keep_until: goes on with an existing file: its rows up to this iteration stay, later ones
+            and a last line cut short are dropped.
+
+    Raises:
+        ValueError: an existing file has another header, or a damaged row that should stay.
+        OSError: the file cannot be read or written.
+    """
+
+    def __init__(
+        self, path: str | Path, columns: Iterable[str], keep_until: int | None = None
+    ) -> None:
+        self.path = Path(path)
+        self.columns = tuple(columns)
+        if keep_until is not None and self.path.exists():
+            text = _header(self.columns) + _kept_rows(self.path, self.columns, keep_until)
+            replace_text(self.path, text)
+            self._file = self.path.open("a", encoding="utf-8", newline="")
+        else:
+            self._file = self.path.open("w", encoding="utf-8", newline="")
+            self._write(_header(self.columns))
+
+    def append(self, row: Row) -> None:
+        """Write one row and flush it; a column that is absent or None stays empty.
+
+        Floats are written with the digits that give the same float when read back.
+
+        Raises:
+            ValueError: the row has a name that is no column.
+            OSError: the row could not be written; the error names the file.
+        """
+        unknown = [name for name in row if name not in self.columns]
+        if unknown:
+            raise ValueError(f"{self.path.name} has no column {', '.join(map(repr, unknown))}")
+        self._write(_line(_cell(row.get(name)) for name in self.columns))
+
+    def sync(self) -> None:
+        """Have all rows so far on the disk, whatever happens to the machine.
+
+        Raises:
+            OSError: they could not be written.
+        """
+        with naming(self.path):
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file; closing twice does no harm."""
+        self._file.close()
+
+    def _write(self, line: str) -> None:
+        """Write and flush; a table that could not be written is closed."""
+        with naming(self.path):
+            try:
+                self._file.write(line)
+                self._file.flush()
+            except OSError:
+                with contextlib.suppress(OSError):  # closing tries once more to flush
+                    self._file.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_table(path: str | Path) -> list[dict[str, int | float | None]]:
+    """Read a table's rows: whole numbers as int, others as float, empty cells as None.
+
+    Raises:
+        ValueError: a cell is neither empty nor a number.
+        OSError: the file cannot be read.
+    """
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return [{name: _parsed(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+
+
+def _line(cells: Iterable[str]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
+
+
+def _header(columns: tuple[str, ...]) -> str:
+    return _line(columns)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return str(int(value))
+    number = as_number(value)
+    if number is None:
+        raise ValueError(f"a table holds numbers, not {value!r}")
+    return repr(number)
+
+
+def _parsed(cell: str) -> int | float | None:
+    if not cell:
+        return None
+    try:
+        return int(cell)
+    except ValueError:
+        return float(cell)
+
+
+def _kept_rows(path: Path, columns: tuple[str, ...], keep_until: int) -> str:
+    """The text of an existing table's rows up to an iteration."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        del lines[-1]  # the process ended in the middle of this row
+    if lines and lines[0] != _header(columns):
+        raise ValueError(f"{path} has the header {lines[0].strip()!r}, not {','.join(columns)!r}")
+    kept = []
+    latest = -1
+    for number, line in enumerate(lines[1:], start=2):
+        cells = line.rstrip("\n").split(",")
+        if len(cells) != len(columns) or not all(map(_is_number_or_empty, cells)):
+            raise ValueError(f"{path}, line {number} is damaged: {line.strip()!r}")
+        iteration = _parsed(cells[0])
+        if not isinstance(iteration, int) or iteration <= latest:
+            raise ValueError(f"{path}, line {number} is damaged: it has no later iteration")
+        latest = iteration
+        if iteration <= keep_until:
+            kept.append(line)
+    return "".join(kept)
+
+
+def _is_number_or_empty(cell: str) -> bool:
+    try:
+        _parsed(cell)
+    except ValueError:
+        return False
+    return True

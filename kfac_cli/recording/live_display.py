@@ -1,0 +1,139 @@
+"""The live display of a run on a terminal: two lines that stay, evaluations scrolling above."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import NamedTuple, TextIO, cast
+
+from rich.console import Console, Group, RenderableType
+from rich.file_proxy import FileProxy
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table as Grid
+from rich.text import Text
+
+from kfac_cli.recording.metrics import (
+    EVALUATION_FIELDS,
+    ITERATION_FIELDS,
+    iteration_values,
+    iterations_done,
+)
+from kfac_cli.recording.values import Row, clock_time, significant
+
+SYMBOLS = {"lambda": "λ", "gamma": "γ", "alpha": "α", "mu": "μ", "rho": "ρ"}
+VALUE_WIDTHS = {"batch": 6, "lambda": 9}
+TITLE_SHARE = 0.35
+
+
+class _State(NamedTuple):
+    """What the refreshing thread draws; replaced whole, so that it never sees half of a change."""
+
+    done: int
+    values: dict[str, str]
+    end: float | None
+
+
+class LiveDisplay:
+    """A progress bar with the current figures beneath, redrawn four times a second.
+
+    The lines are cut to the terminal's width and never wrap. While it stands, warnings and log
+    records that go to the terminal are printed above it.
+    """
+
+    def __init__(self, total: int, stream: TextIO, clock: Callable[[], float]) -> None:
+        self._total = total
+        self._clock = clock
+        self._console = Console(file=stream, force_terminal=True, highlight=False)
+        self._symbols = SYMBOLS if self._console.encoding.startswith("utf") else {}
+        self._title = ""
+        self._started = clock()
+        self._state = _State(0, {}, None)
+        self._live: Live | None = None
+        self._redirected: list[tuple[logging.StreamHandler[TextIO], TextIO]] = []
+        self._heading_shown = False
+
+    def start(self, title: str) -> None:
+        self._title = title
+        self._started = self._clock()
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._frame,
+            redirect_stdout=sys.stdout.isatty(),  # what goes to a file must still go there
+            redirect_stderr=sys.stderr.isatty(),
+        )
+        self._live.start(refresh=True)
+        self._redirect_log_records()
+
+    def iteration(self, row: Row, seconds_left: float | None) -> None:
+        end = None if seconds_left is None else self._clock() + seconds_left
+        # rho, for one, is known at some iterations only: a missing value stays as it was
+        known = {**self._state.values, **dict(iteration_values(row))}
+        values = {name: known[name] for _, name in ITERATION_FIELDS if name in known}
+        self._state = _State(iterations_done(row), values, end)
+
+    def evaluation(self, row: Row) -> None:
+        if not self._heading_shown:
+            self._print_columns(["iteration", *(name for _, name in EVALUATION_FIELDS), "time"])
+            self._heading_shown = True
+        values = (significant(row.get(column)) for column, _ in EVALUATION_FIELDS)
+        elapsed = clock_time(self._clock() - self._started)
+        self._print_columns([str(iterations_done(row)), *values, elapsed])
+
+    def message(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        for handler, stream in self._redirected:
+            handler.setStream(stream)
+        self._redirected = []
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _frame(self) -> RenderableType:
+        state, now = self._state, self._clock()
+        left = None if state.end is None else max(0.0, state.end - now)
+        width = self._console.width
+        bar = Grid.grid(expand=True, padding=(0, 1))
+        bar.add_column(no_wrap=True, overflow="ellipsis", max_width=int(width * TITLE_SHARE))
+        bar.add_column(ratio=1)
+        bar.add_column(no_wrap=True, justify="right")
+        bar.add_column(no_wrap=True, justify="right")
+        bar.add_row(
+            Text(self._title, style="bold"),
+            ProgressBar(self._total, state.done, complete_style="cyan", finished_style="cyan"),
+            Text(f"{state.done}/{self._total}"),
+            Text(f"{clock_time(now - self._started)}, {clock_time(left)} left", style="dim"),
+        )
+        return Group(bar, self._figures(state, width))
+
+    def _figures(self, state: _State, width: int) -> Text:
+        """As many of the current figures as fit into the width, room for an echoed ^C left."""
+        if not state.values:
+            return Text("first iteration under way", style="dim")
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for name, value in state.values.items():
+            shown = self._symbols.get(name, name)
+            padded = f"{value:<{VALUE_WIDTHS.get(name, 8)}}"
+            gap = 2 if line else 0
+            if len(line) + gap + len(shown) + 1 + len(value) > width - 3:
+                break
+            line.append(" " * gap).append(shown, style="dim").append(f" {padded}")
+        line.rstrip()
+        return line
+
+    def _print_columns(self, cells: list[str]) -> None:
+        widths = (9, 14, 10, 12, 10, 9)
+        text = " ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        style = None if self._heading_shown else "dim"
+        self._console.print(Text(text, style=style or ""), no_wrap=True, overflow="ellipsis")
+
+    def _redirect_log_records(self) -> None:
+        """Let log handlers that write to a terminal print above the display."""
+        for handler in logging.getLogger().handlers:
+            if not isinstance(handler, logging.StreamHandler):
+                continue
+            stream = handler.stream
+            if stream is not None and stream.isatty():  # a file not yet open, or closed, has none
+                handler.setStream(cast(TextIO, FileProxy(self._console, stream)))
+                self._redirected.append((handler, stream))

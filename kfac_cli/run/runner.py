@@ -1,0 +1,111 @@
+"""The loop of one run: draw, step, average, evaluate, record, checkpoint. Wiring only."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from kfac_cli.checkpoint.folder import CheckpointFolder
+from kfac_cli.config.schema import RunConfig
+from kfac_cli.data.folder import resolve_data_dir
+from kfac_cli.data.registry import load_dataset
+from kfac_cli.recording.progress import Progress
+from kfac_cli.run.checkpointing import Earlier, Saver
+from kfac_cli.run.evaluation import evaluate_session, extreme_case, not_finite
+from kfac_cli.run.recorder import Recorder
+from kfac_cli.run.session import Session, choose_device, make_session
+from kfac_cli.run.stopping import (
+    DIVERGED,
+    INTERRUPTED,
+    evaluation_is_due,
+    reason_to_stop,
+)
+from kfac_cli.signals import StopRequest
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    `status` is one of those in `stopping.py`; `best_train_error` the lowest training error that
+    was measured, of the iterate or its average (infinite if none was finite); `signal` the number
+    of the signal that interrupted the run, or that came while it was ending by itself; `reason`
+    says what was not finite in the last evaluation of a run that diverged for it.
+    """
+
+    status: str
+    best_train_error: float
+    iterations: int
+    signal: int | None = None
+    reason: str | None = None
+
+
+def run(
+    config: RunConfig, folder: Path, progress: Progress, earlier: Earlier | None = None
+) -> RunResult:
+    """Train as `config` says and leave everything in `folder`, which exists.
+
+    `progress` has been started; it is closed before the summary is printed. `earlier` is what an
+    earlier part of the run has left in the folder: the run goes on from there.
+
+    Raises UserError for what a user can mend: missing or damaged data, no such device; OSError
+    where the folder can no longer be written.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    device = choose_device(config.device)
+    dataset = load_dataset(config.dataset, resolve_data_dir(config.data_dir))
+    session = make_session(config, dataset, device)
+    if earlier is not None:
+        earlier.restore(session)
+    times = None if earlier is None else earlier.times
+    checkpoints = CheckpointFolder(folder) if earlier is None else earlier.checkpoints
+    with (
+        StopRequest() as stop,
+        Recorder(config, folder, session, progress, times) as recorder,
+    ):
+        if earlier is not None:
+            earlier.taken_up()
+        saver = Saver(config, checkpoints, session, recorder)
+        status = _train(config, session, recorder, saver, stop)
+        reason = None
+        if status not in (DIVERGED, INTERRUPTED):
+            reason = _reason_for_divergence(session, recorder)
+            status = status if reason is None else DIVERGED
+        if status != DIVERGED:
+            saver.save()
+        recorder.finish(status, reason)
+    return RunResult(status, recorder.best_train_error, session.iteration, stop.signal, reason)
+
+
+def _train(
+    config: RunConfig, session: Session, recorder: Recorder, saver: Saver, stop: StopRequest
+) -> str:
+    """Iterate until there is a reason to stop; returns that reason."""
+    while True:
+        status = reason_to_stop(config, session, recorder, stop)
+        if status != INTERRUPTED and evaluation_is_due(config, session, recorder, status):
+            with recorder.clock("evaluation"):
+                figures = evaluate_session(session, config.chunk_size)
+            recorder.evaluation(figures)
+            continue  # which may have reached the target
+        if status is not None:
+            return status
+        saver.save_if_due()
+        with recorder.clock("optimizer"):
+            size, record = session.step()
+        recorder.iteration(size, record)
+        if session.lost or session.rejections_in_a_row >= config.max_rejections:
+            return DIVERGED
+
+
+def _reason_for_divergence(session: Session, recorder: Recorder) -> str | None:
+    """What is not finite in the last evaluation, and whether the data are the cause; else None."""
+    names = not_finite(recorder.latest_evaluation or {})
+    if not names:
+        return None
+    case = extreme_case(session.dataset, session.optimizer.parameters[0].dtype)
+    cause = (
+        "no value in the data is the cause" if case is None else f"the data are the cause: {case}"
+    )
+    return f"{', '.join(names)} not finite in the last evaluation; {cause}"

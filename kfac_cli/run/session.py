@@ -1,0 +1,214 @@
+"""From a checked config to the objects of one run: network, optimizer, average, generators."""
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kfac_cli.config.schema import KFACConfig, NesterovConfig, RunConfig
+from kfac_cli.data.dataset import Dataset
+from kfac_cli.engine import (
+    KFAC,
+    KFACOptions,
+    NesterovOptions,
+    NesterovSGD,
+    Network,
+    PolyakAverage,
+    StepRecord,
+    sparse_initialization,
+)
+from kfac_cli.errors import UserError
+from kfac_cli.run.schedules import Schedule, make_schedule
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass
+class Session:
+    """A run's moving parts. `step` draws a mini-batch and advances them by one iteration.
+
+    `rejections` counts the iterations that took no step, `rejections_in_a_row` those since a step
+    was taken that stayed. `lost` says that the objective is not finite where none can be rejected.
+    """
+
+    network: Network
+    optimizer: KFAC | NesterovSGD
+    average: PolyakAverage
+    schedule: Schedule
+    batches: torch.Generator
+    dataset: Dataset
+    cases: int = 0
+    rejections: int = 0
+    rejections_in_a_row: int = 0
+    lost: bool = False
+
+    def __post_init__(self) -> None:
+        # θ and its average before the latest step that was taken
+        self._before = self.optimizer.parameters, self.average.parameters
+        self._took_a_step = False
+
+    @property
+    def iteration(self) -> int:
+        """Iterations done."""
+        return self.optimizer.iteration
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.optimizer.parameters[0].device
+
+    @property
+    def fallbacks(self) -> dict[str, int]:
+        """How often rounding forced a factorisation off its usual path, by kind."""
+        if not isinstance(self.optimizer, KFAC):
+            return {}
+        return asdict(self.optimizer.curvature.fallbacks)
+
+    def step(self) -> tuple[int, StepRecord]:
+        """One iteration: the size of its mini-batch and what the optimizer reports."""
+        size = self.schedule.size(self.iteration + 1)
+        inputs, targets = draw_batch(self.dataset, size, self.batches)
+        before = self.optimizer.parameters, self.average.parameters
+        measure = size > 1 and self.schedule.wants_noise_scale(self.iteration + 1)
+        record = self.optimizer.step(inputs, targets, measure_noise=measure)
+        self.schedule.observe(record)
+        self.cases += size
+        if record.rejected:
+            self.rejections += 1
+            self.rejections_in_a_row += 1
+            if record.taken_back:
+                self.average.parameters = self._before[1]
+        elif not math.isfinite(record.objective):  # and the optimizer has no means against it
+            self.optimizer.parameters, self.average.parameters = self._before
+            self.lost = True
+        else:
+            if self._took_a_step:  # which has stayed, then
+                self.rejections_in_a_row = 0
+            self._before = before
+            self.average.update(self.iteration, self.optimizer.parameters)
+        self._took_a_step = not record.rejected
+        return size, record
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on exactly, as a tree for `checkpoint/tree.py`."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "batches": self.batches.get_state(),
+            "cases": self.cases,
+            "rejections": self.rejections,
+            "rejections_in_a_row": self.rejections_in_a_row,
+            "before": self._before,
+            "took_a_step": self._took_a_step,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned, on the device that the session is on.
+
+        Raises ValueError if it is not the state of such a network, LookupError or TypeError if it
+        is none at all.
+        """
+        kind = [(p.shape, p.dtype) for p in self.optimizer.parameters]
+        state = moved(state, self.device)
+        self.optimizer.load_state_dict(state["optimizer"])
+        if [(p.shape, p.dtype) for p in self.optimizer.parameters] != kind:
+            raise ValueError("its parameters are not of the shapes and the dtype of the network")
+        self.average.load_state_dict(state["average"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.batches.set_state(state["batches"])
+        self.cases = state["cases"]
+        self.rejections = state["rejections"]
+        self.rejections_in_a_row = state["rejections_in_a_row"]
+        self._before = state["before"][0], state["before"][1]
+        self._took_a_step = state["took_a_step"]
+
+
+def moved(tree: Any, device: torch.device, known: dict[int, Tensor] | None = None) -> Any:
+    """A tree whose tensors are on `device`, each moved once; bytes, states of generators, stay."""
+    known = {} if known is None else known
+    if isinstance(tree, dict):
+        return {key: moved(value, device, known) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [moved(value, device, known) for value in tree]
+    if not isinstance(tree, Tensor) or not tree.is_floating_point():
+        return tree
+    if id(tree) not in known:
+        known[id(tree)] = tree.to(device)
+    return known[id(tree)]
+
+
+def make_session(config: RunConfig, dataset: Dataset, device: torch.device) -> Session:
+    """Everything that one run needs, at iteration 0.
+
+    The seed gives three independent streams: initial parameters, mini-batches and the targets
+    sampled by the optimizer. So optimizers that are compared under one seed share the start and
+    the mini-batches.
+    """
+    master = torch.Generator().manual_seed(config.seed)
+    initial, batches, targets = (_child(master) for _ in range(3))
+    setup = config.dataset
+    network = Network(setup.layer_sizes, setup.activations, setup.output)
+    dtype = DTYPES[config.dtype]
+    parameters = [w.to(device, dtype) for w in sparse_initialization(network, initial)]
+    optimizer: KFAC | NesterovSGD
+    if isinstance(config.optimizer, KFACConfig):
+        optimizer = KFAC(network, parameters, _kfac_options(config, config.optimizer), targets)
+    else:
+        nesterov_options = _nesterov_options(config, config.optimizer)
+        optimizer = NesterovSGD(network, parameters, nesterov_options, targets)
+    return Session(
+        network=network,
+        optimizer=optimizer,
+        average=PolyakAverage(config.polyak.decay, config.polyak.start),
+        schedule=make_schedule(config.schedule, dataset.train_inputs.shape[0]),
+        batches=batches,
+        dataset=dataset,
+    )
+
+
+def choose_device(setting: str) -> torch.device:
+    """The device for `auto`, `cpu` or `cuda`; `auto` takes a GPU where there is one.
+
+    Raises UserError where `cuda` is asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if setting == "cuda" and not available:
+        raise UserError("device=cuda: no CUDA device was found; use device=auto or device=cpu")
+    return torch.device("cuda" if available and setting != "cpu" else "cpu")
+
+
+def draw_batch(dataset: Dataset, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A mini-batch of `size` training cases in random order, without replacement."""
+    cases = dataset.train_inputs.shape[0]
+    index = torch.randperm(cases, generator=generator)[:size]
+    inputs = dataset.train_inputs[index]
+    if dataset.train_targets is dataset.train_inputs:
+        return inputs, inputs
+    return inputs, dataset.train_targets[index]
+
+
+def _child(master: torch.Generator) -> torch.Generator:
+    seed = int(torch.randint(2**62, (), generator=master).item())
+    return torch.Generator().manual_seed(seed)
+
+
+def _kfac_options(config: RunConfig, optimizer: KFACConfig) -> KFACOptions:
+    settings = _shared(config, optimizer, KFACOptions)
+    if optimizer.lambda_initial == "auto":
+        settings["lambda_initial"] = None
+    return KFACOptions(**settings)
+
+
+def _nesterov_options(config: RunConfig, optimizer: NesterovConfig) -> NesterovOptions:
+    shared = _shared(config, optimizer, NesterovOptions)
+    return NesterovOptions(**shared, iterations=config.iterations)
+
+
+def _shared(config: RunConfig, optimizer: object, options: type) -> dict[str, Any]:
+    """The settings of `optimizer`, and the general ones, that the engine's options know."""
+    known = {field.name for field in fields(options)}
+    settings = {name: value for name, value in vars(optimizer).items() if name in known}
+    return {**settings, "l2": config.l2, "chunk_size": config.chunk_size}

@@ -1,0 +1,51 @@
+"""When a run stops, and how a run can end. Nothing here needs torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kfac_cli.config.schema import RunConfig
+    from kfac_cli.run.recorder import Recorder
+    from kfac_cli.run.session import Session
+    from kfac_cli.signals import StopRequest
+
+FINISHED = "finished"
+TARGET_REACHED = "target reached"
+TIME_LIMIT_REACHED = "time limit reached"
+DIVERGED = "diverged"
+INTERRUPTED = "interrupted"
+
+
+def reason_to_stop(
+    config: RunConfig, session: Session, recorder: Recorder, stop: StopRequest
+) -> str | None:
+    """How the run ends if it stops now; None if nothing asks it to.
+
+    A run that has done no iteration stops only for a signal.
+    """
+    if stop.signal is not None:
+        return INTERRUPTED
+    if session.iteration == 0:
+        return None
+    latest, target = recorder.latest_evaluation, config.target_error
+    if target is not None and latest is not None and latest["train_error_best"] <= target:
+        return TARGET_REACHED
+    if session.iteration >= config.iterations:
+        return FINISHED
+    if config.max_seconds is not None and recorder.seconds >= config.max_seconds:
+        return TIME_LIMIT_REACHED
+    return None
+
+
+def evaluation_is_due(
+    config: RunConfig, session: Session, recorder: Recorder, status: str | None
+) -> bool:
+    """Whether to evaluate now: every `evaluate_every` iterations, and once where the run ends.
+
+    `status` is what `reason_to_stop` gave.
+    """
+    latest = recorder.latest_evaluation
+    if session.iteration == 0 or (latest is not None and latest["iteration"] == session.iteration):
+        return False
+    return status is not None or session.iteration % config.evaluate_every == 0

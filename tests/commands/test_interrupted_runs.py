@@ -1,0 +1,245 @@
+"""Signals: a first one ends a run after its step, a second one at once, and nothing is lost."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from soak.compare import differences, metrics
+from soak.experiment import overrides, write_cases
+
+from kfac_cli.checkpoint.folder import checkpoint_iterations
+from kfac_cli.recording.csv_table import read_table
+from kfac_cli.run import checkpointing, recorder, runner
+from kfac_cli.run.session import Session
+
+CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+
+
+@pytest.fixture
+def words(tmp_path):
+    write_cases(tmp_path / "cases.npz")
+    return [*overrides(tmp_path / "cases.npz"), "tensorboard=false"]
+
+
+@pytest.fixture(autouse=True)
+def _quick_and_listening(monkeypatch):
+    """No figures; and SIGINT is heard, which shells turn off for what runs in the background."""
+    monkeypatch.setattr(recorder, "draw_run", lambda *arguments: None)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.fixture
+def during_step(monkeypatch):
+    """Lets an action happen within the step of an iteration, before it does anything."""
+    step = Session.step
+
+    def arrange(iteration, action):
+        def acting(self):
+            if self.iteration + 1 == iteration:
+                action()
+            return step(self)
+
+        monkeypatch.setattr(Session, "step", acting)
+
+    yield arrange
+    monkeypatch.setattr(Session, "step", step)
+
+
+def handlers():
+    return [signal.getsignal(number) for number, _ in CODES]
+
+
+@pytest.mark.parametrize(("number", "code"), CODES)
+def test_a_signal_ends_a_run_after_its_step_with_everything_saved(
+    begin, words, tmp_path, during_step, number, code
+):
+    before = handlers()
+    during_step(6, lambda: send(number))
+    answer = begin("run", words)
+    assert answer.code == code
+    assert answer.err.endswith("\nkfac-run: interrupted\n")
+    assert "interrupted after 6 of 24 iterations" in answer.out
+    assert answer.out.endswith("\n  kfac-run resume=run  goes on from here\n")
+    assert checkpoint_iterations(tmp_path / "run") == [6]
+    assert len(read_table(tmp_path / "run/metrics.csv")) == 6
+    assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "interrupted"
+    assert (tmp_path / "run/parameters.pt").exists()
+    assert handlers() == before
+
+
+@pytest.mark.parametrize(("number", "code"), CODES)
+def test_a_second_signal_ends_it_at_once_and_without_damage(
+    begin, kfac_run, words, tmp_path, during_step, number, code
+):
+    def twice():
+        send(number)
+        send(number)
+        raise AssertionError("the second signal was not heard")
+
+    during_step(6, twice)
+    answer = begin("run", [*words, "checkpoint.every=4"])
+    assert answer.code == code
+    assert "Traceback" not in answer.err
+    assert not (tmp_path / "run/summary.json").exists()
+    assert checkpoint_iterations(tmp_path / "run") == [4]
+    during_step(None, None)
+    assert kfac_run("resume=run").code == 0
+    begin("whole", [*words, "checkpoint.every=4"])
+    assert differences(tmp_path / "run", tmp_path / "whole") == []
+
+
+def test_a_second_signal_in_the_middle_of_a_checkpoint_leaves_the_one_before(
+    begin, words, tmp_path, during_step, monkeypatch
+):
+    from kfac_cli.checkpoint import folder
+
+    write = folder.write_tree
+
+    def interrupted(file, tree):
+        if tree["iteration"] == 6:
+            file.write(b"half a checkpoint")
+            send(signal.SIGTERM)
+        write(file, tree)
+
+    monkeypatch.setattr(folder, "write_tree", interrupted)
+    during_step(6, lambda: send(signal.SIGTERM))
+    assert begin("run", [*words, "checkpoint.every=4"]).code == 143
+    assert [path.name for path in (tmp_path / "run").glob("checkpoint*")] == [
+        "checkpoint-4.safetensors"
+    ]
+
+
+@pytest.mark.parametrize(("number", "code"), CODES)
+def test_a_signal_in_a_sweep_keeps_what_was_done_and_starts_no_further_job(
+    begin, kfac_run, words, tmp_path, during_step, number, code
+):
+    jobs = []
+
+    def in_the_second_job():
+        jobs.append(1)
+        if len(jobs) == 2:
+            send(number)
+
+    during_step(6, in_the_second_job)
+    answer = kfac_run("-m", *words, "seed=1,2,3", "hydra.sweep.dir=sweep")
+    assert answer.code == code
+    assert sorted(path.name for path in (tmp_path / "sweep").glob("[0-9]")) == ["0", "1"]
+    statuses = [
+        json.loads((tmp_path / f"sweep/{job}/summary.json").read_text())["status"] for job in "01"
+    ]
+    assert statuses == ["finished", "interrupted"]
+    assert kfac_run("resume=sweep/1").code == 0
+    begin("whole", [*words, "seed=2"])
+    assert differences(tmp_path / "sweep/1", tmp_path / "whole") == []
+
+
+@pytest.mark.parametrize(("number", "code"), CODES)
+def test_a_signal_before_the_first_step_ends_it_at_once_and_the_run_can_begin_again(
+    begin, kfac_run, words, tmp_path, monkeypatch, number, code
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "load_dataset", lambda *arguments: send(number))
+        answer = begin("run", words)
+    assert (answer.code, answer.err.splitlines()[-1]) == (code, "kfac-run: interrupted")
+    assert kfac_run("resume=run").code == 0
+    assert len(metrics(tmp_path / "run")) == 24
+
+
+def test_a_signal_while_a_run_is_ending_lets_it_end_and_stops_the_sweep(
+    kfac_run, words, tmp_path, monkeypatch
+):
+    write_summary = recorder.write_summary
+
+    def interrupted(*arguments):
+        send(signal.SIGTERM)
+        return write_summary(*arguments)
+
+    monkeypatch.setattr(recorder, "write_summary", interrupted)
+    answer = kfac_run("-m", *words, "seed=1,2", "hydra.sweep.dir=sweep")
+    assert answer.code == 143
+    assert json.loads((tmp_path / "sweep/0/summary.json").read_text())["status"] == "finished"
+    assert not (tmp_path / "sweep/1").exists()
+
+
+def test_a_signal_during_an_evaluation_needs_no_further_step(begin, words, tmp_path, monkeypatch):
+    evaluate = runner.evaluate_session
+
+    def interrupted(*arguments):
+        send(signal.SIGTERM)
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(runner, "evaluate_session", interrupted)
+    assert begin("run", words).code == 143
+    assert checkpoint_iterations(tmp_path / "run") == [4]
+    assert [row["iteration"] for row in read_table(tmp_path / "run/evaluations.csv")] == [4]
+
+
+def test_under_nohup_a_closed_terminal_goes_unheard(begin, words, during_step):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        during_step(6, lambda: send(signal.SIGHUP))
+        assert begin("run", words).code == 0
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_the_checkpoint_is_written_before_anything_else_that_an_interruption_asks_for(
+    begin, words, tmp_path, during_step, monkeypatch
+):
+    """A scheduler may not wait for figures."""
+    order = []
+    save, finish = checkpointing.Saver.save, recorder.Recorder.finish
+    monkeypatch.setattr(
+        checkpointing.Saver, "save", lambda self: order.append("save") or save(self)
+    )
+    monkeypatch.setattr(
+        recorder.Recorder, "finish", lambda self, s: order.append("finish") or finish(self, s)
+    )
+    during_step(6, lambda: send(signal.SIGTERM))
+    begin("run", words)
+    assert order == ["save", "finish"]
+
+
+def test_a_process_of_its_own_ends_with_143_and_goes_on(tmp_path, words):
+    """The same from outside: a real process and its exit code, in a sweep."""
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from kfac_cli.__main__ import main; sys.exit(main())",
+    ]
+    arguments = ["-m", *words, "iterations=1000000", "seed=1,2", "hydra.sweep.dir=sweep"]
+    process = subprocess.Popen(
+        [*command, *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    table = tmp_path / "sweep/0/metrics.csv"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError):
+            if len(table.read_text().splitlines()) > 3:
+                break
+        time.sleep(0.05)
+    process.terminate()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 143, err
+    assert "Traceback" not in err
+    assert "kfac-run resume=sweep/0  goes on from here" in out
+    rows = metrics(tmp_path / "sweep/0")
+    assert checkpoint_iterations(tmp_path / "sweep/0") == [len(rows)]
+    assert not (tmp_path / "sweep/1").exists()

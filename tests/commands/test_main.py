@@ -1,0 +1,586 @@
+"""The command kfac-run: what it answers, where runs land, how it ends."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+from omegaconf import OmegaConf
+
+from kfac_cli.commands import jobs
+from kfac_cli.commands.main import run_stamp
+from kfac_cli.commands.messages import choices
+from kfac_cli.config.compose import load_config
+from kfac_cli.config.schema import RunConfig
+from kfac_cli.config.validation import validate
+from kfac_cli.errors import UserError
+from kfac_cli.recording.csv_table import read_table
+from kfac_cli.recording.progress import Progress
+
+STAMP = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9a-f]{8}"
+SHIPPED = "kfac-run --cfg job lists them all"
+
+
+@pytest.fixture
+def runner(monkeypatch):
+    """Stands in for kfac_cli.run.runner: notes the calls; `behave` decides what a run comes to."""
+    stub = SimpleNamespace(calls=[], behave=lambda config: "finished", shown=[])
+
+    class Silent(Progress):
+        def __init__(self, total):
+            super().__init__(total, io.StringIO())
+
+        def start(self, title):
+            stub.shown.append(title)
+
+        def close(self):
+            stub.shown.append("closed")
+
+    def run(config, folder, progress):
+        assert stub.shown[-1] == config.title
+        stub.calls.append((config, folder))
+        status = stub.behave(config)
+        number = signal.SIGTERM if status == "terminated" else None
+        status = "interrupted" if status == "terminated" else status
+        return SimpleNamespace(status=status, best_train_error=1.5, signal=number, reason=None)
+
+    monkeypatch.setattr(jobs, "Progress", Silent)
+    monkeypatch.setitem(sys.modules, "kfac_cli.run.runner", SimpleNamespace(run=run))
+    return stub
+
+
+# What a run is given and where it lands
+
+
+def test_a_run_gets_the_checked_settings_and_a_folder_of_its_own(kfac_run, runner, tmp_path):
+    answer = kfac_run("experiment=smoke", "seed=7")
+    assert (answer.code, answer.err) == (0, "")
+    [(config, folder)] = runner.calls
+    assert config == load_config(["experiment=smoke", "seed=7"])
+    assert re.fullmatch(rf"outputs/curves/kfac_tridiag/{STAMP}", str(folder.relative_to(tmp_path)))
+    assert validate(OmegaConf.load(folder / "config.yaml")) == config
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own(kfac_run, runner, monkeypatch):
+    for _ in range(3):
+        kfac_run("optimizer=nesterov_sgd", "dataset=mnist")
+    assert len({folder for _, folder in runner.calls}) == 3
+    assert {folder.parent.name for _, folder in runner.calls} == {"nesterov_sgd"}
+    assert len({run_stamp() for _ in range(100)}) == 100  # a collision: once in a million times
+
+
+def test_a_folder_that_holds_a_run_is_not_given_to_another(kfac_run, runner, tmp_path):
+    assert kfac_run("hydra.run.dir=mine", "seed=1").code == 0
+    before = (tmp_path / "mine/config.yaml").read_text()
+    answer = kfac_run("hydra.run.dir=mine", "seed=2")
+    assert answer.code == 1
+    assert answer.err == "kfac-run: error: mine: holds another run; choose a new folder\n"
+    assert (tmp_path / "mine/config.yaml").read_text() == before
+    assert len(runner.calls) == 1
+
+
+def contents(folder):
+    """Every file below a folder with its bytes, every folder with None."""
+    return {p: p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+
+
+def test_a_refused_run_leaves_the_folder_of_another_as_it_is(kfac_run, runner, tmp_path):
+    kfac_run("hydra.run.dir=mine", "seed=1")
+    before = contents(tmp_path)
+    assert kfac_run("hydra.run.dir=mine", "seed=2").code == 1
+    assert contents(tmp_path) == before
+
+
+def test_config_yaml_is_the_only_record_of_the_settings(kfac_run, runner, tmp_path):
+    kfac_run("hydra.run.dir=mine")
+    kfac_run("-m", "hydra.sweep.dir=sweep", "seed=0,1")
+    records = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.yaml")}
+    assert records == {f"{run}/config.yaml" for run in ("mine", "sweep/0", "sweep/1")} | {
+        "sweep/multirun.yaml"
+    }
+
+
+def test_what_a_library_warns_about_reaches_the_terminal_and_the_log(kfac_run, runner, tmp_path):
+    def behave(config):
+        import logging
+
+        logging.getLogger("some.library").warning("careful\x1b[31m")  # no colours of its own
+        logging.getLogger("some.library").info("by the way")
+        return "finished"
+
+    runner.behave = behave
+    answer = kfac_run("experiment=smoke", "hydra.run.dir=mine")
+    assert r"careful\x1b[31m" in answer.err
+    assert "by the way" not in answer.err
+    log = (tmp_path / "mine/run.log").read_text()
+    assert "careful" in log
+    assert "by the way" in log
+
+
+# How it ends
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        ("finished", 0),
+        ("target reached", 0),
+        ("time limit reached", 0),
+        ("diverged", 1),
+        ("interrupted", 130),
+        ("terminated", 143),
+    ],
+)
+def test_the_exit_code_says_how_the_run_ended(kfac_run, runner, status, code):
+    runner.behave = lambda config: status
+    assert kfac_run("experiment=smoke").code == code
+
+
+def fail_with(error):
+    def behave(config):
+        raise error
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UserError("faces.pkz: is truncated"), "faces.pkz: is truncated"),
+        (OSError(28, "No space left on device", "metrics.csv"), "metrics.csv: No space left on"),
+        (MemoryError(), "out of memory: a smaller chunk_size or a smaller network needs less"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+            "out of memory: a smaller chunk_size",
+        ),
+    ],
+)
+def test_a_mistake_or_a_full_machine_is_one_line(kfac_run, runner, tmp_path, error, line):
+    runner.behave = fail_with(error)
+    answer = kfac_run("experiment=smoke", "hydra.run.dir=mine")
+    assert answer.code == 1
+    assert answer.err.startswith(f"kfac-run: error: {line}")
+    assert answer.err.count("\n") == 1
+    assert type(error).__name__ in (log := (tmp_path / "mine/error.log").read_text()) or line in log
+
+
+def test_a_bug_shows_its_traceback_and_leaves_it_in_the_folder(kfac_run, runner, tmp_path):
+    runner.behave = fail_with(ZeroDivisionError("a\nbug"))
+    answer = kfac_run("experiment=smoke", "hydra.run.dir=mine")
+    assert answer.code == 1
+    assert "Traceback" in answer.err
+    assert answer.err.endswith("\nkfac-run: error: ZeroDivisionError: a bug\n")
+    assert "in behave" in (tmp_path / "mine/error.log").read_text()
+
+
+def test_progress_shows_before_torch_loads_and_gives_the_terminal_back(kfac_run, runner):
+    runner.behave = fail_with(ZeroDivisionError("a bug"))
+    kfac_run("experiment=smoke")
+    assert runner.shown == ["curves, kfac_tridiag", "closed"]
+
+
+def test_ctrl_c_before_the_loop_is_an_interruption_too(kfac_run, runner):
+    runner.behave = fail_with(KeyboardInterrupt())
+    answer = kfac_run("experiment=smoke")
+    assert (answer.code, answer.err) == (130, "kfac-run: interrupted\n")
+
+
+# Sweeps
+
+
+def test_a_sweep_runs_every_combination_in_numbered_folders(kfac_run, runner, tmp_path):
+    answer = kfac_run("-m", "optimizer=kfac_tridiag,kfac_diag,nesterov_sgd", "seed=0,1")
+    assert answer.code == 0
+    pairs = [(config.optimizer.name, config.seed) for config, _ in runner.calls]
+    names = ("kfac_tridiag", "kfac_diag", "nesterov_sgd")
+    assert pairs == [(name, seed) for name in names for seed in (0, 1)]
+    folders = [folder.relative_to(tmp_path / "outputs/sweeps") for _, folder in runner.calls]
+    assert [folder.name for folder in folders] == list("012345")
+    [sweep] = {str(folder.parent) for folder in folders}
+    assert re.fullmatch(STAMP, sweep)
+
+
+@pytest.mark.parametrize("error", [UserError("bad file"), ZeroDivisionError("bug")])
+def test_a_failing_job_does_not_lose_the_others(kfac_run, runner, tmp_path, error):
+    def behave(config):
+        if config.seed == 1:
+            raise error
+        return "finished"
+
+    runner.behave = behave
+    answer = kfac_run("-m", "experiment=smoke", "seed=0,1,2", "hydra.sweep.dir=sweep")
+    assert answer.code == 1
+    assert [config.seed for config, _ in runner.calls] == [0, 1, 2]
+    [line] = answer.err.splitlines()
+    assert line.startswith("kfac-run: error: job 1 (experiment=smoke seed=1): ")
+    assert line.endswith(f"{error} [sweep/1]")
+    assert str(error) in (tmp_path / "sweep/1/error.log").read_text()
+    logs = [path.parent.name for path in (tmp_path / "sweep").glob("*/error.log")]
+    assert logs == ["1"]
+
+
+def test_a_job_with_a_wrong_value_or_a_diverging_one_fails_alone(kfac_run, runner):
+    runner.behave = lambda config: "diverged" if config.seed == 2 else "finished"
+    answer = kfac_run("-m", "experiment=smoke", "seed=0,-1,2,3")
+    assert answer.code == 1
+    assert [config.seed for config, _ in runner.calls] == [0, 2, 3]
+    first, second = answer.err.splitlines()
+    assert "job 1 (experiment=smoke seed=-1): seed=-1: must be a whole number" in first
+    assert "job 2 (experiment=smoke seed=2): the run diverged" in second
+
+
+def test_an_unknown_choice_in_a_sweep_is_refused_before_any_job_runs(kfac_run, runner):
+    answer = kfac_run("-m", "dataset=curves,curvs")
+    assert answer.code == 1
+    assert answer.err.endswith(
+        "error: dataset=curvs: must be arrays, curves, faces, mnist or mnist_labels\n"
+    )
+    assert runner.calls == []
+
+
+def test_ctrl_c_ends_a_sweep(kfac_run, runner):
+    def behave(config):
+        if config.seed == 0:
+            raise UserError("no such file")
+        return "interrupted"
+
+    runner.behave = behave
+    answer = kfac_run("-m", "experiment=smoke", "seed=0,1,2")
+    assert answer.code == 130
+    assert [config.seed for config, _ in runner.calls] == [0, 1]
+    assert "no such file" in answer.err
+
+
+def test_sweepers_are_given_the_best_training_error_or_infinity(kfac_run, runner, monkeypatch):
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+    launch, returned = BasicLauncher.launch, []
+
+    def launch_and_note(self, *arguments, **keywords):
+        jobs = launch(self, *arguments, **keywords)
+        returned.extend(job.return_value for job in jobs)
+        return jobs
+
+    monkeypatch.setattr(BasicLauncher, "launch", launch_and_note)
+    kfac_run("-m", "experiment=smoke", "seed=0,-1")
+    assert returned == [1.5, float("inf")]
+
+
+# Mistakes on the command line: one line, exit code 1, and no folder
+
+
+MISTAKES = [
+    (["iterations=0"], "iterations=0: must be a whole number from 1 to 1000000000"),
+    (["iterations=abc"], "iterations=abc: must be a whole number from 1 to 1000000000"),
+    (["chunk_size=-5"], "chunk_size=-5: must be a whole number from 1 to 1000000000"),
+    (["optimizer.tau1=2"], "optimizer.tau1=2: must be a number in (0, 1]"),
+    (["optimizer.t2=30"], "optimizer.t2=30: must be a multiple of optimizer.t3, which is 20"),
+    (["iteration=5"], f"iteration=5: no such setting; did you mean iterations? {SHIPPED}"),
+    (
+        ["optimizer.mu_max=0.9"],
+        f"optimizer.mu_max=0.9: no such setting with this choice of optimizer; {SHIPPED}",
+    ),
+    (["foo/bar=1"], f"foo/bar=1: no such setting; {SHIPPED}"),
+    (["optimizer={a: 1}"], f"optimizer.a: no such setting; {SHIPPED}"),
+    (["~nope"], f"~nope: no such setting; {SHIPPED}"),
+    (["hydra.nope=1"], f"hydra.nope=1: no such setting; {SHIPPED}"),
+    (
+        ["dataset@here=mnist"],
+        "dataset@here=mnist: no such group of settings; the groups are dataset, optimizer, "
+        "schedule, experiment",
+    ),
+    (["dataset=curvs"], "dataset=curvs: must be arrays, curves, faces, mnist or mnist_labels"),
+    (["dataset=../x"], "dataset=../x: must be arrays, curves, faces, mnist or mnist_labels"),
+    (["dataset="], 'dataset="": must be arrays, curves, faces, mnist or mnist_labels'),
+    (["dataset=3"], "dataset=3: must be arrays, curves, faces, mnist or mnist_labels"),
+    (["optimizer=null"], "optimizer=null: must be heskes, kfac_diag, kfac_tridiag or nesterov_sgd"),
+    (["+dataset=mnist"], "dataset: chosen twice; write dataset=CHOICE without a +"),
+    (["~optimizer"], "optimizer: has no value; give one as optimizer=VALUE"),
+    (
+        ["seed=0,1"],
+        "seed=0,1: several values, one run each, need -m (kfac-run -m ...); a list is written in "
+        "brackets: [A,B]",
+    ),
+    (["seed=range(3)"], "seed=range(3): several values, one run each, need -m"),
+    (["smoke"], "smoke: must have the form SETTING=VALUE"),
+    ([""], '"": must have the form SETTING=VALUE'),
+    (["iterations=[1"], "iterations=[1: cannot be read; brackets and quotes must close"),
+    (["data_dir=ünï"], "data_dir=ünï: cannot be read; brackets and quotes must close"),
+    (["data_dir=\udcff"], '"data_dir=\\udcff": cannot be read'),
+    (["iterations=" + "9" * 5000], f"iterations={'9' * 46}...: cannot be read"),
+    (["iterations=" + "[" * 3000], f"iterations={'[' * 46}...: cannot be read"),
+    (["--nonsense"], "--nonsense: not understood here; put options before the settings"),
+    (["seed=0,1", "-m", "l2=0"], "l2=0: not understood here; put options before the settings"),
+    (["--cfg", "job", "--package", "nowhere"], "--package nowhere: no such part of the settings"),
+    (
+        ["experiment=mnist_nesterov_sgd", "schedule=exponential"],
+        "schedule.size=500: no such setting with this choice of schedule; experiment=mnist_nestero",
+    ),
+    (["--cfg", "jobs"], "argument --cfg/-c: invalid choice: 'jobs'"),
+    (["-m", "--cfg", "job"], "Only one of --run, --multirun, --cfg"),
+    (["--config-dir", "/nowhere"], "Additional config directory '/nowhere' not found"),
+    (["--experimental-rerun", "config.pickle"], "--experimental-rerun: refused, because it"),
+    (["hydra.output_subdir="], "hydra.output_subdir=: cannot be set; the settings of a run are"),
+    (
+        ["-m", "++hydra.output_subdir=/x", "seed=0,1"],
+        "++hydra.output_subdir=/x: cannot be set; the",
+    ),
+    (["-m", "hydra.sweeper.params={hydra.output_subdir:x}"], "hydra.sweeper.params={hydra.output"),
+    (["hydra.run.dir=${nowhere}"], "Interpolation key 'nowhere' not found"),
+    (
+        ["--help", "dataset=curvs"],
+        "dataset=curvs: must be arrays, curves, faces, mnist or mnist_labels",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"), MISTAKES, ids=[ascii(" ".join(m[0])[:50]) for m in MISTAKES]
+)
+def test_a_mistake_on_the_command_line_is_one_line(kfac_run, runner, tmp_path, arguments, line):
+    answer = kfac_run(*arguments)
+    assert answer.code == 1
+    assert answer.err.startswith(f"kfac-run: error: {line}")
+    assert answer.err.count("\n") == 1
+    assert answer.out == ""
+    assert runner.calls == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interpolation_that_stands_for_nothing_is_one_line(kfac_run, runner):
+    answer = kfac_run("l2=${oc.env:KFAC_NOT_SET_AT_ALL}")
+    assert answer.code == 1
+    assert answer.err.startswith("kfac-run: error: l2: KeyError raised while resolving")
+    assert answer.err.count("\n") == 1
+    assert runner.calls == []
+
+
+def test_a_current_folder_that_is_gone_is_one_line(kfac_run, runner, tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    answer = kfac_run("experiment=smoke")
+    assert answer.code == 1
+    assert answer.err == (
+        "kfac-run: error: the current folder: No such file or directory; "
+        "change to a folder that exists\n"
+    )
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(kfac_run, runner, tmp_path):
+    (tmp_path / "outputs").write_text("a file in the way")
+    answer = kfac_run("experiment=smoke")
+    assert answer.code == 1
+    assert re.fullmatch(r"kfac-run: error: outputs/\S+: Not a directory\n", answer.err)
+
+
+def test_hydras_own_switch_for_tracebacks_still_works(kfac_run, runner, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    answer = kfac_run("dataset=curvs")
+    assert answer.code == 1
+    assert "Traceback" in answer.err
+    assert answer.err.endswith(
+        "error: dataset=curvs: must be arrays, curves, faces, mnist or mnist_labels\n"
+    )
+    assert os.environ["HYDRA_FULL_ERROR"] == "1"
+
+
+def test_settings_may_refer_to_each_other_and_to_the_folder(kfac_run, runner, tmp_path):
+    arguments = ("evaluate_every=${iterations}", "data_dir=${hydra:runtime.cwd}/data")
+    assert kfac_run("experiment=smoke", *arguments).code == 0
+    [(config, _)] = runner.calls
+    assert (config.evaluate_every, config.data_dir) == (10, f"{tmp_path}/data")
+
+
+# Answers without a run
+
+
+def without_torch(*arguments, **environment):
+    """Call kfac-run in a process where importing torch, or what needs it, fails."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'torchvision', 'matplotlib', "
+        "'sklearn', 'scipy', 'tensorboard'))); sys.argv[0] = 'kfac-run'; "
+        "from kfac_cli.__main__ import main; sys.exit(main())"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--version"], r"\Akfac-run \d+\.\d+\.\d+\n\Z"),
+        (["--help"], r"usage:  kfac-run"),
+        (["--cfg", "job"], r"\Aiterations: 500\n(.*\n)*dataset:\n  name: curves\n"),
+        (["--info"], r"Config search path"),
+        (["-sc", "install=bash"], r"complete -o nospace -o default -F hydra_bash_completion"),
+        (["iterations=0"], r"\A\Z"),
+    ],
+)
+def test_what_needs_no_run_needs_no_torch(arguments, expected):
+    answer = without_torch(*arguments)
+    assert re.search(expected, answer.stdout), answer
+    assert answer.returncode == (1 if arguments == ["iterations=0"] else 0)
+    assert "Traceback" not in answer.stderr
+
+
+def test_the_tab_key_completes_choices():
+    typed = "kfac-run experiment=mnist_n"
+    answer = without_torch("-sc", "query=bash", COMP_LINE=typed, COMP_POINT=str(len(typed)))
+    assert answer.stdout == "experiment=mnist_nesterov_sgd\n"
+
+
+def test_help_names_every_choice(kfac_run):
+    page = kfac_run("--help").out
+    for group in ("dataset", "optimizer", "schedule"):
+        assert group in page
+        assert all(choice in page for choice in choices(group))
+    for experiment in choices("experiment"):
+        problem = load_config([f"experiment={experiment}"]).dataset.name
+        assert problem in page
+        assert experiment.removeprefix(f"{problem}_") in page
+    assert max(map(len, page.splitlines())) <= 100
+
+
+def test_the_settings_that_help_shows_as_defaults_are_the_defaults(kfac_run):
+    page = kfac_run("--help").out
+    config = load_config()
+    for name in ("iterations", "seed", "device", "evaluate_every", "chunk_size", "l2"):
+        [value] = re.findall(rf"^  {name}=(\S+)", page, re.M)
+        assert type(getattr(config, name))(value) == getattr(config, name)
+    [tau2] = re.findall(r"^  optimizer.tau2=(\S+)", page, re.M)
+    assert float(tau2) == config.optimizer.tau2
+
+
+# With the real runner
+
+
+TINY = {
+    "curves": ["dataset.train_cases=60", "dataset.test_cases=20"],
+    "mnist": ["dataset.train_cases=60", "dataset.test_cases=20"],
+    "mnist_labels": ["dataset.train_cases=60", "dataset.test_cases=20"],
+    "faces": [
+        "dataset.crops_per_photograph=2",
+        "dataset.train_cases=60",
+        "dataset.test_cases=20",
+    ],
+}
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_runs(kfac_run, tmp_path, request, experiment):
+    problem = load_config([f"experiment={experiment}"]).dataset.name
+    data = tmp_path if problem == "curves" else request.getfixturevalue("real_data_folder")
+    widths = load_config([f"experiment={experiment}"]).dataset.layer_sizes
+    schedule = load_config([f"experiment={experiment}"]).schedule
+    batches = ["schedule.initial=20"] if schedule.kind == "exponential" else ["schedule.size=30"]
+    answer = kfac_run(
+        f"experiment={experiment}",
+        "iterations=2",
+        f"data_dir={data}",
+        f"dataset.layer_sizes=[{widths[0]},5,3,{widths[-1]}]",
+        "dataset.activations=[logistic,linear]",
+        "hydra.run.dir=run",
+        "tensorboard=false",
+        *TINY[problem],
+        *batches,
+    )
+    assert answer.code == 0, answer.err
+    assert [row["iteration"] for row in read_table(tmp_path / "run/metrics.csv")] == [1, 2]
+    assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "finished"
+    names = {"config.yaml", "evaluations.csv", "run.png", "run.log"}
+    assert names <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_the_smoke_experiment_needs_no_files(kfac_run, tmp_path):
+    answer = kfac_run("experiment=smoke", f"data_dir={tmp_path}/data")
+    assert answer.code == 0
+    assert "finished" in answer.out
+    assert [str(path.name) for path in (tmp_path / "data").iterdir()] == ["curves"]
+
+
+@pytest.mark.parametrize(
+    ("setup", "named"),
+    [
+        (["dataset=arrays", "dataset.file=none.npz"], "none.npz"),
+        (["device=cuda"], "device=cuda"),
+    ],
+)
+def test_what_only_a_run_can_find_out_is_one_line_too(kfac_run, tmp_path, setup, named):
+    if named == "device=cuda" and __import__("torch").cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    shape = ["dataset.layer_sizes=[784,3,784]", "dataset.activations=[linear]"]
+    shape += ["dataset.output=gaussian"]
+    arguments = ["iterations=2", f"data_dir={tmp_path}", *setup, *shape]
+    config = load_config(arguments)
+    answer = kfac_run(*arguments)
+    assert answer.code == 1
+    progress, line = answer.err.splitlines()
+    assert progress.startswith(config.title)
+    assert line.startswith("kfac-run: error: ")
+    assert named in line
+    assert not list(tmp_path.glob("outputs/**/summary.json"))
+
+
+def started(folder, *arguments):
+    """Start a run in a process of its own and wait until it has done some iterations."""
+    code = "import sys; from kfac_cli.__main__ import main; sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        # Whoever runs the tests in the background has them ignore SIGINT, which is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        for table in folder.glob("**/metrics.csv"):
+            with contextlib.suppress(OSError):
+                if len(table.read_text().splitlines()) > 3:
+                    return process, table.parent
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(f"no iterations: {process.communicate()}")
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_ctrl_c_saves_what_was_done_and_exits_130(tmp_path, sweep):
+    seeds = "seed=0,1,2" if sweep else "seed=0"
+    process, folder = started(
+        tmp_path, *sweep, "experiment=smoke", "iterations=100000", f"data_dir={tmp_path}", seeds
+    )
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert (folder / "parameters.pt").exists()
+    assert "interrupted" in out
+    assert len(list(tmp_path.glob("**/summary.json"))) == 1
+    rows = read_table(folder / "metrics.csv")
+    assert [row["iteration"] for row in rows] == list(range(1, len(rows) + 1))
+
+
+def test_the_stub_and_the_runner_agree_on_what_a_run_returns(tmp_path):
+    from kfac_cli.run.runner import RunResult
+
+    fields = set(RunResult.__dataclass_fields__)
+    assert {"status", "best_train_error", "signal"} <= fields
+    assert RunConfig.__dataclass_params__.frozen

@@ -1,0 +1,677 @@
+"""Taking up a run again: it ends bit for bit where an undisturbed run ends."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from soak.compare import differences, place_of_difference
+from soak.experiment import OPTIMIZERS, composed, overrides, prepare, write_cases
+
+from kfac_cli.checkpoint.compatibility import MAY_CHANGE
+from kfac_cli.checkpoint.folder import checkpoint_iterations
+from kfac_cli.checkpoint.tree import read_tree, write_tree
+from kfac_cli.config.compose import load_config
+from kfac_cli.config.names import setting_names
+from kfac_cli.config.validation import validate
+from kfac_cli.data.registry import load_dataset
+from kfac_cli.recording.csv_table import read_table
+from kfac_cli.recording.progress import Progress
+from kfac_cli.run import checkpointing, recorder
+from kfac_cli.run.runner import run
+from kfac_cli.run.session import Session, make_session, moved
+
+CPU = torch.device("cpu")
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL: nothing catches it, nothing is written after it."""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "cases.npz"
+    write_cases(path)
+    return path
+
+
+@pytest.fixture
+def words(file):
+    """The command line of the small experiment, without TensorBoard, which takes its time."""
+    return [*overrides(file), "tensorboard=false"]
+
+
+def start(folder, words):
+    """Begin a run as kfac-run does, but quicker."""
+    config = validate(composed(tuple(words)))
+    prepare(folder, words)
+    silence = io.StringIO()
+    with Progress(config.iterations, silence) as progress, contextlib.redirect_stdout(silence):
+        return run(config, folder, progress)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The folder of the undisturbed run with the given command line."""
+    root = tmp_path_factory.mktemp("whole")
+    folders = {}
+
+    def folder_of(words):
+        key = tuple(words)
+        if key not in folders:
+            folders[key] = root / str(len(folders))
+            start(folders[key], words)
+        return folders[key]
+
+    return folder_of
+
+
+@pytest.fixture(autouse=True)
+def _no_figures(monkeypatch):
+    monkeypatch.setattr(recorder, "draw_run", lambda *arguments: None)
+
+
+@pytest.fixture
+def die_in_step(monkeypatch):
+    """Lets the process die at the end of the step after so many iterations; never after None."""
+    step = Session.step
+
+    def arrange(iteration):
+        def deadly(self):
+            result = step(self)
+            if iteration is not None and self.iteration == iteration + 1:
+                raise KilledError
+            return result
+
+        monkeypatch.setattr(Session, "step", deadly)
+
+    yield arrange
+    monkeypatch.setattr(Session, "step", step)
+
+
+# The state of a session
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_from_every_iteration_a_restored_session_takes_the_very_same_step(
+    file, tmp_path, optimizer, dtype
+):
+    """Bit for bit, so that by induction all later steps are the same too."""
+    config = load_config([*overrides(file, optimizer), f"dtype={dtype}"])
+    dataset = load_dataset(config.dataset, tmp_path)
+    session = make_session(config, dataset, CPU)
+    other_seed = load_config([*overrides(file, optimizer), f"dtype={dtype}", "seed=99"])
+    path = tmp_path / "state"
+    for _ in range(config.iterations):
+        with path.open("wb") as state:
+            write_tree(state, session.state_dict())
+        restored = make_session(other_seed, dataset, CPU)
+        restored.load_state_dict(read_tree(path))
+        assert place_of_difference(session.state_dict(), restored.state_dict()) is None
+        assert restored.step() == session.step()
+        assert place_of_difference(session.state_dict(), restored.state_dict()) is None
+
+
+def test_the_state_is_that_of_the_whole_session(file, tmp_path):
+    """Everything that steps change is restored, not only what is compared above."""
+    config = load_config(overrides(file))
+    dataset = load_dataset(config.dataset, tmp_path)
+    session, restored = (make_session(config, dataset, CPU) for _ in range(2))
+    for _ in range(11):
+        session.step()
+    restored.load_state_dict(session.state_dict())
+    given = ("network", "options", "dataset")
+    for mine, theirs in ((session, restored), (session.optimizer, restored.optimizer)):
+        for name in vars(mine).keys() - set(given):
+            first, second = getattr(mine, name), getattr(theirs, name)
+            first, second = (
+                x.get_state() if isinstance(x, torch.Generator) else x for x in (first, second)
+            )
+            first, second = (
+                x.state_dict() if hasattr(x, "state_dict") else x for x in (first, second)
+            )
+            assert place_of_difference(first, second) is None, name
+
+
+def test_tensors_move_to_another_device_once_and_generators_stay():
+    """`meta` stands for a GPU."""
+    weights, state = torch.zeros(2, 3), torch.Generator().get_state()
+    tree = moved({"w": [weights], "same": weights, "g": state, "n": 3}, torch.device("meta"))
+    assert tree["w"][0].device.type == "meta"
+    assert tree["w"][0] is tree["same"]
+    assert tree["g"] is state
+    assert tree["n"] == 3
+
+
+# Whole runs
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("iteration", [1, 4, 9, 13])
+def test_a_killed_run_ends_where_an_undisturbed_one_ends(
+    kfac_run, file, tmp_path, die_in_step, undisturbed, optimizer, iteration
+):
+    words = [*overrides(file, optimizer), "checkpoint.every=3"]
+    die_in_step(iteration)
+    with pytest.raises(KilledError):
+        start(tmp_path / "killed", words)
+    die_in_step(None)
+    answer = kfac_run("resume=killed")
+    assert answer.code == 0, answer.err
+    assert f"going on from iteration {iteration // 3 * 3}\n" in answer.err
+    assert differences(tmp_path / "killed", undisturbed(words)) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("iteration", [5, 8])
+def test_a_run_ended_by_a_signal_goes_on_from_that_very_step(
+    kfac_run, words, tmp_path, monkeypatch, number, iteration, undisturbed
+):
+    """Also where an evaluation was due when the signal came."""
+    step = Session.step
+
+    def interrupted(self):
+        if self.iteration == iteration - 1:
+            os.kill(os.getpid(), number)
+        return step(self)
+
+    monkeypatch.setattr(Session, "step", interrupted)
+    result = start(tmp_path / "stopped", words)
+    assert (result.status, result.signal) == ("interrupted", number)
+    assert checkpoint_iterations(tmp_path / "stopped") == [iteration]
+    monkeypatch.setattr(Session, "step", step)
+    assert kfac_run("resume=stopped").code == 0
+    whole = undisturbed(words)
+    assert differences(tmp_path / "stopped", whole) == []
+
+
+def test_the_times_go_on(kfac_run, words, tmp_path, die_in_step, monkeypatch):
+    die_in_step(13)
+    with pytest.raises(KilledError):
+        start(tmp_path / "run", [*words, "checkpoint.every=10"])
+    path = tmp_path / "run/checkpoint-10.safetensors"
+    tree = read_tree(path)
+    tree["times"] = {name: value + 1000 for name, value in tree["times"].items()}
+    with path.open("wb") as out:
+        write_tree(out, tree)
+    die_in_step(None)
+    kfac_run("resume=run")
+    rows = read_table(tmp_path / "run/metrics.csv")
+    for name in ("seconds", "optimizer_seconds", "evaluation_seconds", "logging_seconds"):
+        assert [row[name] > 1000 for row in rows] == [False] * 10 + [True] * 14
+        assert json.loads((tmp_path / "run/summary.json").read_text())[name] > 1000
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(
+    kfac_run, words, tmp_path, die_in_step, undisturbed
+):
+    die_in_step(6)
+    with pytest.raises(KilledError):
+        start(tmp_path / "run", words)
+    assert len(read_table(tmp_path / "run/metrics.csv")) == 6
+    die_in_step(None)
+    assert kfac_run("resume=run").code == 0
+    assert "no checkpoint yet" in (tmp_path / "run/run.log").read_text()
+    assert differences(tmp_path / "run", undisturbed(words)) == []
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over(
+    kfac_run, words, tmp_path, die_in_step, undisturbed
+):
+    die_in_step(10)
+    with pytest.raises(KilledError):
+        start(tmp_path / "run", [*words, "checkpoint.every=4"])
+    path = tmp_path / "run/checkpoint-8.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    die_in_step(None)
+    answer = kfac_run("resume=run")
+    assert answer.code == 0
+    assert "checkpoint-8.safetensors is damaged (its checksum does not match)" in answer.err
+    assert "going on from iteration 4\n" in answer.err
+    whole = undisturbed([*words, "checkpoint.every=4"])
+    assert differences(tmp_path / "run", whole) == []
+
+
+# When checkpoints are written
+
+
+def saved_at(monkeypatch, tmp_path, words):
+    iterations = []
+    write = checkpointing.CheckpointFolder.write
+
+    def note(self, iteration, contents):
+        iterations.append(iteration)
+        write(self, iteration, contents)
+
+    monkeypatch.setattr(checkpointing.CheckpointFolder, "write", note)
+    start(tmp_path / "run", words)
+    return iterations
+
+
+def test_checkpoints_come_every_so_many_iterations_and_at_the_end(monkeypatch, tmp_path, words):
+    assert saved_at(monkeypatch, tmp_path, [*words, "checkpoint.every=9"]) == [9, 18, 24]
+    assert checkpoint_iterations(tmp_path / "run") == [24, 18]
+
+
+def test_checkpoints_come_every_so_many_minutes(monkeypatch, tmp_path, words):
+    """A step takes 50 seconds here, so that two minutes are over after three."""
+    step, clock = Session.step, SimpleNamespace(seconds=0.0)
+
+    def slow_step(self):
+        clock.seconds += 50
+        return step(self)
+
+    monkeypatch.setattr(Session, "step", slow_step)
+    monkeypatch.setattr(checkpointing, "time", SimpleNamespace(perf_counter=lambda: clock.seconds))
+    minutes = [*words, "checkpoint.minutes=2", "iterations=10"]
+    assert saved_at(monkeypatch, tmp_path, minutes) == [3, 6, 9, 10]
+
+
+def test_without_a_period_there_is_one_at_the_end(monkeypatch, tmp_path, words):
+    assert saved_at(monkeypatch, tmp_path, words) == [24]
+
+
+def test_writing_checkpoints_counts_as_logging(tmp_path, words, monkeypatch):
+    write = checkpointing.CheckpointFolder.write
+
+    def slow(self, iteration, contents):
+        time.sleep(0.3)
+        write(self, iteration, contents)
+
+    monkeypatch.setattr(checkpointing.CheckpointFolder, "write", slow)
+    start(tmp_path / "run", [*words, "iterations=4", "checkpoint.every=2"])
+    assert json.loads((tmp_path / "run/summary.json").read_text())["logging_seconds"] > 0.6
+
+
+# What may be another, and what must not
+
+
+@pytest.fixture
+def half(words, tmp_path, undisturbed):
+    """A folder with a run that ended at iteration 12 of 12."""
+    return shutil.copytree(undisturbed([*words, "iterations=12"]), tmp_path / "run")
+
+
+def contents_of(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refusal(kfac_run, folder, *arguments):
+    """The one line with which going on is refused; the folder stays as it was."""
+    before = contents_of(folder)
+    answer = kfac_run(*arguments)
+    after = contents_of(folder)
+    assert answer.code == 1
+    line = answer.err.splitlines()[-1]
+    assert "Traceback" not in answer.err
+    assert line.startswith("kfac-run: error: ")
+    log = folder / "run.log"
+    assert {k: v for k, v in after.items() if k != log} == {
+        k: v for k, v in before.items() if k != log
+    }
+    return line.removeprefix("kfac-run: error: ")
+
+
+def test_everything_that_may_change_is_a_setting():
+    assert set(MAY_CHANGE) <= set(setting_names())
+
+
+def test_the_help_page_lists_everything_that_may_change(kfac_run):
+    page = kfac_run("--help").out
+    assert all(name in page for name in MAY_CHANGE if not name.startswith("dataset."))
+    assert "the paths of dataset=arrays" in " ".join(page.split())
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(kfac_run, half):
+    before = contents_of(half)
+    answer = kfac_run("resume=run")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out == "run: finished after 12 iterations; a larger iterations=N goes on\n"
+    assert contents_of(half) == before
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS[::2])
+def test_more_iterations_continue_a_finished_run_exactly(
+    kfac_run, file, tmp_path, optimizer, undisturbed
+):
+    """Its last evaluation, at iteration 12, is due in the longer run too."""
+    words = [*overrides(file, optimizer), "tensorboard=false"]
+    words += ["optimizer.final_iterations=0"] if optimizer == "nesterov_sgd" else []
+    start(tmp_path / "run", [*words, "iterations=12"])
+    answer = kfac_run("resume=run", "iterations=24")
+    assert answer.code == 0
+    assert "bit for bit" not in answer.err
+    assert differences(tmp_path / "run", undisturbed(words)) == []
+    assert OmegaConf.load(tmp_path / "run/config.yaml").iterations == 24
+
+
+@pytest.mark.parametrize(
+    ("first", "stopped_at", "then", "exact"),
+    [(24, 12, 30, True), (24, 22, 30, False), (24, 22, 24, True), (30, 24, 26, False)],
+)
+def test_the_lowered_mu_of_the_last_iterations_decides_whether_more_of_them_are_exact(
+    kfac_run, file, tmp_path, die_in_step, first, stopped_at, then, exact, undisturbed
+):
+    """Nesterov's mu is lowered in the last 4."""
+    words = [*overrides(file, "nesterov_sgd"), "tensorboard=false", "checkpoint.every=1"]
+    die_in_step(stopped_at)
+    with pytest.raises(KilledError):
+        start(tmp_path / "run", [*words, f"iterations={first}"])
+    die_in_step(None)
+    answer = kfac_run("resume=run", f"iterations={then}")
+    assert ("bit for bit" not in answer.err) == exact
+    whole = undisturbed([*words, f"iterations={then}"])
+    assert (differences(tmp_path / "run", whole) == []) == exact
+
+
+def test_fewer_iterations_than_were_done_are_refused(kfac_run, half):
+    assert refusal(kfac_run, half, "resume=run", "iterations=11") == (
+        "iterations=11: the run in run has done 12 already"
+    )
+
+
+def test_the_time_limit_is_one_for_all_parts(kfac_run, words, tmp_path):
+    start(tmp_path / "run", [*words, "max_seconds=1e-9"])
+    answer = kfac_run("resume=run")
+    assert answer.code == 0
+    assert "time limit reached after 1 iterations" in answer.out
+    assert "a larger max_seconds=S or null goes on" in answer.out
+    assert kfac_run("resume=run", "max_seconds=null", "evaluate_every=4").code == 0
+    rows = read_table(tmp_path / "run/evaluations.csv")
+    assert [row["iteration"] for row in rows] == [1, 4, 8, 12, 16, 20, 24]
+
+
+def test_a_target_that_was_reached_ends_it_until_a_smaller_one_is_set(
+    kfac_run, words, tmp_path, undisturbed
+):
+    start(tmp_path / "run", [*words, "target_error=1e6"])
+    answer = kfac_run("resume=run")
+    assert answer.out == (
+        "run: target reached after 4 iterations; a smaller target_error=E or null goes on\n"
+    )
+    assert kfac_run("resume=run", "target_error=null").code == 0
+    assert differences(tmp_path / "run", undisturbed(words)) == []
+
+
+def test_settings_that_must_not_change_are_named_with_both_values(kfac_run, half):
+    line = refusal(kfac_run, half, "resume=run", "seed=3", "l2=0.5", "iterations=20")
+    assert line.startswith("l2=0.5 (was 1e-05), seed=3 (was 0): ") or line.startswith(
+        "seed=3 (was 0), l2=0.5 (was 1e-05): "
+    )
+    assert line.endswith(", ".join(MAY_CHANGE))
+
+
+def test_a_setting_given_again_as_it_was_is_no_change(kfac_run, half):
+    assert kfac_run("resume=run", "seed=0", "polyak={decay: 0.99}", "iterations=13").code == 0
+
+
+def test_settings_edited_in_the_folder_are_compared_with_the_checkpoint(kfac_run, half):
+    settings = OmegaConf.load(half / "config.yaml")
+    settings.optimizer.tau1 = 0.5
+    settings.iterations = 20
+    OmegaConf.save(settings, half / "config.yaml")
+    line = refusal(kfac_run, half, "resume=run")
+    assert line.startswith("optimizer.tau1=0.5 (was 0.125): a run goes on with the settings")
+
+
+def test_data_may_move_but_not_change(kfac_run, half, file, tmp_path):
+    moved = tmp_path / "elsewhere.npz"
+    shutil.copy(file, moved)
+    arguments = ("resume=run", "iterations=24", f"dataset.file={moved}")
+    arrays = dict(np.load(moved))
+    arrays["test_inputs"][3, 4] += 0.01
+    np.savez(moved, **arrays)
+    assert refusal(kfac_run, half, *arguments) == (
+        "dataset.name=arrays: not the data that the run began with: test_inputs has the same "
+        "shape, but other values; a run goes on with the same data only"
+    )
+    np.savez(moved, train_inputs=arrays["train_inputs"][1:], test_inputs=arrays["test_inputs"])
+    assert "train_inputs has the shape [79, 12] instead of [80, 12]" in refusal(
+        kfac_run, half, *arguments
+    )
+    write_cases(moved)
+    assert kfac_run(*arguments).code == 0
+
+
+def test_missing_data_leave_the_folder_as_it_was(kfac_run, half):
+    arguments = ("resume=run", "iterations=24", "dataset.file=nowhere.npz")
+    assert refusal(kfac_run, half, *arguments).startswith("nowhere.npz: no such file")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("torch", "0.4.1"), ("thread_count", 77), ("device", "cuda"), ("kfac-run", "9.9")],
+)
+def test_another_machine_or_version_says_that_bitwise_equality_is_off(
+    kfac_run, half, monkeypatch, name, value
+):
+    path = half / "checkpoint-12.safetensors"
+    tree = read_tree(path)
+    now, tree["environment"][name] = tree["environment"][name], value
+    with path.open("wb") as out:
+        write_tree(out, tree)
+    answer = kfac_run("resume=run", "iterations=14")
+    assert answer.code == 0
+    sentence = (
+        f"{name} is {now} and was {value}: the result need not be bit for bit that of an "
+        "uninterrupted run"
+    )
+    assert sentence in answer.err
+    assert sentence in (half / "run.log").read_text()
+
+
+def test_another_chunk_size_says_so_too(kfac_run, half):
+    answer = kfac_run("resume=run", "iterations=14", "chunk_size=7")
+    assert answer.code == 0
+    assert "chunk_size=7 (was 2000): the result need not be bit for bit" in answer.err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"session": {"optimizer": {}}},
+        {"session": None},
+        {"times": {"seconds": "3"}},
+        {"iteration": "12"},
+        {"config": []},
+    ],
+)
+def test_a_checkpoint_with_other_contents_is_refused(kfac_run, half, change):
+    path = half / "checkpoint-12.safetensors"
+    tree = {**read_tree(path), **change}
+    with path.open("wb") as out:
+        write_tree(out, tree)
+    line = refusal(kfac_run, half, "resume=run", "iterations=20")
+    assert line.startswith("run: its checkpoint is of another version of kfac-run (")
+
+
+def test_parameters_of_other_shapes_are_refused(kfac_run, half):
+    path = half / "checkpoint-12.safetensors"
+    tree = read_tree(path)
+    tree["session"]["optimizer"]["parameters"][0] = torch.zeros(6, 14)
+    with path.open("wb") as out:
+        write_tree(out, tree)
+    line = refusal(kfac_run, half, "resume=run", "iterations=20")
+    assert "its parameters are not of the shapes and the dtype" in line
+
+
+# The tables
+
+
+def test_a_table_that_was_removed_is_said_to_have_a_gap(kfac_run, half):
+    (half / "metrics.csv").unlink()
+    answer = kfac_run("resume=run", "iterations=14")
+    assert answer.code == 0
+    assert "metrics.csv has no rows for some iterations up to 12" in answer.err
+    assert [row["iteration"] for row in read_table(half / "metrics.csv")] == [13, 14]
+
+
+def test_a_damaged_table_is_one_line(kfac_run, half):
+    lines = (half / "metrics.csv").read_text().splitlines(keepends=True)
+    lines[3] = "3,4\n"
+    (half / "metrics.csv").write_text("".join(lines))
+    line = refusal(kfac_run, half, "resume=run", "iterations=14")
+    assert "metrics.csv, line 4 is damaged: '3,4'; mend it, or remove the file" in line
+
+
+# The command
+
+
+@pytest.mark.parametrize("name", ["a=b c", "ünï, {x}", "'quoted'", "$HOME"])
+@pytest.mark.parametrize("quotes", ["", "'", '"'])
+def test_a_folder_may_have_any_name(kfac_run, half, tmp_path, name, quotes):
+    half.rename(tmp_path / name)
+    answer = kfac_run(f"resume={quotes}{name}{quotes}")
+    assert answer.code == 0
+    assert answer.out.startswith(f"{name}: finished after 12 iterations")
+
+
+def test_an_absolute_path_and_one_through_a_link_work(kfac_run, half, tmp_path):
+    (tmp_path / "link").symlink_to(half)
+    for path in (half, tmp_path / "link", "./run/"):
+        assert kfac_run(f"resume={path}").code == 0
+
+
+MISTAKES = [
+    (["resume="], "resume=: must be followed by the folder of a run"),
+    (["resume=nowhere"], "resume=nowhere: no such folder"),
+    (["resume=\0"], 'resume="\\u0000": no such folder'),
+    (["resume=\ud800"], 'resume="\\ud800": no such folder'),
+    (["resume=a\nb"], 'resume="a\\nb": no such folder'),
+    (["resume=" + "r" * 5000], f"resume={'r' * 57}...: no such folder"),
+    (["resume=''"], "resume=: must be followed by the folder of a run"),
+    (["resume=cases.npz"], "resume=cases.npz: no such folder"),
+    (["resume=empty"], "resume=empty: holds no run, for want of a config.yaml"),
+    (["resume=."], "resume=.: holds no run, for want of a config.yaml; [run] in it do, one at"),
+    (["resume=run", "resume=run"], "resume=run: one run at a time"),
+    (["-m", "resume=run"], "resume=run: goes on with one run, without options"),
+    (["--cfg", "job", "resume=run"], "resume=run: goes on with one run, without options"),
+    (["resume=run", "seed=0,1"], "seed=0,1: several values, but resume= goes on with one run"),
+    (["resume=run", "iteration=9"], "iteration=9: no such setting; did you mean iterations?"),
+    (["resume=run", "iterations=0"], "iterations=0: must be a whole number from 1 to 1000000000"),
+    (["resume=run", "optimizer=kfac_diag"], "optimizer=kfac_diag: a run keeps its optimizer"),
+    (["resume=run", "+iterations=9"], "+iterations=9: beside resume=, write SETTING=VALUE"),
+    (["resume=run", "~iterations"], "~iterations: beside resume=, write SETTING=VALUE"),
+    (["resume=run", "iterations=[9"], "iterations=[9: cannot be read"),
+    (["resume=run", "hydra.run.dir=x"], "hydra.run.dir=x: no such setting"),
+    (["resume=run", "nonsense"], "nonsense: must have the form SETTING=VALUE"),
+    (["resume=run", "polyak=3"], "polyak=3: must be a group of settings"),
+    (["resume=run", "iterations.x=3"], "iterations.x=3: "),
+    (["resume=run", "iterations=${nowhere}"], "iterations: Interpolation key 'nowhere' not found"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"), MISTAKES, ids=[ascii(" ".join(m[0])[:40]) for m in MISTAKES]
+)
+def test_a_mistake_beside_resume_is_one_line(kfac_run, half, tmp_path, arguments, line):
+    (tmp_path / "empty").mkdir()
+    found = refusal(kfac_run, half, *arguments)
+    assert found.startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "dataset: has no value"),
+        ("- 1\n", "does not hold the settings of a run"),
+        ("a: [\n", "cannot be read: "),
+        ("iterations: 3\n", "dataset: has no value"),
+        ("!!python/object/apply:os.system ['touch owned']\n", "cannot be read: "),
+    ],
+)
+def test_settings_that_cannot_be_used_are_one_line(kfac_run, half, tmp_path, text, reason):
+    (half / "config.yaml").write_text(text)
+    line = refusal(kfac_run, half, "resume=run")
+    assert line.startswith(f"{half}/config.yaml: {reason}")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_an_ended_run_without_checkpoints_is_not_begun_again(kfac_run, half):
+    (half / "checkpoint-12.safetensors").unlink()
+    assert refusal(kfac_run, half, "resume=run", "iterations=20") == (
+        "run: has ended and holds no checkpoint to go on from"
+    )
+
+
+def test_two_processes_cannot_have_one_folder(kfac_run, half):
+    import fcntl
+
+    descriptor = os.open(half, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        line = refusal(kfac_run, half, "resume=run", "iterations=20")
+        assert line == "run: another kfac-run is at work there"
+    finally:
+        os.close(descriptor)
+    assert kfac_run("resume=run", "iterations=20").code == 0
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "run.log", "tensorboard/events", "error.log"])
+def test_a_link_in_the_folder_is_refused_since_writing_would_follow_it(
+    kfac_run, half, tmp_path, name
+):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (half / "tensorboard").mkdir(exist_ok=True)
+    (half / name).unlink(missing_ok=True)
+    (half / name).symlink_to(victim)
+    answer = kfac_run("resume=run", "iterations=20")
+    assert answer.code == 1
+    assert f"{half / name}: is a link" in answer.err
+    assert victim.read_text() == "precious"
+
+
+def test_while_it_goes_on_the_folder_does_not_look_like_that_of_an_ended_run(
+    kfac_run, half, die_in_step
+):
+    (half / "error.log").write_text("an earlier mishap")
+    die_in_step(15)
+    with pytest.raises(KilledError):
+        kfac_run("resume=run", "iterations=24")
+    assert not (half / "summary.json").exists()
+    assert not (half / "error.log").exists()
+    die_in_step(None)
+    assert kfac_run("resume=run").code == 0
+    assert len(read_table(half / "metrics.csv")) == 24
+
+
+def test_a_run_killed_while_it_writes_its_end_writes_it_again(
+    kfac_run, words, tmp_path, monkeypatch, undisturbed
+):
+    def die(*arguments):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "save_parameters", die)
+        with pytest.raises(KilledError):
+            start(tmp_path / "run", words)
+    assert checkpoint_iterations(tmp_path / "run") == [24]
+    assert kfac_run("resume=run").code == 0
+    assert differences(tmp_path / "run", undisturbed(words)) == []
+
+
+def test_one_job_of_a_sweep_is_taken_up_by_its_own_folder(
+    kfac_run, words, tmp_path, die_in_step, undisturbed
+):
+    die_in_step(13)
+    with pytest.raises(KilledError):
+        kfac_run("-m", *words, "seed=1,2", "checkpoint.every=5", "hydra.sweep.dir=sweep")
+    die_in_step(None)
+    answer = kfac_run("resume=sweep")
+    assert answer.code == 1
+    assert "holds no run, for want of a config.yaml; [0] in it do, one at a time" in answer.err
+    assert kfac_run(f"resume={Path('sweep/0')}").code == 0
+    whole = undisturbed([*words, "seed=1", "checkpoint.every=5"])
+    assert differences(tmp_path / "sweep/0", whole) == []

@@ -1,0 +1,84 @@
+"""F-breve^-1 of section 4.2, with the factored Tikhonov damping of 6.3, against dense inverses."""
+
+import pytest
+import torch
+
+from engine import oracles
+from engine.oracles import ODD_ARCHITECTURES, Architecture, every_architecture, problem
+from kfac_cli.engine import BlockDiagonalInverse, KroneckerFactors
+
+EVERY = pytest.mark.parametrize("architecture", every_architecture() + ODD_ARCHITECTURES, ids=str)
+MANY, FEW = 40, 2  # the few cases leave the factors of three and more units singular
+CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
+
+
+def multiplied(stats, gamma, vector, layer_sizes):
+    inverse = BlockDiagonalInverse(oracles.tridiagonal(stats, KroneckerFactors), gamma)
+    return oracles.vec(inverse.multiply(oracles.unvec(vector, layer_sizes)))
+
+
+@EVERY
+@pytest.mark.parametrize("cases", [MANY, FEW])
+@pytest.mark.parametrize("gamma", [0.01, 1.0, 150.0])
+def test_multiply_equals_the_dense_product(architecture, cases, gamma):
+    stats = oracles.statistics(*problem(architecture, cases))
+    dense = oracles.approximate_fisher("block_diagonal", stats, gamma)
+    v = oracles.some_vector(len(dense))
+    product = multiplied(stats, gamma, v, architecture.layer_sizes)
+    assert oracles.relative_error(product, torch.linalg.solve(dense, v)) < 1e-9
+
+
+@EVERY
+def test_multiply_is_exact_up_to_conditioning_at_a_tiny_gamma(architecture):
+    stats = oracles.statistics(*problem(architecture, FEW))
+    dense = oracles.approximate_fisher("block_diagonal", stats, 1e-4)
+    v = oracles.some_vector(len(dense))
+    product = multiplied(stats, 1e-4, v, architecture.layer_sizes)
+    allowed = 10 * torch.finfo(torch.float64).eps * torch.linalg.cond(dense)
+    assert oracles.relative_error(product, torch.linalg.solve(dense, v)) < allowed < 1e-3
+
+
+def test_neighbouring_blocks_are_not_needed():
+    stats = oracles.statistics(*problem(CHAIN))
+    factors = oracles.tridiagonal(stats, KroneckerFactors)
+    alone = KroneckerFactors(factors.activation, factors.gradient)
+    vectors = oracles.unvec(oracles.some_vector(25), CHAIN.layer_sizes)
+    whole = BlockDiagonalInverse(factors, 0.5).multiply(vectors)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(BlockDiagonalInverse(alone, 0.5).multiply(vectors), whole, strict=True)
+    )
+
+
+def test_a_dead_gradient_factor_leaves_a_finite_positive_definite_inverse():
+    """G_2 = 0, as when every unit of a layer is saturated or cut off."""
+    stats = oracles.statistics(*problem(CHAIN))
+    stats.gradient[1][1].zero_()
+    v = oracles.some_vector(25)
+    product = multiplied(stats, 1e-2, v, CHAIN.layer_sizes)
+    assert torch.isfinite(product).all()
+    assert v @ product > 0
+
+
+def test_factors_and_vectors_are_left_alone():
+    factors = oracles.tridiagonal(oracles.statistics(*problem(CHAIN)), KroneckerFactors)
+    vectors = oracles.unvec(oracles.some_vector(25), CHAIN.layer_sizes)
+    held = [*factors.tensors(), *vectors]
+    before = [tensor.clone() for tensor in held]
+    BlockDiagonalInverse(factors, 0.5).multiply(vectors)
+    assert all(torch.equal(a, b) for a, b in zip(held, before, strict=True))
+
+
+def test_float32_factors_give_float32_products_close_to_the_dense_ones():
+    stats = oracles.statistics(*problem(CHAIN, MANY))
+    factors = oracles.tridiagonal(stats, KroneckerFactors)
+    single = KroneckerFactors(
+        *([m.float() for m in matrices] for matrices in vars(factors).values())
+    )
+    v = oracles.some_vector(25)
+    vectors = [w.float() for w in oracles.unvec(v, CHAIN.layer_sizes)]
+    product = BlockDiagonalInverse(single, 0.1).multiply(vectors)
+    assert all(w.dtype == torch.float32 for w in product)
+    dense = oracles.approximate_fisher("block_diagonal", stats, 0.1)
+    error = oracles.relative_error(oracles.vec(product).double(), torch.linalg.solve(dense, v))
+    assert error < 1e-4

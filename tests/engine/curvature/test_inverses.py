@@ -1,0 +1,205 @@
+"""From options to an inverse, from a saved inverse to itself, and what rounding is counted as."""
+
+import io
+import logging
+from dataclasses import asdict
+from itertools import combinations, product
+
+import pytest
+import torch
+
+from engine import oracles
+from engine.oracles import Architecture, problem
+from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse, KroneckerFactors
+from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
+from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.kronecker import inverse_root
+from kfac_cli.engine.curvature.registry import (
+    check_inverse_options,
+    inverse_from_state_dict,
+    make_inverse,
+)
+
+CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
+GAMMA = 0.2
+TRIDIAGONAL = {"kind": "block_tridiagonal"}
+EVERY_OPTION = [
+    *({"kind": "block_diagonal", "pi": pi} for pi in ("trace", "frobenius", "spectral", "one")),
+    {"kind": "block_diagonal", "tikhonov": "exact"},
+    *(
+        {"kind": "block_tridiagonal", "pi": pi, "sigma_solver": solver}
+        for pi, solver in product(("trace", "one"), ("decomposition", "doubling"))
+    ),
+]
+EACH_OPTION = pytest.mark.parametrize(
+    "options", EVERY_OPTION, ids=[" ".join(options.values()) for options in EVERY_OPTION]
+)
+
+
+def factors(cases=6):
+    return oracles.tridiagonal(oracles.statistics(*problem(CHAIN, cases)), KroneckerFactors)
+
+
+def vectors():
+    return oracles.unvec(oracles.some_vector(25), CHAIN.layer_sizes)
+
+
+def same(left, right):
+    return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def same_state(left, right):
+    if isinstance(left, torch.Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same_state(left[k], right[k]) for k in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(same_state, left, right))
+    return left == right
+
+
+# --- options -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, BlockTridiagonalInverse(factors(), GAMMA)),
+        ({"kind": "block_tridiagonal"}, BlockTridiagonalInverse(factors(), GAMMA)),
+        ({"kind": "block_diagonal"}, BlockDiagonalInverse(factors(), GAMMA)),
+        (
+            {"kind": "block_diagonal", "pi": "spectral"},
+            BlockDiagonalInverse(factors(), GAMMA, pi="spectral"),
+        ),
+        (
+            {"kind": "block_diagonal", "tikhonov": "exact"},
+            ExactTikhonovInverse(factors(), GAMMA),
+        ),
+        (
+            {"sigma_solver": "doubling", "pi": "one"},
+            BlockTridiagonalInverse(factors(), GAMMA, sigma_solver="doubling", pi="one"),
+        ),
+    ],
+    ids=str,
+)
+def test_options_name_an_inverse(options, expected):
+    inverse = make_inverse(factors(), GAMMA, **options)
+    assert type(inverse) is type(expected)
+    assert same_state(inverse.state_dict(), expected.state_dict())
+
+
+def test_every_structure_and_rule_makes_a_difference():
+    """Not so the solver for Sigma, which is a way to the same inverse."""
+    different = [options for options in EVERY_OPTION if "doubling" not in options.values()]
+    products = [
+        oracles.vec(make_inverse(factors(), GAMMA, **options).multiply(vectors()))
+        for options in different
+    ]
+    for one, other in combinations(products, 2):
+        assert oracles.relative_error(one, other) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"kind": "diagonal"},
+            "inverse='diagonal': must be one of block_tridiagonal, block_diagonal",
+        ),
+        ({**TRIDIAGONAL, "tikhonov": "none"}, "tikhonov='none': must be one of factored, exact"),
+        ({**TRIDIAGONAL, "pi": "2"}, "pi='2': must be one of trace, frobenius, spectral, one"),
+        (
+            {**TRIDIAGONAL, "sigma_solver": "cg"},
+            "sigma_solver='cg': must be one of decomposition, doubling",
+        ),
+        ({**TRIDIAGONAL, "tikhonov": "exact"}, "tikhonov='exact': needs block_diag"),
+        ({"kind": "block_diagonal", "tikhonov": "exact", "pi": "one"}, "pi='one': exact Tikhonov"),
+        (
+            {"kind": "block_diagonal", "sigma_solver": "doubling"},
+            "sigma_solver='doubling': needs block_tridiagonal",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_by_the_name_of_the_option(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_inverse(factors(), GAMMA, **options)
+    with pytest.raises(ValueError, match=message):
+        check_inverse_options(**named(options))
+
+
+@EACH_OPTION
+def test_what_can_be_passes_the_check(options):
+    check_inverse_options(**named(options))
+
+
+def named(options):
+    """The same under the names of KFACOptions."""
+    return {"inverse" if name == "kind" else name: value for name, value in options.items()}
+
+
+# --- saving and going on -------------------------------------------------------------------------
+
+
+@EACH_OPTION
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_saved_inverse_comes_back_as_it_was(options, dtype):
+    """Through a file of plain containers and tensors, the strictest that torch reads."""
+    given = KroneckerFactors(*([m.to(dtype) for m in ms] for ms in vars(factors()).values()))
+    inverse, file = make_inverse(given, GAMMA, **options), io.BytesIO()
+    torch.save(inverse.state_dict(), file)
+    again = inverse_from_state_dict(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
+    assert type(again) is type(inverse)
+    cast = [v.to(dtype) for v in vectors()]
+    assert same(again.multiply(cast), inverse.multiply(cast))
+    assert same_state(again.state_dict(), inverse.state_dict())
+
+
+def test_a_doubling_that_fell_back_on_decompositions_is_saved_as_what_it_is():
+    given = factors(cases=1)
+    given.gradient_next[1].zero_()
+    inverse = make_inverse(given, 1e-8, sigma_solver="doubling")
+    assert len({type(sigma) for sigma in inverse.conditional}) == 2
+    again = inverse_from_state_dict(inverse.state_dict())
+    assert same(again.multiply(vectors()), inverse.multiply(vectors()))
+
+
+def test_a_state_of_something_else_is_refused():
+    state = make_inverse(factors(), GAMMA).state_dict()
+    with pytest.raises(ValueError, match="type='Nothing': must be one of BlockDiagonalInverse"):
+        inverse_from_state_dict({**state, "type": "Nothing"})
+    with pytest.raises(ValueError, match="a saved BlockTridiagonalInverse where"):
+        BlockDiagonalInverse.from_state_dict(state)
+
+
+# --- fallbacks -----------------------------------------------------------------------------------
+
+
+@EACH_OPTION
+def test_nothing_is_counted_where_nothing_was_forced(options):
+    fallbacks = Fallbacks()
+    make_inverse(factors(), GAMMA, fallbacks=fallbacks, **options)
+    assert fallbacks == Fallbacks()
+
+
+@pytest.mark.parametrize("kind", ["block_diagonal", "block_tridiagonal"])
+def test_each_factor_that_is_not_positive_definite_is_counted(kind):
+    given, fallbacks = factors(), Fallbacks()
+    for matrix in (given.gradient[1], given.activation[2]):
+        middle = torch.linalg.eigvalsh(matrix)[-2:].mean()
+        matrix -= middle * torch.eye(len(matrix), dtype=matrix.dtype)  # one eigenvalue stays > 0
+    for _ in range(2):
+        make_inverse(given, 1e-3, kind=kind, fallbacks=fallbacks)
+    assert fallbacks.clipped_factors == 4
+
+
+def test_the_first_of_a_kind_is_a_warning_and_the_others_are_not(caplog):
+    indefinite, fallbacks = torch.diag(torch.tensor([1.0, -1.0])), Fallbacks()
+    with caplog.at_level(logging.DEBUG):
+        for _ in range(3):
+            inverse_root(indefinite, fallbacks)
+    assert [r.levelno for r in caplog.records] == [logging.WARNING, logging.DEBUG, logging.DEBUG]
+    assert asdict(fallbacks) == {
+        "clipped_factors": 3,
+        "clipped_sums": 0,
+        "unconverged_doublings": 0,
+    }

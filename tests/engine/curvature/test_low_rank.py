@@ -1,0 +1,107 @@
+"""Section 8's shortcut: F-breve^-1 times a gradient of few cases, without forming it."""
+
+import math
+
+import pytest
+import torch
+
+from kfac_cli.engine import BlockDiagonalInverse, KroneckerFactors
+from kfac_cli.engine.curvature.block_diagonal import low_rank_is_cheaper
+
+SIZES = (7, 12, 4, 9)
+MANY, FEW = 40, 2
+
+
+def normal(*shape, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def second_moment(size, seed):
+    """Of cases of its own, since factors are averages over many mini-batches."""
+    rows = normal(MANY, size, seed=seed)
+    return rows.T @ rows / MANY
+
+
+class Batch:
+    """m cases' g and abar, the gradient that they make with l2, and an inverse."""
+
+    def __init__(self, cases, l2=0.0, dtype=torch.float64):
+        self.homogeneous = [normal(cases, d + 1, seed=d).to(dtype) for d in SIZES[:-1]]
+        self.gradients = [normal(cases, d, seed=10 + d).to(dtype) for d in SIZES[1:]]
+        self.parameters = [
+            normal(g.shape[1], a.shape[1], seed=20).to(dtype)
+            for a, g in zip(self.homogeneous, self.gradients, strict=True)
+        ]
+        self.gradient = [
+            g.T @ a / cases + l2 * p
+            for a, g, p in zip(self.homogeneous, self.gradients, self.parameters, strict=True)
+        ]
+        factors = KroneckerFactors(
+            [second_moment(a.shape[1], seed=30).to(dtype) for a in self.homogeneous],
+            [second_moment(g.shape[1], seed=40).to(dtype) for g in self.gradients],
+        )
+        self.l2 = l2
+        self.inverse = BlockDiagonalInverse(factors, 0.1)
+
+    def shortcut(self):
+        return self.inverse.multiply_low_rank(
+            self.gradient, self.gradients, self.homogeneous, self.l2
+        )
+
+
+@pytest.mark.parametrize("cases", [1, FEW, 5, 8, MANY])
+@pytest.mark.parametrize("l2", [0.0, 1e-3, 1.0])
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
+def test_the_product_is_the_same_to_rounding(cases, l2, dtype, allowed):
+    batch = Batch(cases, l2, dtype)
+    for product, direct in zip(
+        batch.shortcut(), batch.inverse.multiply(batch.gradient), strict=True
+    ):
+        assert product.dtype == dtype
+        assert (product - direct).norm() < allowed * direct.norm()
+
+
+def test_few_cases_go_without_the_gradient():
+    batch = Batch(FEW)
+    expected = batch.inverse.multiply(batch.gradient)
+    batch.gradient = [torch.full_like(g, math.nan) for g in batch.gradient]
+    for product, direct in zip(batch.shortcut(), expected, strict=True):
+        torch.testing.assert_close(product, direct)
+
+
+@pytest.mark.parametrize(("cases", "l2"), [(MANY, 0.0), (FEW, 1e-9)])
+def test_many_cases_and_weight_decay_go_without_the_case_matrices(cases, l2):
+    """eta W is of full rank: its product with the inverse costs what the shortcut would save."""
+    batch = Batch(cases, l2)
+    batch.gradients = [torch.full_like(g, math.nan) for g in batch.gradients]
+    for product, direct in zip(
+        batch.shortcut(), batch.inverse.multiply(batch.gradient), strict=True
+    ):
+        assert torch.equal(product, direct)
+
+
+def test_each_layer_is_decided_on_its_own():
+    """5 cases are few for 12 x 8 weights and many for 4 x 13 ones."""
+    batch = Batch(5)
+    expected = batch.inverse.multiply(batch.gradient)
+    batch.gradient[0] = torch.full_like(batch.gradient[0], math.nan)
+    batch.gradients[1] = torch.full_like(batch.gradients[1], math.nan)
+    for product, direct in zip(batch.shortcut(), expected, strict=True):
+        torch.testing.assert_close(product, direct)
+
+
+@pytest.mark.parametrize("rows", [1, 30, 1000])
+@pytest.mark.parametrize("columns", [1, 31, 785])
+@pytest.mark.parametrize("cases", [1, 20, 300, 5000])
+def test_the_choice_is_by_multiplications(rows, columns, cases):
+    """Counted product by product, a (p, q) times (q, r) product being p q r of them."""
+    direct = rows * rows * columns + rows * columns * columns
+    shortcut = rows * rows * cases + cases * columns * columns + rows * cases * columns
+    assert low_rank_is_cheaper(cases, rows, columns, 0.0) == (shortcut < direct)
+    assert not low_rank_is_cheaper(cases, rows, columns, 1e-12)
+
+
+def test_square_layers_of_width_d_gain_below_two_thirds_of_d_cases():
+    assert low_rank_is_cheaper(599, 900, 900, 0.0)
+    assert not low_rank_is_cheaper(600, 900, 900, 0.0)

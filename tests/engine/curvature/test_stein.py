@@ -1,0 +1,163 @@
+"""Appendix B's doubling iteration against dense solutions, decompositions and known spectra."""
+
+import logging
+import math
+
+import pytest
+import torch
+
+from engine import oracles
+from engine.curvature.test_appendix_b import (
+    FLOAT64_EPS,
+    dense,
+    error,
+    normal,
+    touching,
+    with_condition,
+)
+from engine.oracles import ODD_ARCHITECTURES, every_architecture, problem
+from kfac_cli.engine import BlockTridiagonalInverse, KroneckerFactors
+from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.kronecker import KroneckerSumInverse, inverse_root
+from kfac_cli.engine.curvature.stein import DoublingInverse, stein_inverse
+
+EVERY = pytest.mark.parametrize("architecture", every_architecture() + ODD_ARCHITECTURES, ids=str)
+
+
+def roots(a, b, x, y, sign=-1):
+    return inverse_root(a), inverse_root(b), x, y, sign
+
+
+def small(sign, c_columns, d_columns, scale=0.05):
+    """A problem with s1 s2 well below 1."""
+    a, b = with_condition(4, 10.0, seed=1), with_condition(5, 10.0, seed=2)
+    x, y = scale * normal(4, c_columns, seed=3), scale * normal(5, d_columns, seed=4)
+    return roots(a, b, x, y, sign), dense(a, b, x @ x.T, y @ y.T, sign)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("columns", [(1, 2), (3, 7), (6, 2), (6, 7), (4, 5)])
+def test_doubling_inverts_a_sum_of_kronecker_products(columns, sign):
+    """C and D of lower, equal and higher rank than A and B."""
+    arguments, matrix = small(sign, *columns)
+    inverse = DoublingInverse(*arguments, torch.float64)
+    assert error(inverse, matrix, normal(5, 4, seed=9)) < 1e-12
+
+
+@pytest.mark.parametrize("gap", [0.5, 1e-1, 1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_as_many_doublings_as_the_spectral_radius_asks_for(gap, dtype):
+    """(s1 s2)^(2^j) < eps gives j; bounding s1 s2 by norms may take one more."""
+    a, b, x, y, _, _ = touching(1.0, gap)
+    needed = math.ceil(math.log2(math.log(torch.finfo(dtype).eps) / math.log(1 - gap)))
+    inverse = DoublingInverse(*roots(a, b, x, y), dtype)
+    assert needed <= len(inverse.a_powers) <= needed + 1
+
+
+@pytest.mark.parametrize("condition", [1.0, 1e4])
+@pytest.mark.parametrize("gap", [0.5, 1e-2, 1e-4])
+def test_the_error_grows_as_it_does_by_decompositions(condition, gap):
+    """As the condition over 1 - s1 s2; float32 powers add no more than float32's own rounding."""
+    a, b, x, y, v, answer = touching(condition, gap)
+    double = DoublingInverse(*roots(a, b, x, y), torch.float64).multiply(v)
+    single = DoublingInverse(*roots(a, b, x, y), torch.float32).multiply(v.float())
+    allowed = 10 * FLOAT64_EPS * condition / gap
+    assert oracles.relative_error(double, answer) < allowed
+    assert oracles.relative_error(single.double(), answer) < allowed + 2e-6  # eps: 1.2e-7
+
+
+@pytest.mark.parametrize(
+    ("gap", "reason"),
+    [
+        (1e-6, "20 doublings leave a remainder of"),
+        (1e-10, "20 doublings leave a remainder of"),
+        (-1e-3, "the doubling iteration diverges"),
+        (-1.0, "the doubling iteration diverges"),
+    ],
+)
+def test_decompositions_take_over_where_doubling_does_not_converge(gap, reason, caplog):
+    """s1 s2 too near 1 for the bound on their number, or, by rounding, above it."""
+    a, b, x, y, v, _ = touching(1.0, gap)
+    fallbacks, theirs = Fallbacks(), Fallbacks()
+    with caplog.at_level(logging.WARNING):
+        inverse = stein_inverse(*roots(a, b, x, y), torch.float64, fallbacks)
+    assert reason in caplog.text and "solved by decompositions" in caplog.text
+    expected = KroneckerSumInverse(*roots(a, b, x, y), torch.float64, theirs)
+    assert torch.equal(inverse.multiply(v), expected.multiply(v))
+    assert fallbacks == Fallbacks(unconverged_doublings=1, clipped_sums=theirs.clipped_sums)
+
+
+def test_a_sum_with_s1_s2_above_1_is_solved_by_decompositions():
+    """sign = 1: the series diverges although the sum is as definite as can be."""
+    arguments, matrix = small(1, 4, 5, scale=2.0)
+    fallbacks = Fallbacks()
+    inverse = stein_inverse(*arguments, torch.float64, fallbacks)
+    assert fallbacks.unconverged_doublings == 1
+    assert error(inverse, matrix, normal(5, 4, seed=9)) < 1e-11
+
+
+def test_a_converging_iteration_is_no_fallback():
+    fallbacks = Fallbacks()
+    arguments, _ = small(-1, 2, 3)
+    assert isinstance(stein_inverse(*arguments, torch.float64, fallbacks), DoublingInverse)
+    assert fallbacks == Fallbacks()
+
+
+def test_how_a_product_is_split_between_its_factors_makes_no_difference():
+    """s1 = 1e150 and s2 = 1e-151 are no worse than 1 and 0.1: powers are scaled as they grow."""
+    (ra, rb, x, y, sign), _ = small(-1, 4, 5)
+    v = normal(5, 4, seed=9)
+    even = DoublingInverse(ra, rb, x, y, sign, torch.float64)
+    uneven = DoublingInverse(ra, rb, 1e60 * x, 1e-60 * y, sign, torch.float64)
+    torch.testing.assert_close(uneven.multiply(v), even.multiply(v), rtol=1e-12, atol=0)
+    assert len(uneven.a_powers) == len(even.a_powers)
+
+
+@pytest.mark.parametrize("zero", ["c", "d", "both"])
+def test_a_product_that_is_zero_leaves_the_inverse_of_the_other(zero):
+    (ra, rb, x, y, sign), _ = small(-1, 2, 3)
+    x, y = x * (zero == "d"), y * (zero == "c")
+    inverse, v = DoublingInverse(ra, rb, x, y, sign, torch.float64), normal(5, 4, seed=9)
+    torch.testing.assert_close(inverse.multiply(v), rb @ rb.T @ v @ ra @ ra.T)
+    assert not inverse.a_powers
+
+
+# --- in the block-tridiagonal inverse ------------------------------------------------------------
+
+
+@EVERY
+@pytest.mark.parametrize("gamma", [0.01, 1.0, 150.0])
+def test_the_block_tridiagonal_inverse_by_doubling_equals_the_dense_product(architecture, gamma):
+    stats = oracles.statistics(*problem(architecture, cases=40))
+    matrix = oracles.approximate_fisher("block_tridiagonal", stats, gamma)
+    fallbacks, v = Fallbacks(), oracles.some_vector(len(matrix))
+    inverse = BlockTridiagonalInverse(
+        oracles.tridiagonal(stats, KroneckerFactors),
+        gamma,
+        sigma_solver="doubling",
+        fallbacks=fallbacks,
+    )
+    product = oracles.vec(inverse.multiply(oracles.unvec(v, architecture.layer_sizes)))
+    assert oracles.relative_error(product, torch.linalg.solve(matrix, v)) < 1e-9
+    assert all(isinstance(sigma, DoublingInverse) for sigma in inverse.conditional)
+    assert fallbacks == Fallbacks()
+
+
+@pytest.mark.parametrize("gamma", [1e-2, 1e-4, 1e-6, 1e-8])
+def test_both_solvers_agree_at_every_gamma_and_doubling_gives_up_in_time(gamma):
+    """One case: neighbouring layers determine each other, and 1 - s1 s2 shrinks with gamma."""
+    architecture = every_architecture()[0]
+    stats = oracles.statistics(*problem(architecture, cases=1))
+    factors = oracles.tridiagonal(stats, KroneckerFactors)
+    fallbacks = Fallbacks()
+    vectors = oracles.unvec(oracles.some_vector(25), architecture.layer_sizes)
+    products = [
+        oracles.vec(
+            BlockTridiagonalInverse(
+                factors, gamma, sigma_solver=solver, fallbacks=fallbacks
+            ).multiply(vectors)
+        )
+        for solver in ("doubling", "decomposition")
+    ]
+    assert oracles.relative_error(*products) < 1e-11 / gamma
+    assert (fallbacks.unconverged_doublings > 0) == (gamma < 1e-5)

@@ -1,0 +1,115 @@
+"""Sums over cases do not depend on how a mini-batch is cut into chunks."""
+
+import pytest
+import torch
+
+from kfac_cli.engine import KFAC, KFACOptions, Network, evaluate, sparse_initialization
+from kfac_cli.engine.model.minibatch import RETAINED_CHUNKS, MiniBatch, StatisticsRequest
+from kfac_cli.engine.model.sampling import BLOCK_CASES, noise_for_cases
+
+CASES = 2 * BLOCK_CASES + 37
+CHUNK_SIZES = [1, 7, 64, BLOCK_CASES, CASES - 1, CASES, 10 * CASES]
+OUTPUTS = ["bernoulli", "gaussian", "categorical"]
+
+
+def problem(output, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(3)
+    network = Network([6, 5, 4, 3], ["logistic", "tanh"], output)
+    parameters = [w.to(dtype) for w in sparse_initialization(network, generator)]
+    inputs = torch.rand(CASES, 6, generator=generator, dtype=dtype)
+    targets = torch.rand(CASES, 3, generator=generator, dtype=dtype)
+    return network, parameters, inputs, targets / targets.sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("chunk_size", CHUNK_SIZES)
+def test_every_mean_is_independent_of_the_chunk_size(output, chunk_size):
+    network, parameters, inputs, targets = problem(output)
+    request = StatisticsRequest(cases=CASES - 100, neighbours=True, seeds=(5,))
+    directions = [[2 * p for p in parameters], [p.cos() for p in parameters]]
+
+    def everything(size):
+        batch = MiniBatch(network, parameters, inputs, targets, size)
+        first = batch.first_order(request)
+        return [
+            torch.tensor([first.loss, first.error]),
+            *first.gradient,
+            *first.statistics.tensors(),
+            batch.fisher_gram(directions, CASES // 2),
+            torch.tensor([evaluate(network, parameters, inputs, targets, size).loss]),
+        ]
+
+    for whole, cut in zip(everything(CASES), everything(chunk_size), strict=True):
+        torch.testing.assert_close(cut, whole, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_a_kfac_run_is_independent_of_the_chunk_size_beyond_rounding(output):
+    def trajectory(chunk_size):
+        network, parameters, inputs, targets = problem(output)
+        options = KFACOptions(chunk_size=chunk_size, t1=1, t2=2, t3=2, lambda_initial=3)
+        optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
+        records = [optimizer.step(inputs, targets) for _ in range(6)]
+        return optimizer.parameters, [r.objective for r in records]
+
+    whole, objectives = trajectory(CASES)
+    cut, cut_objectives = trajectory(50)
+    torch.testing.assert_close(cut, whole, rtol=1e-8, atol=1e-10)
+    assert cut_objectives == pytest.approx(objectives, rel=1e-9)
+
+
+def test_activations_kept_for_the_fisher_products_are_bounded():
+    network, parameters, inputs, targets = problem("bernoulli")
+    batch = MiniBatch(network, parameters, inputs, targets, chunk_size=10)
+    batch.first_order()
+    kept = sum(a.logits.shape[0] for a in batch._retained.values())
+    assert kept == 10 * RETAINED_CHUNKS
+
+
+def test_statistics_and_fisher_use_the_first_cases_of_the_batch_only():
+    network, parameters, inputs, targets = problem("gaussian")
+    request = StatisticsRequest(cases=40, neighbours=True, seeds=(5,))
+    short = MiniBatch(network, parameters, inputs[:40], targets[:40], 16)
+    long = MiniBatch(network, parameters, inputs, targets, 16)
+    for mine, theirs in zip(
+        short.first_order(request).statistics.tensors(),
+        long.first_order(request).statistics.tensors(),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs)
+    torch.testing.assert_close(
+        short.fisher_gram([parameters], 40), long.fisher_gram([parameters], 40)
+    )
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_a_case_has_its_noise_wherever_the_chunk_begins(output):
+    distribution = Network([2, 3], [], output).distribution
+    like = torch.zeros(1, dtype=torch.float64)
+    whole = noise_for_cases(distribution, 0, CASES, 3, seed=9, like=like)
+    for first, last in [(0, 1), (5, 300), (BLOCK_CASES, BLOCK_CASES + 1), (250, CASES)]:
+        part = noise_for_cases(distribution, first, last, 3, seed=9, like=like)
+        assert torch.equal(part, whole[first:last])
+    assert not torch.equal(whole[:BLOCK_CASES], whole[BLOCK_CASES : 2 * BLOCK_CASES])
+
+
+def test_targets_that_are_the_inputs_move_once():
+    network = Network([3, 2, 3], ["logistic"], "bernoulli")
+    parameters = sparse_initialization(network, torch.Generator().manual_seed(0))
+    inputs = torch.rand(4, 3, dtype=torch.float64)
+    batch = MiniBatch(network, parameters, inputs, inputs, 3)
+    assert all(x is y for _, x, y in batch._chunks(4))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "chunk_size", "message"),
+    [
+        (torch.zeros(0, 3), torch.zeros(0, 3), 2, "at least one"),
+        (torch.zeros(4, 3), torch.zeros(5, 3), 2, "4 inputs, 5 targets"),
+        (torch.zeros(4, 3), torch.zeros(4, 3), 0, "chunk_size=0"),
+    ],
+)
+def test_impossible_batches_are_refused(inputs, targets, chunk_size, message):
+    network = Network([3, 2, 3], ["logistic"], "bernoulli")
+    with pytest.raises(ValueError, match=message):
+        MiniBatch(network, [], inputs, targets, chunk_size)

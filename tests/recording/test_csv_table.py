@@ -1,0 +1,135 @@
+"""The CSV tables: complete after every row, exact, and able to go on after a crash."""
+
+import math
+import os
+
+import pytest
+import torch
+
+from kfac_cli.recording.csv_table import Table, read_table
+from kfac_cli.recording.metrics import METRIC_COLUMNS
+
+COLUMNS = ("iteration", "error", "lambda")
+
+
+def filled(path, rows):
+    with Table(path, COLUMNS) as table:
+        for row in rows:
+            table.append(row)
+    return path
+
+
+def test_a_new_table_has_its_header_at_once(tmp_path):
+    table = Table(tmp_path / "t.csv", METRIC_COLUMNS)
+    assert (tmp_path / "t.csv").read_text() == ",".join(METRIC_COLUMNS) + "\n"
+    table.close()
+
+
+def test_each_row_is_on_disk_before_the_next_and_missing_values_are_empty(tmp_path):
+    path = tmp_path / "t.csv"
+    with Table(path, COLUMNS) as table:
+        table.append({"iteration": 1, "error": 0.5})
+        assert path.read_text().splitlines()[1:] == ["1,0.5,"]
+        table.append({"iteration": 2, "error": None, "lambda": 1e-132})
+        assert path.read_text().splitlines()[1:] == ["1,0.5,", "2,,1e-132"]
+
+
+@pytest.mark.parametrize(
+    "value", [0.1, 1 / 3, 1e-132, 5e-324, 1.7976931348623157e308, -0.0, 150.0, 123456789012345]
+)
+def test_numbers_read_back_exactly(tmp_path, value):
+    path = filled(tmp_path / "t.csv", [{"iteration": 1, "error": value}])
+    (row,) = read_table(path)
+    assert row == {"iteration": 1, "error": value, "lambda": None}
+    assert type(row["error"]) is type(value)
+    assert math.copysign(1, row["error"]) == math.copysign(1, value)
+
+
+def test_values_that_are_not_finite_read_back(tmp_path):
+    path = filled(tmp_path / "t.csv", [{"iteration": 1, "error": math.nan, "lambda": math.inf}])
+    (row,) = read_table(path)
+    assert math.isnan(row["error"])
+    assert row["lambda"] == math.inf
+
+
+def test_scalars_of_torch_and_numpy_are_written_with_all_their_digits(tmp_path):
+    third = torch.tensor(1 / 3, dtype=torch.float32)
+    path = filled(tmp_path / "t.csv", [{"iteration": 1, "error": third, "lambda": third.numpy()}])
+    (row,) = read_table(path)
+    assert row["error"] == row["lambda"] == third.item()
+
+
+def test_an_unknown_column_is_refused_by_name(tmp_path):
+    with Table(tmp_path / "t.csv", COLUMNS) as table:
+        with pytest.raises(ValueError, match="has no column 'eror'"):
+            table.append({"iteration": 1, "eror": 2.0})
+        with pytest.raises(ValueError, match="not 'low'"):
+            table.append({"iteration": 1, "error": "low"})
+
+
+def test_a_taken_up_table_equals_an_undisturbed_one(tmp_path):
+    rows = [{"iteration": k, "error": 1 / k, "lambda": None if k % 2 else 0.1} for k in range(1, 9)]
+    undisturbed = filled(tmp_path / "a.csv", rows).read_bytes()
+    path = filled(tmp_path / "b.csv", rows[:6])
+    with path.open("a") as file:
+        file.write("7,0.14")  # killed in the middle of a row
+
+    with Table(path, COLUMNS, keep_until=4) as table:
+        assert [row["iteration"] for row in read_table(path)] == [1, 2, 3, 4]
+        for row in rows[4:]:
+            table.append(row)
+
+    assert path.read_bytes() == undisturbed
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+
+
+@pytest.mark.parametrize("text", ["", "iteration,err"])
+def test_a_table_killed_before_its_header_was_complete_starts_afresh(tmp_path, text):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    Table(path, COLUMNS, keep_until=0).close()
+    assert path.read_text() == "iteration,error,lambda\n"
+
+
+def test_a_table_to_take_up_that_is_not_there_is_made(tmp_path):
+    Table(tmp_path / "t.csv", COLUMNS, keep_until=5).close()
+    assert (tmp_path / "t.csv").read_text() == "iteration,error,lambda\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("iteration,loss\n1,2.0\n", "has the header 'iteration,loss'"),
+        ("iteration,error,lambda\n1,2.0,\nx2,1.0,\n", "line 3 is damaged: 'x2,1.0,'"),
+        ("iteration,error,lambda\n1,2.0\n2,1.0,\n", "line 2 is damaged: '1,2.0'"),
+    ],
+)
+def test_a_damaged_table_is_not_taken_up_and_not_touched(tmp_path, text, message):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        Table(path, COLUMNS, keep_until=5)
+    assert path.read_text() == text
+
+
+def test_without_keep_until_an_old_table_is_replaced(tmp_path):
+    path = filled(tmp_path / "t.csv", [{"iteration": 1}])
+    Table(path, COLUMNS).close()
+    assert read_table(path) == []
+
+
+def test_a_row_that_cannot_be_written_is_an_error_that_names_the_file(tmp_path):
+    path = tmp_path / "t.csv"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        Table(path, COLUMNS)
+    assert caught.value.filename == str(path)
+
+
+def test_synced_rows_are_on_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    with Table(tmp_path / "t.csv", COLUMNS) as table:
+        table.append({"iteration": 1})
+        table.sync()
+    assert synced == [(tmp_path / "t.csv").stat().st_size]

@@ -1,0 +1,222 @@
+"""Whole runs of the loop on a small problem, in this process."""
+
+import io
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from kfac_cli.config.compose import load_config
+from kfac_cli.engine.curvature import stein
+from kfac_cli.recording.csv_table import read_table
+from kfac_cli.recording.metrics import EVALUATION_COLUMNS, METRIC_COLUMNS
+from kfac_cli.recording.progress import Progress
+from kfac_cli.run import evaluation, recorder
+from kfac_cli.run.runner import run
+from kfac_cli.run.session import Session
+
+OPTIMIZERS = ["kfac_tridiag", "kfac_diag", "nesterov_sgd"]
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    """Overrides for a 12-6-3-6-12 autoencoder on 80 cases of rank 3."""
+    generator = np.random.default_rng(0)
+    hidden = generator.normal(size=(100, 3)) @ generator.normal(size=(3, 12))
+    cases = (1 / (1 + np.exp(-hidden))).astype(np.float32)
+    file = tmp_path / "cases.npz"
+    np.savez(file, train_inputs=cases[:80], test_inputs=cases[80:])
+    return [
+        "dataset=arrays",
+        f"dataset.file={file}",
+        "dataset.layer_sizes=[12,6,3,6,12]",
+        "dataset.activations=[logistic,linear,logistic]",
+        "dataset.output=bernoulli",
+        "dataset.image_shape=[3,4]",
+        "schedule.initial=20",
+        "schedule.full_at=8",
+        "iterations=10",
+        "evaluate_every=4",
+        "polyak.start=5",
+    ]
+
+
+def run_in(folder, overrides):
+    folder.mkdir()
+    config = load_config(overrides)
+    with Progress(config.iterations, io.StringIO()) as progress:
+        return run(config, folder, progress)
+
+
+def parameters(folder):
+    return torch.load(folder / "parameters.pt", weights_only=True)
+
+
+def deterministic(folder):
+    """The metrics table without its times."""
+    rows = read_table(folder / "metrics.csv")
+    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in rows]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_leaves_everything_in_its_folder(arrays, tmp_path, optimizer):
+    folder = tmp_path / "run"
+    result = run_in(folder, [*arrays, f"optimizer={optimizer}"])
+    assert result.status == "finished"
+    metrics = read_table(folder / "metrics.csv")
+    assert [row["iteration"] for row in metrics] == list(range(1, 11))
+    assert list(metrics[0]) == list(METRIC_COLUMNS)
+    assert [row["batch_size"] for row in metrics][:3] == [20, 24, 29]
+    assert metrics[-1]["batch_size"] == 80
+    assert metrics[-1]["cases"] == sum(row["batch_size"] for row in metrics)
+    times = ("optimizer_seconds", "evaluation_seconds", "logging_seconds")
+    assert sum(metrics[-1][name] for name in times) <= metrics[-1]["seconds"]
+
+    evaluations = read_table(folder / "evaluations.csv")
+    assert list(evaluations[0]) == list(EVALUATION_COLUMNS)
+    assert [row["iteration"] for row in evaluations] == [4, 8, 10]
+    for row in evaluations:
+        assert row["train_error_best"] == min(row["train_error"], row["train_error_average"])
+    assert evaluations[0]["train_error"] == evaluations[0]["train_error_average"]
+    assert evaluations[-1]["train_error"] != evaluations[-1]["train_error_average"]
+
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["status"] == "finished"
+    assert summary["best_train_error"] == result.best_train_error
+    assert result.best_train_error == min(row["train_error_best"] for row in evaluations)
+    assert {"torch", "python", "thread_count", "device", "peak_memory"} <= set(summary)
+    assert sum(summary["numerical_fallbacks"].values()) == 0
+
+    saved = parameters(folder)
+    assert [tuple(w.shape) for w in saved["parameters"]] == [(6, 13), (3, 7), (6, 4), (12, 7)]
+    assert len(saved["average"]) == 4
+    assert (folder / "run.png").read_bytes().startswith(b"\x89PNG")
+    assert list((folder / "tensorboard").iterdir())
+
+
+def test_the_summary_counts_the_fallbacks_of_the_run(arrays, tmp_path, monkeypatch):
+    monkeypatch.setattr(stein, "MAX_DOUBLINGS", 1)
+    run_in(tmp_path / "run", [*arrays, "optimizer.sigma_solver=doubling"])
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["numerical_fallbacks"]["unconverged_doublings"] > 0
+
+
+def test_kfac_trains_and_the_tables_say_what_the_saved_parameters_give(arrays, tmp_path):
+    folder = tmp_path / "run"
+    run_in(folder, [*arrays, "optimizer.lambda_initial=1"])
+    evaluations = read_table(folder / "evaluations.csv")
+    assert evaluations[-1]["train_error"] < 0.5 * read_table(folder / "metrics.csv")[0]["error"]
+    saved = parameters(folder)
+    cases = torch.from_numpy(np.load(tmp_path / "cases.npz")["train_inputs"])
+    activities = cases
+    for index, weights in enumerate(saved["parameters"]):
+        activities = activities @ weights[:, :-1].T + weights[:, -1]
+        activities = activities if index == 1 else torch.sigmoid(activities)
+    error = float((activities - cases).square().sum(1).mean())
+    assert evaluations[-1]["train_error"] == pytest.approx(error, rel=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(arrays, tmp_path, optimizer):
+    overrides = [*arrays, f"optimizer={optimizer}"]
+    run_in(tmp_path / "a", overrides)
+    run_in(tmp_path / "b", overrides)
+    run_in(tmp_path / "c", [*overrides, "seed=1"])
+    assert deterministic(tmp_path / "a") == deterministic(tmp_path / "b")
+    for mine, theirs in zip(
+        parameters(tmp_path / "a")["parameters"],
+        parameters(tmp_path / "b")["parameters"],
+        strict=True,
+    ):
+        assert torch.equal(mine, theirs)
+    assert deterministic(tmp_path / "a") != deterministic(tmp_path / "c")
+
+
+def test_optimizers_under_one_seed_share_the_start_and_the_first_mini_batch(arrays, tmp_path):
+    first = {}
+    for optimizer in OPTIMIZERS:
+        run_in(tmp_path / optimizer, [*arrays, f"optimizer={optimizer}"])
+        first[optimizer] = deterministic(tmp_path / optimizer)[0]["objective"]
+    assert len(set(first.values())) == 1
+
+
+def test_the_chunk_size_changes_nothing_beyond_rounding(arrays, tmp_path):
+    overrides = [*arrays, "dtype=float64"]
+    run_in(tmp_path / "whole", overrides)
+    run_in(tmp_path / "cut", [*overrides, "chunk_size=7"])
+    whole, cut = deterministic(tmp_path / "whole"), deterministic(tmp_path / "cut")
+    for mine, theirs in zip(whole, cut, strict=True):
+        assert mine["objective"] == pytest.approx(theirs["objective"], rel=1e-9)
+        assert mine["alpha"] == pytest.approx(theirs["alpha"], rel=1e-6)
+
+
+def test_reaching_the_target_ends_the_run(arrays, tmp_path):
+    result = run_in(tmp_path / "run", [*arrays, "target_error=1e6"])
+    assert (result.status, result.iterations) == ("target reached", 4)
+
+
+def test_the_time_limit_ends_the_run_with_an_evaluation(arrays, tmp_path):
+    result = run_in(tmp_path / "run", [*arrays, "max_seconds=1e-9"])
+    assert (result.status, result.iterations) == ("time limit reached", 1)
+    assert [row["iteration"] for row in read_table(tmp_path / "run/evaluations.csv")] == [1]
+
+
+def test_a_diverging_run_says_so_and_saves_finite_parameters(arrays, tmp_path):
+    setup = [
+        "optimizer=nesterov_sgd",
+        "optimizer.learning_rate=1000",
+        "dataset.output=gaussian",
+        "dataset.activations=[linear,linear,linear]",
+        "iterations=200",
+    ]
+    result = run_in(tmp_path / "run", [*arrays, *setup])
+    assert result.status == "diverged"
+    assert result.iterations < 200
+    assert all(torch.isfinite(w).all() for w in parameters(tmp_path / "run")["parameters"])
+    assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "diverged"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_after_the_step_in_progress(arrays, tmp_path, monkeypatch, number):
+    step = Session.step
+
+    def step_with_signal(self):
+        if self.iteration == 2:
+            os.kill(os.getpid(), number)
+        return step(self)
+
+    monkeypatch.setattr(Session, "step", step_with_signal)
+    result = run_in(tmp_path / "run", arrays)
+    assert (result.status, result.iterations, result.signal) == ("interrupted", 3, number)
+    assert len(read_table(tmp_path / "run/metrics.csv")) == 3
+    assert len(parameters(tmp_path / "run")["parameters"]) == 4
+    assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "interrupted"
+
+
+def test_a_failing_tensorboard_or_figure_does_not_end_a_run(arrays, tmp_path, monkeypatch, caplog):
+    def fail(*arguments, **keywords):
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(recorder.TensorBoardLog, "evaluation", fail)
+    monkeypatch.setattr(recorder, "draw_run", fail)
+    assert run_in(tmp_path / "run", arrays).status == "finished"
+    assert [r.getMessage() for r in caplog.records if "left out" in r.getMessage()] == [
+        "TensorBoard failed and is left out: no room",
+        "figure failed and is left out: no room",
+    ]
+
+
+def test_evaluating_an_average_that_is_the_iterate_costs_nothing(arrays, tmp_path, monkeypatch):
+    calls = []
+    evaluate = evaluation.evaluate
+    monkeypatch.setattr(evaluation, "evaluate", lambda *args: calls.append(1) or evaluate(*args))
+    run_in(tmp_path / "run", [*arrays, "polyak.start=100"])
+    assert len(calls) == 2 * 3
+
+
+def test_a_single_layer_network_trains(arrays, tmp_path):
+    shape = ["dataset.layer_sizes=[12,12]", "dataset.activations=[]"]
+    assert run_in(tmp_path / "run", [*arrays, *shape]).status == "finished"

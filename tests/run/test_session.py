@@ -1,0 +1,122 @@
+"""From the checked settings to the objects of a run."""
+
+from dataclasses import asdict, fields, replace
+
+import numpy as np
+import pytest
+import torch
+
+from kfac_cli.config.compose import load_config
+from kfac_cli.data.dataset import Dataset
+from kfac_cli.engine import KFACOptions, NesterovOptions, StepRecord
+from kfac_cli.run.session import make_session
+
+SMALL = [
+    "dataset=arrays",
+    "dataset.file=cases.npz",
+    "dataset.layer_sizes=[4,3,4]",
+    "dataset.activations=[logistic]",
+    "dataset.output=gaussian",
+]
+KFAC = {
+    "inverse": "block_diagonal",
+    "tikhonov": "exact",
+    "pi": "spectral",
+    "sigma_solver": "doubling",
+    "fisher": "empirical",
+    "samples": 3,
+    "epsilon_max": 0.5,
+    "lambda_initial": 2.0,
+    "lambda_rule": "fixed",
+    "gamma_initial": 0.5,
+    "gamma_rule": "tied",
+    "gamma_min": 0.01,
+    "gamma_max": 2.0,
+    "omega1": 0.9,
+    "omega2": 0.8,
+    "growth_max": 3.0,
+    "rescaling": False,
+    "learning_rate": 0.3,
+    "momentum": False,
+    "cg_steps": 4,
+    "tau1": 0.5,
+    "tau2": 0.75,
+    "t1": 2,
+    "t2": 12,
+    "t3": 6,
+}
+"""A value for each option of K-FAC that is not its default."""
+
+NESTEROV = {
+    "learning_rate": 0.5,
+    "mu_max": 0.8,
+    "mu_schedule": "fixed",
+    "mu_final": 0.3,
+    "final_iterations": 7,
+}
+CONDITIONS = {
+    "tikhonov": ["optimizer=kfac_diag"],
+    "rescaling": ["optimizer.momentum=false"],
+    "learning_rate": ["optimizer.momentum=false", "optimizer.rescaling=false"],
+    "t2": ["optimizer.t3=6"],
+    "t3": ["optimizer.t2=12"],
+}
+"""Settings without which another has no meaning."""
+
+
+def session(*words):
+    cases = np.random.default_rng(0).random((6, 4), dtype=np.float32)
+    dataset = Dataset.autoencoder("arrays", cases, cases, None)
+    return make_session(load_config([*SMALL, *words]), dataset, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", KFAC)
+def test_every_setting_of_kfac_reaches_the_engine(name):
+    word = f"optimizer.{name}={str(KFAC[name]).lower()}"
+    options = session(*CONDITIONS.get(name, []), word).optimizer.options
+    assert getattr(options, name) == KFAC[name] != getattr(KFACOptions(), name)
+
+
+def test_no_setting_of_kfac_is_left_out_above():
+    assert KFAC.keys() == {f.name for f in fields(KFACOptions)} - {"l2", "chunk_size"}
+
+
+def test_every_setting_of_the_baseline_reaches_the_engine():
+    words = [f"optimizer.{name}={value}" for name, value in NESTEROV.items()]
+    given = session("optimizer=nesterov_sgd", "iterations=9", "l2=0.5", "chunk_size=3", *words)
+    options = {**NESTEROV, "iterations": 9, "l2": 0.5, "chunk_size": 3}
+    assert asdict(given.optimizer.options) == options
+    assert options.keys() == {f.name for f in fields(NesterovOptions)}
+
+
+def test_the_general_settings_reach_it_too():
+    options = session("l2=0.5", "chunk_size=3").optimizer.options
+    assert (options.l2, options.chunk_size) == (0.5, 3)
+
+
+# Rejections
+
+
+TAKEN = StepRecord(objective=1.0, error=1.0)
+REJECTED = replace(TAKEN, rejected=True)
+UNDONE = replace(REJECTED, taken_back=True)
+
+
+@pytest.mark.parametrize(
+    ("records", "in_a_row"),
+    [
+        ([REJECTED, REJECTED], 2),
+        ([REJECTED, TAKEN], 1),  # it is not known yet whether that step will stay
+        ([REJECTED, TAKEN, TAKEN], 0),
+        ([REJECTED, TAKEN, UNDONE, TAKEN, UNDONE], 3),  # none of them has led anywhere
+        ([TAKEN, TAKEN, REJECTED], 1),
+    ],
+)
+def test_rejections_are_in_a_row_until_a_step_has_stayed(monkeypatch, records, in_a_row):
+    run = session()
+    following = iter(records)
+    monkeypatch.setattr(run.optimizer, "step", lambda *_, **__: next(following))
+    for _ in records:
+        run.step()
+    assert run.rejections_in_a_row == in_a_row
+    assert run.rejections == sum(record.rejected for record in records)

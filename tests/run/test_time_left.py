@@ -1,0 +1,53 @@
+"""The estimate of the time left, on runs whose times are known."""
+
+import pytest
+
+from kfac_cli.engine import StepRecord
+from kfac_cli.run.schedules import Adaptive, Exponential, Stepwise
+from kfac_cli.run.time_left import TimeLeft
+
+
+def estimate(schedule, total, done, seconds):
+    left = TimeLeft(schedule, total)
+    for k in range(1, done + 1):
+        left.add(schedule.size(k), seconds(schedule.size(k)))
+    return left.seconds(done)
+
+
+@pytest.mark.parametrize("done", [250, 400, 500])
+def test_a_linear_cost_is_found_exactly_once_the_sizes_have_grown(done):
+    schedule = Exponential(1000, 500, 60_000)
+    expected = sum(0.2 + 1e-4 * schedule.size(k) for k in range(done + 1, 501))
+    found = estimate(schedule, 500, done, lambda m: 0.2 + 1e-4 * m)
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_equal_batches_take_equal_times():
+    assert estimate(Stepwise([(1, 500)], 60_000), 100, 40, lambda m: 0.5) == pytest.approx(30.0)
+
+
+def test_an_early_estimate_lies_between_no_growth_and_full_growth_of_the_cost():
+    schedule = Exponential(1000, 500, 60_000)
+    found = estimate(schedule, 500, 5, lambda m: 0.4)
+    constant = 0.4 * 495
+    proportional = sum(0.4 * schedule.size(k) / 1000 for k in range(6, 501))
+    assert constant < found < proportional
+
+
+def test_nothing_is_known_before_the_first_iteration_and_nothing_is_left_after_the_last():
+    assert TimeLeft(Stepwise([(1, 1)], 1), 5).seconds(0) is None
+    assert estimate(Stepwise([(1, 1)], 1), 5, 5, lambda m: 1.0) == 0.0
+
+
+def test_a_very_long_run_is_estimated_at_once():
+    assert estimate(Stepwise([(1, 7)], 10), 10**9, 1, lambda m: 1.0) == pytest.approx(10**9 - 1)
+
+
+def test_a_schedule_that_adapts_is_taken_at_its_present_size():
+    schedule = Adaptive(100, 60_000, theta=0.5)
+    left = TimeLeft(schedule, 20)
+    for _ in range(10):
+        left.add(schedule.size(1), 0.2)
+    assert left.seconds(10) == pytest.approx(2.0)
+    schedule.observe(StepRecord(objective=1.0, error=1.0, noise_scale=100.0))
+    assert left.seconds(10) == pytest.approx(10 * (0.1 + 0.1 * 4))

@@ -1,0 +1,189 @@
+"""A disk that is full, a folder that is read-only or gone: one line, and nothing saved is lost."""
+
+import errno
+import os
+import resource
+import shutil
+import signal
+
+import pytest
+from soak.compare import differences
+from soak.experiment import overrides, write_cases
+from soak.faults import Faults, disk_full, failing
+
+from kfac_cli.checkpoint.folder import CheckpointFolder, checkpoint_iterations
+from kfac_cli.recording.csv_table import read_table
+from kfac_cli.run import recorder
+from kfac_cli.run.session import Session
+
+
+@pytest.fixture
+def words(tmp_path):
+    write_cases(tmp_path / "cases.npz")
+    return [*overrides(tmp_path / "cases.npz"), "iterations=12", "checkpoint.every=3"]
+
+
+@pytest.fixture(autouse=True)
+def _no_figures(monkeypatch):
+    monkeypatch.setattr(recorder, "draw_run", lambda *arguments: None)
+
+
+@pytest.fixture
+def at_iteration(monkeypatch):
+    """Arranges something to happen after so many iterations."""
+
+    def arrange(iteration, action):
+        step = Session.step
+
+        def step_and_act(self):
+            result = step(self)
+            if self.iteration == iteration:
+                action()
+            return result
+
+        monkeypatch.setattr(Session, "step", step_and_act)
+
+    return arrange
+
+
+def the_one_line(answer):
+    assert answer.code == 1
+    assert "Traceback" not in answer.err
+    (line,) = [line for line in answer.err.splitlines() if line.startswith("kfac-run: error: ")]
+    assert answer.err.endswith(f"{line}\n")
+    return line.removeprefix("kfac-run: error: ")
+
+
+def test_a_full_disk_is_one_line_at_whatever_moment_and_the_run_can_go_on(
+    begin, kfac_run, words, tmp_path
+):
+    counted = Faults(tmp_path / "whole")
+    assert begin("whole", words, counted).code == 0
+    for moment in range(1, counted.count, counted.count // 12):
+        folder = tmp_path / f"run{moment}"
+        line = the_one_line(begin(folder.name, words, Faults(folder, moment, disk_full)))
+        assert "No space left on device" in line
+        if kept := checkpoint_iterations(folder):
+            assert f"resume={folder.name} goes on from iteration {kept[0]}" in line
+            assert CheckpointFolder(folder).read()["iteration"] == kept[0]
+        assert kfac_run(f"resume={folder.name}").code == 0
+        assert differences(folder, tmp_path / "whole") == []
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_a_disk_that_is_full_from_the_start_is_one_line(kfac_run, words, tmp_path, moment):
+    """While Hydra makes the folder, and before the settings are in it."""
+    with Faults(tmp_path / "run", moment, disk_full).active():
+        line = the_one_line(kfac_run(*words, "hydra.run.dir=run"))
+    assert "No space left on device" in line
+    assert not (tmp_path / "run/config.yaml").exists()
+    assert kfac_run("resume=run").code == 1
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "evaluations.csv"])
+def test_a_real_device_without_room_is_one_line_that_names_the_file(
+    kfac_run, words, tmp_path, name
+):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / name).symlink_to("/dev/full")
+    line = the_one_line(kfac_run(*words, "hydra.run.dir=run"))
+    assert line == f"{folder / name}: No space left on device"
+
+
+def test_a_limit_on_the_size_of_files_stops_checkpoints_and_keeps_the_old_ones(
+    begin, words, tmp_path, at_iteration
+):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    at_iteration(7, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1])))
+    try:
+        answer = begin("run", [*words, "tensorboard=false"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    line = the_one_line(answer)
+    assert line == (
+        f"{tmp_path}/run/checkpoint-9.safetensors: File too large; "
+        "kfac-run resume=run goes on from iteration 6"
+    )
+    assert sorted(path.name for path in (tmp_path / "run").glob("checkpoint*")) == [
+        "checkpoint-3.safetensors",
+        "checkpoint-6.safetensors",
+    ]
+    assert [row["iteration"] for row in read_table(tmp_path / "run/metrics.csv")] == [*range(1, 10)]
+
+
+def test_a_folder_removed_under_way_is_one_line(begin, words, tmp_path, at_iteration):
+    at_iteration(4, lambda: shutil.rmtree(tmp_path / "run"))
+    line = the_one_line(begin("run", words))
+    assert line == f"{tmp_path}/run/checkpoint-6.safetensors: No such file or directory"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_removed_before_the_end_is_one_line(begin, words, tmp_path, at_iteration):
+    at_iteration(12, lambda: shutil.rmtree(tmp_path / "run"))
+    words += ["checkpoint.every=null"]
+    line = the_one_line(begin("run", words))
+    assert line == f"{tmp_path}/run/checkpoint-12.safetensors: No such file or directory"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO, errno.EDQUOT])
+def test_going_on_where_nothing_can_be_written_is_one_line_and_changes_nothing(
+    begin, kfac_run, words, tmp_path, number
+):
+    """Read-only folders do not stop the superuser, so the answer of the system is made up."""
+    begin("run", words)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    with Faults(tmp_path / "run", 1, failing(number)).active():
+        line = the_one_line(kfac_run("resume=run", "iterations=20"))
+    assert os.strerror(number) in line
+    assert before == {path: path.read_bytes() for path in before}
+
+
+@pytest.mark.parametrize("name", ["parameters.pt", "summary.json"])
+def test_what_cannot_be_written_at_the_end_is_named_and_written_by_a_resumption(
+    begin, kfac_run, words, tmp_path, name
+):
+    folder = tmp_path / "run"
+    line = the_one_line(
+        begin("run", words, Faults(folder, 1, disk_full, lambda path: f"{name}.tmp" in path))
+    )
+    assert line.startswith(f"{folder / name}: No space left on device; kfac-run resume=run goes on")
+    assert not (folder / name).exists()
+    assert kfac_run("resume=run").code == 0
+    begin("whole", words)
+    assert differences(folder, tmp_path / "whole") == []
+
+
+def test_a_tensorboard_file_that_cannot_be_written_does_not_end_the_run(begin, words, tmp_path):
+    folder = tmp_path / "run"
+    answer = begin("run", words, Faults(folder, 4, disk_full, lambda path: "tfevents" in path))
+    assert answer.code == 0
+    assert "Traceback" not in answer.err
+    assert answer.err.count("TensorBoard failed and is left out") == 1
+    begin("whole", words)
+    shutil.rmtree(folder / "tensorboard")
+    shutil.rmtree(tmp_path / "whole/tensorboard")
+    assert differences(folder, tmp_path / "whole") == []
+
+
+def test_a_log_that_cannot_be_written_neither_ends_a_run_nor_prints_tracebacks(
+    begin, words, tmp_path
+):
+    faults = Faults(tmp_path / "run", 2, disk_full, lambda path: "run.log" in path)
+    answer = begin("run", [*words, "optimizer.lambda_initial=auto"], faults)
+    assert answer.code == 0
+    assert "Traceback" not in answer.err
+
+
+def test_a_terminal_that_went_away_does_not_end_the_run(begin, words, monkeypatch, tmp_path):
+    from kfac_cli.recording.progress import Progress
+
+    def gone(*arguments):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Progress, "iteration", gone)
+    answer = begin("run", words)
+    assert answer.code == 0
+    assert "progress failed and is left out" in (tmp_path / "run/run.log").read_text()

@@ -1,0 +1,59 @@
+"""Files that are replaced whole or not at all."""
+
+import errno
+import os
+
+import pytest
+
+from kfac_cli.files import replace_text, replacing
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_new_contents_take_the_place_of_the_old_at_the_end_of_the_block(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with replacing(path) as file:
+        file.write(b"new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt(), OSError(5, "bad")])
+def test_whatever_goes_wrong_the_old_contents_stay_and_nothing_is_left_over(tmp_path, error):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(type(error)), replacing(path) as file:
+        file.write(b"new")
+        raise error
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_an_error_names_the_file_that_was_meant(tmp_path, monkeypatch, function):
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", *map(str, arguments[:0]))
+
+    monkeypatch.setattr(os, function, fail)
+    with pytest.raises(OSError, match="No space left") as caught:
+        replace_text(tmp_path / "file", "text")
+    assert caught.value.filename == str(tmp_path / "file")
+
+
+def test_a_folder_that_is_gone_is_said_of_the_file_and_not_of_a_temporary_one(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        replace_text(tmp_path / "gone/file", "text")
+    assert caught.value.filename == str(tmp_path / "gone/file")
+
+
+def test_what_lies_in_the_way_of_the_temporary_file_is_removed_and_no_link_is_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "file.tmp").symlink_to(victim)
+    replace_text(tmp_path / "file", "text")
+    assert victim.read_text() == "precious"
+    assert names(tmp_path) == ["file", "victim"]

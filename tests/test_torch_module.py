@@ -1,0 +1,324 @@
+"""Networks as torch.nn.Sequential and back, and from the file that a run leaves."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from kfac_cli.engine import (
+    KFAC,
+    KFACOptions,
+    NesterovOptions,
+    NesterovSGD,
+    Network,
+    PolyakAverage,
+    evaluate,
+)
+from kfac_cli.errors import UserError
+from kfac_cli.parameters_file import read_parameters, save_parameters
+from kfac_cli.run.session import Session
+from kfac_cli.torch_module import from_sequential, load_network, to_sequential
+
+NETWORKS = [
+    Network((4, 3, 2, 5), (first, second), output)
+    for first, second in [("logistic", "linear"), ("tanh", "relu")]
+    for output in ("bernoulli", "gaussian", "categorical")
+] + [Network((3, 2), (), "bernoulli"), Network((1, 1, 1), ("tanh",), "gaussian")]
+EVERY = pytest.mark.parametrize(
+    "network", NETWORKS, ids=lambda n: f"{n.layer_sizes}-{n.activations}-{n.output}"
+)
+EACH_DTYPE = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+
+
+def random_parameters(network, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        torch.randn(shape, generator=generator, dtype=dtype) for shape in network.parameter_shapes
+    ]
+
+
+def random_inputs(width, dtype=torch.float64):
+    return torch.randn(7, width, generator=torch.Generator().manual_seed(1), dtype=dtype)
+
+
+def assert_equal(parameters, expected):
+    assert len(parameters) == len(expected)
+    assert all(torch.equal(p, e) for p, e in zip(parameters, expected, strict=True))
+
+
+# --- out -----------------------------------------------------------------------------------------
+
+
+@EVERY
+@EACH_DTYPE
+def test_the_module_computes_the_natural_parameters(network, dtype):
+    parameters, inputs = (
+        random_parameters(network, dtype),
+        random_inputs(network.layer_sizes[0], dtype),
+    )
+    output = to_sequential(network, parameters)(inputs)
+    assert output.dtype == dtype
+    torch.testing.assert_close(output.detach(), network.forward(parameters, inputs).logits)
+
+
+@EVERY
+def test_with_the_output_activation_it_computes_the_prediction(network):
+    parameters, inputs = random_parameters(network), random_inputs(network.layer_sizes[0])
+    module = to_sequential(network, parameters, output_activation=True)
+    expected = network.distribution.mean(network.forward(parameters, inputs).logits)
+    torch.testing.assert_close(module(inputs).detach(), expected)
+
+
+def test_it_is_the_module_that_anyone_would_write():
+    """So its state_dict has the usual keys, and loads into a module built by hand."""
+    network = Network((4, 3, 2, 5), ("logistic", "linear"), "bernoulli")
+    parameters = random_parameters(network)
+    module = to_sequential(network, parameters)
+    assert [type(m) for m in module] == [nn.Linear, nn.Sigmoid, nn.Linear, nn.Identity, nn.Linear]
+    state = module.state_dict()
+    assert list(state) == ["0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias"]
+    assert torch.equal(state["2.weight"], parameters[1][:, :-1])
+    assert torch.equal(state["2.bias"], parameters[1][:, -1])
+    by_hand = nn.Sequential(
+        nn.Linear(4, 3), nn.Sigmoid(), nn.Linear(3, 2), nn.Identity(), nn.Linear(2, 5)
+    ).double()
+    by_hand.load_state_dict(state)
+    inputs = random_inputs(4)
+    assert torch.equal(by_hand(inputs), module(inputs))
+
+
+def test_it_can_be_trained_and_leaves_the_parameters_alone():
+    network = Network((2, 1, 2), ("tanh",), "gaussian")
+    parameters = random_parameters(network)
+    before = [p.clone() for p in parameters]
+    module = to_sequential(network, parameters)
+    module(random_inputs(2)).square().sum().backward()
+    torch.optim.SGD(module.parameters(), lr=1.0).step()
+    assert not torch.equal(module[0].weight, before[0][:, :-1])
+    assert_equal(parameters, before)
+
+
+def test_no_random_numbers_are_drawn():
+    network = NETWORKS[0]
+    state = torch.random.get_rng_state()
+    to_sequential(network, random_parameters(network))
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("change", [lambda p: p[:-1], lambda p: [p[0].T, *p[1:]]])
+def test_parameters_of_another_network_are_refused(change):
+    network = NETWORKS[0]
+    with pytest.raises(ValueError, match=re.escape("the network has [(3, 5), (2, 4), (5, 3)]")):
+        to_sequential(network, change(random_parameters(network)))
+
+
+# --- in ------------------------------------------------------------------------------------------
+
+
+@EVERY
+@EACH_DTYPE
+@pytest.mark.parametrize("output_activation", [False, True])
+def test_out_and_in_again_changes_nothing(network, dtype, output_activation):
+    parameters = random_parameters(network, dtype)
+    module = to_sequential(network, parameters, output_activation)
+    returned, weights = from_sequential(module, network.output)
+    assert_equal(weights, parameters)
+    assert all(w.dtype == dtype and not w.requires_grad for w in weights)
+    for attribute in ("layer_sizes", "activations", "output"):
+        assert getattr(returned, attribute) == getattr(network, attribute)
+
+
+def test_a_users_mlp_enters_as_the_same_function():
+    """Nested parts, a missing activation function, in-place ones, no bias in one layer."""
+    encoder = nn.Sequential(nn.Linear(4, 3), nn.ReLU(inplace=True), nn.Linear(3, 2))
+    decoder = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Tanh(), nn.Linear(3, 4), nn.Sigmoid())
+    module = nn.Sequential(encoder, nn.Identity(), decoder).double()
+    network, parameters = from_sequential(module, "bernoulli")
+    assert network.layer_sizes == (4, 3, 2, 3, 4)
+    assert network.activations == ("relu", "linear", "tanh")
+    assert not parameters[2][:, -1].any()
+    inputs = random_inputs(4)
+    mean = network.distribution.mean(network.forward(parameters, inputs).logits)
+    torch.testing.assert_close(mean, module(inputs).detach())
+
+
+def test_what_enters_is_a_copy_that_the_engine_can_train():
+    module = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)).double()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    network, parameters = from_sequential(module, "gaussian")
+    inputs, targets = random_inputs(4), random_inputs(2)
+    optimizer = KFAC(network, parameters, KFACOptions(), torch.Generator().manual_seed(0))
+    for _ in range(5):
+        optimizer.step(inputs, targets)
+    start, end = (
+        evaluate(network, p, inputs, targets, 100).loss for p in (parameters, optimizer.parameters)
+    )
+    assert end < start
+    parameters[0].zero_()
+    assert all(torch.equal(module.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+def linear(inputs, outputs):
+    return nn.Linear(inputs, outputs, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nn.Sequential(), "no Linear layer"),
+        (nn.Sequential(nn.Identity()), "no Linear layer"),
+        (linear(3, 2), "must be a Sequential, not a Linear"),
+        (nn.ModuleList([linear(3, 2)]), "must be a Sequential, not a ModuleList"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3)), "layer 0 (Conv2d): not part of a plain MLP"),
+        (
+            nn.Sequential(linear(3, 2), nn.Dropout(), linear(2, 2)),
+            "layer 1 (Dropout): not part of a plain MLP",
+        ),
+        (
+            nn.Sequential(linear(3, 2), nn.Sequential(nn.Tanh(), nn.LayerNorm(2))),
+            "layer 1.1 (LayerNorm): not part of a plain MLP",
+        ),
+        (nn.Sequential(nn.Tanh(), linear(3, 2)), "layer 0 (Tanh): comes before the first Linear"),
+        (
+            nn.Sequential(linear(3, 2), nn.Tanh(), nn.ReLU(), linear(2, 2)),
+            "layer 2 (ReLU): a second activation function after that of layer 0 (Linear)",
+        ),
+        (
+            nn.Sequential(linear(3, 2), nn.Tanh(), linear(3, 2)),
+            "layer 2 (Linear): takes 3 inputs, but layer 0 (Linear) gives 2",
+        ),
+        (
+            nn.Sequential(linear(3, 2), nn.Softmax(1), linear(2, 2)),
+            "layer 1 (Softmax): can only follow the last Linear",
+        ),
+        (
+            nn.Sequential(linear(3, 2), nn.Tanh(), nn.Linear(2, 2)),
+            "layer 2 (Linear): is torch.float32 on cpu, but layer 0 (Linear) is torch.float64",
+        ),
+        (
+            nn.Sequential(linear(3, 2), nn.Tanh()),
+            "layer 1 (Tanh): follows the last Linear, but does not turn natural parameters into "
+            "the mean of a gaussian output",
+        ),
+        (nn.Sequential(linear(3, 2), nn.Sigmoid()), "the mean of a gaussian output"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_plain_mlp_is_refused_by_the_layers_name(module, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        from_sequential(module, "gaussian")
+
+
+@pytest.mark.parametrize(
+    ("function", "output", "fits"),
+    [
+        (nn.Sigmoid(), "bernoulli", True),
+        (nn.Sigmoid(), "categorical", False),
+        (nn.Softmax(1), "categorical", True),
+        (nn.Softmax(-1), "categorical", True),
+        (nn.Softmax(0), "categorical", False),
+        (nn.Softmax(1), "bernoulli", False),
+        (nn.Identity(), "gaussian", True),
+        (nn.Identity(), "bernoulli", True),
+        (nn.ReLU(), "bernoulli", False),
+    ],
+    ids=str,
+)
+def test_only_the_outputs_own_mean_may_follow_the_last_layer(function, output, fits):
+    module = nn.Sequential(linear(3, 2), function)
+    if fits:
+        network, parameters = from_sequential(module, output)
+        assert (network.layer_sizes, network.activations, len(parameters)) == ((3, 2), (), 1)
+    else:
+        with pytest.raises(ValueError, match="layer 1 "):
+            from_sequential(module, output)
+
+
+def test_an_unknown_output_is_refused():
+    with pytest.raises(ValueError, match=r"output='poisson'.*bernoulli, gaussian, categorical"):
+        from_sequential(nn.Sequential(linear(3, 2)), "poisson")
+
+
+# --- from a file ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def session():
+    """Two steps of a small network, so that iterate and average differ."""
+    network = Network((4, 3, 2), ("tanh",), "bernoulli")
+    options = NesterovOptions(learning_rate=0.1)
+    optimizer = NesterovSGD(network, random_parameters(network), options)
+    average = PolyakAverage(0.5)
+    nothing = dict.fromkeys(["schedule", "batches", "dataset"])
+    return Session(network=network, optimizer=optimizer, average=average, **nothing)
+
+
+def save(path, session):
+    optimizer, average = session.optimizer, session.average
+    save_parameters(
+        path, session.network, session.iteration, optimizer.parameters, average.parameters
+    )
+
+
+@pytest.fixture
+def file(session, tmp_path):
+    targets = (random_inputs(2) > 0).double()
+    for _ in range(2):
+        session.optimizer.step(random_inputs(4), targets)
+        session.average.update(session.iteration, session.optimizer.parameters)
+    path = tmp_path / "parameters.pt"
+    save(path, session)
+    return path
+
+
+def test_a_run_leaves_its_network_as_a_module(file, session):
+    inputs = random_inputs(4)
+    kept = {"average": session.average.parameters, "iterate": session.optimizer.parameters}
+    for choice, parameters in kept.items():
+        logits = session.network.forward(parameters, inputs).logits
+        module = load_network(file, choice)
+        torch.testing.assert_close(module(inputs).detach(), logits)
+        module = load_network(str(file), choice, output_activation=True)
+        torch.testing.assert_close(module(inputs).detach(), torch.sigmoid(logits))
+    assert torch.equal(load_network(file)[0].weight, load_network(file, "average")[0].weight)
+    assert not torch.equal(load_network(file)[0].weight, load_network(file, "iterate")[0].weight)
+
+
+def test_its_network_and_parameters_can_be_read_too(file, session):
+    network, parameters = read_parameters(file, "iterate")
+    assert_equal(parameters, session.optimizer.parameters)
+    assert (network.layer_sizes, network.activations) == ((4, 3, 2), ("tanh",))
+    assert network.output == "bernoulli"
+
+
+def test_an_unknown_choice_is_refused(file):
+    with pytest.raises(ValueError, match="choice='best': must be one of average, iterate"):
+        load_network(file, "best")
+
+
+def test_a_run_without_iterations_has_no_average(session, tmp_path):
+    path = tmp_path / "parameters.pt"
+    save(path, session)
+    load_network(path, "iterate")
+    with pytest.raises(UserError, match="holds no average: the run ended before its first"):
+        load_network(path)
+
+
+@pytest.mark.parametrize(
+    "contents", [b"", b"not a file of torch", "truncated", [1.0], {"weights": [torch.ones(2)]}]
+)
+def test_any_other_file_is_refused_by_name(file, contents):
+    if contents == "truncated":
+        contents = file.read_bytes()[:-200]
+    if isinstance(contents, bytes):
+        file.write_bytes(contents)
+    else:
+        torch.save(contents, file)
+    with pytest.raises(UserError, match=r"parameters\.pt: is not a parameters\.pt that kfac-run"):
+        load_network(file)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path):
+    with pytest.raises(UserError, match=r"absent\.pt: cannot be read \(No such file or directory"):
+        load_network(tmp_path / "absent.pt")
