@@ -141,9 +141,7 @@ def stub_python(tmp_path):
     tool = f'echo "$(basename "$0") $*" >> {log}'
     fail = f'case "$*" in *"pip install"*) test ! -e {broken} || exit 1;; esac'
     inner = script(tmp_path / "inner", f"{tool}\n{fail}")
-    make = (
-        f"mkdir -p .venv/bin; for t in python kfac-run ruff mypy; do cp {inner} .venv/bin/$t; done"
-    )
+    make = f"mkdir -p .venv/bin; for t in python kfac-run ruff mypy lint-imports; do cp {inner} .venv/bin/$t; done"
     text = f'case "$*" in "-m venv .venv") echo venv >> {log}; {make};; esac'
     return SimplePython(script(tmp_path / "stub-python", text), log, broken)
 
@@ -205,6 +203,7 @@ def test_tests_come_after_lint_format_and_type_check(checkout, stub_python):
         "ruff check .",
         "ruff format --check .",
         "mypy ",
+        "lint-imports ",
         "python -m pytest -k x",
     ]
 

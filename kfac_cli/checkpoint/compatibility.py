@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kfac_cli.config.schema import NesterovConfig, RunConfig, flat_settings
+from kfac_cli.config.schema import RunConfig, flat_settings
+from kfac_cli.engine.options import NesterovOptions
 from kfac_cli.errors import UserError, shown
 
 if TYPE_CHECKING:
@@ -113,27 +115,11 @@ def reasons_for_inequality(
 
 def _mu_differed(saved: Contents, config: RunConfig) -> bool:
     """Whether Nesterov's μ, in what is done, depended on the number of iterations planned."""
-    from kfac_cli.engine.nesterov import momentum_coefficient
-    from kfac_cli.engine.options import NesterovOptions
-
-    optimizer, totals = config.optimizer, (int(saved.config["iterations"]), config.iterations)
-    if not isinstance(optimizer, NesterovConfig):
+    now = config.optimizer
+    if not isinstance(now, NesterovOptions):
         return False
-    final = optimizer.final_iterations
-    options = [
-        NesterovOptions(
-            mu_max=optimizer.mu_max,
-            mu_schedule=optimizer.mu_schedule,
-            mu_final=optimizer.mu_final,
-            final_iterations=final,
-            iterations=total,
-        )
-        for total in totals
-    ]
-    return any(
-        len({momentum_coefficient(t, option) for option in options}) > 1
-        for t in range(max(0, min(totals) - final), saved.iteration)
-    )
+    before = replace(now, iterations=int(saved.config["iterations"]))
+    return any(before.momentum_at(t) != now.momentum_at(t) for t in range(saved.iteration))
 
 
 def _sha256(tensor: Tensor) -> str:

@@ -29,7 +29,6 @@ from kfac_cli.recording.summary import SUMMARY_FILE
 from kfac_cli.run.stopping import FINISHED, TARGET_REACHED, TIME_LIMIT_REACHED
 
 KEYWORD = "resume="
-DATA_FOLDERS = {"curves": "curves", "faces": "faces", "mnist": "MNIST", "mnist_labels": "MNIST"}
 LOG_FILE = "run.log"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -154,7 +153,7 @@ def _refuse_links(folder: Path) -> None:
 
 def _check_data_dir(path: Path, config: RunConfig) -> None:
     """What only a file says, which may come from elsewhere, makes no folder one to keep data in."""
-    name = DATA_FOLDERS.get(config.dataset.name)
+    name = config.dataset.FOLDER
     if config.data_dir is None or name is None:
         return
     if not (Path(config.data_dir).expanduser() / name).is_dir():

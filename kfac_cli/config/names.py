@@ -3,23 +3,23 @@
 import difflib
 from collections.abc import Iterator
 
-from kfac_cli.config.schema import RunConfig
-from kfac_cli.config.structure import Section, members
+from kfac_cli.config.schema import SHARED, RunConfig
+from kfac_cli.engine.declaration import declared_fields, sections
 
 GROUPS = ("dataset", "optimizer", "schedule", "experiment")
 
 
 def setting_names() -> list[str]:
     """Every dotted setting of every choice of every group, without doubles."""
-    return sorted(set(_names(RunConfig, "")))
+    return sorted(set(_names(RunConfig, "")) - {f"optimizer.{name}" for name in SHARED})
 
 
 def _names(kind: type, prefix: str) -> Iterator[str]:
-    for name, member in members(kind).items():
-        if isinstance(member, Section):
-            for variant in member.variants.values():
-                yield from _names(variant, f"{prefix}{name}.")
-        else:
+    for name, hint in declared_fields(kind).items():
+        inner = sections(hint)
+        for section in inner:
+            yield from _names(section, f"{prefix}{name}.")
+        if not inner:
             yield f"{prefix}{name}"
 
 

@@ -1,237 +1,189 @@
-"""The typed shape of conf/: a frozen dataclass for each section, each field with its range.
-
-A field's annotation is all there is to it: `Annotated[type, rule]` for a value with a range, a
-`Literal` for a choice of words, `bool`, or other dataclasses of this module for a section inside,
-which are told apart by their one-word `Literal`. Defaults live in the YAML files alone, next to the
-sentence that explains them.
-"""
+"""All settings of a run: the options of its parts under their names in conf/, and its own."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, fields
 from typing import Annotated, Any, Literal
 
-from kfac_cli.config.rules import Choice, Label, ListOf, Number, OrWord, PathText, Steps, Whole
+from pydantic import Field
 
-COUNT = 10**9
-LARGEST_SEED = 2**63 - 1
-LARGEST_WIDTH = 100_000
-LARGEST_GAMMA = 1e6
+from kfac_cli.data.options import DatasetOptions
+from kfac_cli.engine.declaration import (
+    About,
+    Allowed,
+    BelowOne,
+    Count,
+    CountFromZero,
+    FilePath,
+    Flag,
+    FolderName,
+    Fraction,
+    Integer,
+    Items,
+    Number,
+    OptionError,
+    Seed,
+    options,
+)
+from kfac_cli.engine.options import L2, ChunkSize, KFACOptions, NesterovOptions
 
-
-Count = Annotated[int, Whole(1, COUNT)]
-CountFromZero = Annotated[int, Whole(0, COUNT)]
-Seed = Annotated[int, Whole(0, LARGEST_SEED)]
-Share = Annotated[float, Number(0, 1, low_open=True)]
-BelowOne = Annotated[float, Number(0, 1, high_open=True)]
-LearningRate = Annotated[float, Number(0, 1000, low_open=True)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
-    """The network that a dataset is trained with: the settings that all datasets share."""
-
-    layer_sizes: Annotated[tuple[int, ...], ListOf(Whole(1, LARGEST_WIDTH), 2, 1000)]
-    activations: Annotated[
-        tuple[str, ...], ListOf(Choice(("logistic", "tanh", "relu", "linear")), 0, 998)
-    ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CurvesConfig(NetworkConfig):
-    """CURVES, generated."""
-
-    name: Literal["curves"]
-    output: Literal["bernoulli", "gaussian"]
-    train_cases: Annotated[int, Whole(1, 1_000_000)]
-    test_cases: Annotated[int, Whole(1, 1_000_000)]
-    seed: Seed
-    spread: Annotated[float, Number(0, 1)]
-    ink: Annotated[float, Number(0, 10, low_open=True)]
+Iterations = Annotated[Count, About("parameter updates")]
+OptimizerName = Annotated[FolderName, About("names the folder of the run")]
+AtLeastTwo = Annotated[int, Integer(2, 10**9)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class MnistConfig(NetworkConfig):
-    """MNIST's images, reproduced by an autoencoder."""
+@options
+class KFACSettings(KFACOptions):
+    """The section `optimizer` for K-FAC."""
 
-    name: Literal["mnist"]
-    output: Literal["bernoulli", "gaussian"]
-    train_cases: Annotated[int | None, Whole(1, 60_000)]
-    test_cases: Annotated[int | None, Whole(1, 10_000)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class MnistLabelsConfig(NetworkConfig):
-    """MNIST's images, told apart by a classifier."""
-
-    name: Literal["mnist_labels"]
-    output: Literal["categorical"]
-    train_cases: Annotated[int | None, Whole(1, 60_000)]
-    test_cases: Annotated[int | None, Whole(1, 10_000)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FacesConfig(NetworkConfig):
-    """FACES, built from the Olivetti photographs."""
-
-    name: Literal["faces"]
-    output: Literal["bernoulli", "gaussian"]
-    crops_per_photograph: Annotated[int, Whole(1, 10_000)]
-    subsampling: Annotated[float, Number(1, 2.6)]
-    seed: Seed
-    train_cases: Annotated[int | None, Whole(1, COUNT)]
-    test_cases: Annotated[int | None, Whole(1, COUNT)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArraysConfig(NetworkConfig):
-    """The user's own arrays, from one .npz file or from .npy files."""
-
-    name: Literal["arrays"]
-    output: Literal["bernoulli", "gaussian", "categorical"]
-    file: Annotated[str | None, PathText()]
-    train_inputs: Annotated[str | None, PathText()]
-    train_targets: Annotated[str | None, PathText()]
-    test_inputs: Annotated[str | None, PathText()]
-    test_targets: Annotated[str | None, PathText()]
-    image_shape: Annotated[tuple[int, int] | None, ListOf(Whole(1, LARGEST_WIDTH), 2, 2)]
-
-
-DatasetConfig = CurvesConfig | MnistConfig | MnistLabelsConfig | FacesConfig | ArraysConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class KFACConfig:
-    """K-FAC, algorithm 2; null stands for the value derived from other settings.
-
-    The names are those of the engine's `KFACOptions`.
-    """
-
-    name: Annotated[str, Label()]
+    name: OptimizerName
     kind: Literal["kfac"]
-    inverse: Literal["block_tridiagonal", "block_diagonal"]
-    tikhonov: Literal["factored", "exact"]
-    pi: Literal["trace", "frobenius", "spectral", "one"]
-    sigma_solver: Literal["decomposition", "doubling"]
-    fisher: Literal["sampled", "exact", "empirical"]
-    samples: Annotated[int, Whole(1, 1000)]
-    lambda_initial: Annotated[float | str, OrWord("auto", Number(0, 1e12, low_open=True))]
-    lambda_rule: Literal["levenberg_marquardt", "fixed"]
-    gamma_initial: Annotated[float | None, Number(0, LARGEST_GAMMA, low_open=True)]
-    gamma_rule: Literal["search", "tied", "fixed"]
-    gamma_min: Annotated[float | None, Number(0, LARGEST_GAMMA)]
-    gamma_max: Annotated[float | None, Number(0, LARGEST_GAMMA, low_open=True)]
-    tau1: Share
-    tau2: Share
-    t1: Count
-    t2: Count
-    t3: Count
-    omega1: Annotated[float | None, Number(0, 1, low_open=True, high_open=True)]
-    omega2: Annotated[float | None, Number(0, 1, low_open=True, high_open=True)]
-    growth_max: Annotated[float | None, Number(1, 1e12, low_open=True)]
-    epsilon_max: BelowOne
-    rescaling: bool
-    learning_rate: LearningRate
-    momentum: bool
-    cg_steps: Annotated[int, Whole(1, 1000)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class NesterovConfig:
-    """The baseline: SGD with Nesterov momentum."""
+@options
+class NesterovSettings(NesterovOptions):
+    """The section `optimizer` for the baseline."""
 
-    name: Annotated[str, Label()]
+    name: OptimizerName
     kind: Literal["nesterov"]
-    learning_rate: LearningRate
-    mu_max: BelowOne
-    mu_schedule: Literal["increasing", "fixed"]
-    mu_final: BelowOne
-    final_iterations: CountFromZero
 
 
-OptimizerConfig = KFACConfig | NesterovConfig
+OPTIMIZERS: dict[str, type[KFACSettings | NesterovSettings]] = {
+    "kfac": KFACSettings,
+    "nesterov": NesterovSettings,
+}
+
+SHARED = ("l2", "chunk_size", "iterations")
+"""Settings of the run that its optimizer is told too."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExponentialScheduleConfig:
+@options
+class ExponentialSettings:
     """Mini-batches that grow exponentially up to the whole training set."""
 
     kind: Literal["exponential"]
-    initial: Count
-    full_at: Annotated[int, Whole(2, COUNT)]
+    initial: Annotated[Count, About("cases of the first mini-batch", "m_1", "13")]
+    full_at: Annotated[
+        AtLeastTwo,
+        About("iteration from which a mini-batch is the whole training set", "", "13"),
+    ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class FixedScheduleConfig:
+@options
+class FixedSettings:
     """Mini-batches of one size."""
 
     kind: Literal["fixed"]
-    size: Count
+    size: Annotated[Count, About("cases of a mini-batch, at most the whole training set", "m")]
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepwiseScheduleConfig:
-    """Mini-batches of the sizes in a table: pairs of an iteration and the size from there on."""
+@options
+class StepwiseSettings:
+    """Mini-batches of the sizes in a table."""
 
     kind: Literal["stepwise"]
-    steps: Annotated[tuple[tuple[int, int], ...], Steps(Whole(1, COUNT), COUNT, 1000)]
+    steps: Annotated[
+        tuple[Annotated[tuple[CountFromZero, Count], Allowed("a pair [iteration,value]")], ...],
+        Items(1, 1000, "pairs [iteration,value]"),
+        About("pairs [iteration, cases], each in force from its iteration on, the first from 1 on"),
+    ]
+
+    def __post_init__(self) -> None:
+        if self.steps[0][0] != 1:
+            reason = "must be 1: the table begins with the run"
+            raise OptionError("steps[0][0]", self.steps[0][0], reason)
+        for index in range(1, len(self.steps)):
+            before, iteration = self.steps[index - 1][0], self.steps[index][0]
+            if iteration <= before:
+                reason = f"must be later than {before}, the one before"
+                raise OptionError(f"steps[{index}][0]", iteration, reason)
 
 
-@dataclass(frozen=True, kw_only=True)
-class AdaptiveScheduleConfig:
+@options
+class AdaptiveSettings:
     """Mini-batches that grow when the gradient's noise is too large beside the gradient."""
 
     kind: Literal["adaptive"]
-    initial: Annotated[int, Whole(2, COUNT)]
-    maximum: Annotated[int | None, Whole(2, COUNT)]
-    theta: Share
+    initial: Annotated[AtLeastTwo, About("cases of the first mini-batch", "m_1")]
+    maximum: Annotated[
+        AtLeastTwo | None, About("largest number of cases; null for the whole training set")
+    ]
+    theta: Annotated[
+        Fraction,
+        About("error of the gradient, relative to it, up to which a mini-batch stays", "θ"),
+    ]
+
+    def __post_init__(self) -> None:
+        if self.maximum is not None and self.maximum < self.initial:
+            reason = f"must be null or at least {{initial}}, which is {self.initial}"
+            raise OptionError("maximum", self.maximum, reason)
 
 
-ScheduleConfig = (
-    ExponentialScheduleConfig
-    | FixedScheduleConfig
-    | StepwiseScheduleConfig
-    | AdaptiveScheduleConfig
-)
+ScheduleSettings = ExponentialSettings | FixedSettings | StepwiseSettings | AdaptiveSettings
 
 
-@dataclass(frozen=True, kw_only=True)
-class PolyakConfig:
+@options
+class PolyakSettings:
     """Exponentially decayed averaging of the iterates, section 13."""
 
-    decay: BelowOne
-    start: CountFromZero
+    decay: Annotated[
+        BelowOne, About("average = decay · average + (1 - decay) · iterate", "ξ", "13")
+    ]
+    start: Annotated[
+        CountFromZero, About("iteration up to which the average is the iterate itself", "", "13")
+    ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckpointConfig:
-    """When a run that goes on keeps what it needs to be taken up again."""
+@options
+class CheckpointSettings:
+    """When a run writes checkpoints, besides at its end and on a signal."""
 
-    every: Annotated[int | None, Whole(1, COUNT)]
-    minutes: Annotated[float | None, Number(0, 1e6, low_open=True)]
+    every: Annotated[Count | None, About("iterations between checkpoints; null for no such rule")]
+    minutes: Annotated[
+        Annotated[float, Number(0, 1e6, low_open=True)] | None,
+        About("minutes between checkpoints; null for no such rule"),
+    ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@options
 class RunConfig:
     """One run, checked and complete."""
 
-    dataset: DatasetConfig
-    optimizer: OptimizerConfig
-    schedule: ScheduleConfig
-    polyak: PolyakConfig
-    checkpoint: CheckpointConfig
-    iterations: Count
-    seed: Seed
-    device: Literal["auto", "cpu", "cuda"]
-    dtype: Literal["float32", "float64"]
-    chunk_size: Count
-    data_dir: Annotated[str | None, PathText()]
-    evaluate_every: Count
-    target_error: Annotated[float | None, Number(0, 1e12)]
-    max_seconds: Annotated[float | None, Number(0, 1e9, low_open=True)]
-    max_rejections: Count
-    l2: Annotated[float, Number(0, 1000)]
-    tensorboard: bool
-    threads: Annotated[int | None, Whole(1, 1024)]
+    iterations: Iterations
+    seed: Annotated[Seed, About("seed of initial parameters, mini-batches and sampled targets")]
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], About("where to compute; auto: a GPU where there is one")
+    ]
+    dtype: Annotated[
+        Literal["float32", "float64"],
+        About("precision; factors are decomposed in float64 either way"),
+    ]
+    chunk_size: ChunkSize
+    data_dir: Annotated[
+        FilePath | None,
+        About("folder of data files; null for $KFAC_DATA_DIR, else ~/.cache/kfac-run"),
+    ]
+    evaluate_every: Annotated[Count, About("iterations between evaluations on all cases")]
+    target_error: Annotated[
+        Annotated[float, Number(0, 1e12)] | None,
+        About("stop once the training error is at most this; null for never"),
+    ]
+    max_seconds: Annotated[
+        Annotated[float, Number(0, 1e9, low_open=True)] | None,
+        About("stop after so many seconds; null for never"),
+    ]
+    max_rejections: Annotated[
+        Count, About("steps in a row that are rejected or reverted before a run has diverged")
+    ]
+    l2: L2
+    tensorboard: Annotated[Flag, About("whether to write TensorBoard files into the run's folder")]
+    threads: Annotated[
+        Annotated[int, Integer(1, 1024)] | None, About("CPU threads; null for PyTorch's choice")
+    ]
+    polyak: PolyakSettings
+    checkpoint: CheckpointSettings
+    dataset: Annotated[DatasetOptions, Field(discriminator="name")]
+    optimizer: Annotated[KFACSettings | NesterovSettings, Field(discriminator="kind")]
+    schedule: Annotated[ScheduleSettings, Field(discriminator="kind")]
 
     @property
     def title(self) -> str:
@@ -239,9 +191,22 @@ class RunConfig:
         return f"{self.dataset.name}, {self.optimizer.name}"
 
 
+def shared_settings(section: type) -> list[str]:
+    """The settings that stand beside the section `optimizer`, which has them as options too."""
+    return [field.name for field in fields(section) if field.name in SHARED]
+
+
+def settings_tree(config: RunConfig) -> dict[str, Any]:
+    """The settings as conf/ nests them."""
+    tree = asdict(config)
+    for name in shared_settings(type(config.optimizer)):
+        del tree["optimizer"][name]
+    return tree
+
+
 def flat_settings(config: RunConfig) -> dict[str, Any]:
     """Dotted name to value, lists being lists: what JSON gives back as it was."""
-    return {name: _plain(value) for name, value in _flat(asdict(config), "")}
+    return {name: _plain(value) for name, value in _flat(settings_tree(config), "")}
 
 
 def _plain(value: Any) -> Any:

@@ -1,19 +1,20 @@
 """From the composed configuration to a RunConfig, or to one line that says what is wrong."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
-from kfac_cli.config.contradictions import check_together
 from kfac_cli.config.names import suggestion
-from kfac_cli.config.rules import Rule
-from kfac_cli.config.schema import RunConfig
-from kfac_cli.config.structure import Section, members
-from kfac_cli.errors import UserError, listed, refuse
+from kfac_cli.config.schema import OPTIMIZERS, SHARED, RunConfig, shared_settings
+from kfac_cli.engine.declaration import refusal
+from kfac_cli.errors import UserError, shown
 
 MISSING = "???"
+UNKNOWN = ("unexpected_keyword_argument", "invalid_key")
 
 
 def validate(settings: DictConfig) -> RunConfig:
@@ -24,33 +25,42 @@ def validate(settings: DictConfig) -> RunConfig:
         name = error.full_key or "a setting"
         reason = " ".join(str(error).partition("full_key:")[0].split())
         raise UserError(f"{name}: {reason}") from error
-    config = cast(RunConfig, _read_section(RunConfig, raw, ""))
-    check_together(config)
-    return config
+    try:
+        return TypeAdapter(RunConfig).validate_python(_with_shared(_without_missing(raw)))
+    except ValidationError as error:
+        raise UserError(_line(error.errors())) from None
 
 
-def _read_section(kind: type, raw: object, prefix: str) -> Any:
-    """Read one section's mapping into its dataclass; `prefix` is "" or ends in a dot."""
-    if not isinstance(raw, Mapping):
-        raise refuse(prefix.rstrip("."), raw, "must be a group of settings")
-    known = members(kind)
-    for key in raw:
-        if key not in known:
-            raise refuse(f"{prefix}{key}", raw[key], f"no such setting{suggestion(prefix, key)}")
-    for key in known:
-        if key not in raw or raw[key] == MISSING:
-            raise UserError(f"{prefix}{key}: has no value; give one as {prefix}{key}=VALUE")
-    return kind(**{key: _read(member, f"{prefix}{key}", raw[key]) for key, member in known.items()})
+def _without_missing(tree: Any) -> Any:
+    """The settings without those that are still to be given."""
+    if not isinstance(tree, Mapping):
+        return tree
+    return {key: _without_missing(value) for key, value in tree.items() if value != MISSING}
 
 
-def _read(member: Rule | Section, name: str, raw: object) -> object:
-    if not isinstance(member, Section):
-        return member.read(name, raw)
-    if member.tag is None:
-        return _read_section(member.variants[""], raw, f"{name}.")
-    if not isinstance(raw, Mapping):
-        raise refuse(name, raw, "must be a group of settings")
-    chosen = raw.get(member.tag)
-    if not isinstance(chosen, str) or chosen not in member.variants:
-        raise refuse(f"{name}.{member.tag}", chosen, f"must be {listed(sorted(member.variants))}")
-    return _read_section(member.variants[chosen], raw, f"{name}.")
+def _with_shared(tree: dict[str, Any]) -> dict[str, Any]:
+    """The settings, those for the optimizer completed by the ones that stand beside them."""
+    section = tree.get("optimizer")
+    if not isinstance(section, Mapping):
+        return tree
+    for name in SHARED:
+        if name in section:
+            raise UserError(_unknown(f"optimizer.{name}", section[name]))
+    kind = section.get("kind")
+    known = OPTIMIZERS.get(kind) if isinstance(kind, str) else None
+    names = [] if known is None else shared_settings(known)
+    return {**tree, "optimizer": {**section, **{n: tree[n] for n in names if n in tree}}}
+
+
+def _line(errors: list[ErrorDetails]) -> str:
+    """One line for the first error; names that do not exist explain others, and come before."""
+    own = [e for e in errors if not (len(e["loc"]) == 3 and e["loc"][2] in SHARED)]
+    first = min(own, key=lambda e: e["type"] not in UNKNOWN)
+    line = refusal(first, RunConfig)
+    if first["type"] not in UNKNOWN:
+        return line
+    return _unknown(line.partition("=")[0], first["input"])
+
+
+def _unknown(name: str, value: object) -> str:
+    return f"{name}={shown(value)}: no such setting{suggestion('', name)}"

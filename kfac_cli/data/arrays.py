@@ -2,13 +2,14 @@
 
 import textwrap
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from kfac_cli.data.dataset import Dataset, one_hot
+from kfac_cli.data.options import ArraysOptions
 from kfac_cli.errors import UserError
 from kfac_cli.files import open_file
 
@@ -20,28 +21,7 @@ REAL_KINDS = "buif"  # numpy's letters for booleans, unsigned and signed integer
 Sources = dict[str, tuple[str, NDArray[Any]]]  # by name: how to call it in a message, and the array
 
 
-class ArraysConfig(Protocol):
-    """The settings that `load_arrays` reads: paths, None for what is not given."""
-
-    @property
-    def layer_sizes(self) -> tuple[int, ...]: ...
-    @property
-    def output(self) -> str: ...
-    @property
-    def file(self) -> str | None: ...
-    @property
-    def train_inputs(self) -> str | None: ...
-    @property
-    def train_targets(self) -> str | None: ...
-    @property
-    def test_inputs(self) -> str | None: ...
-    @property
-    def test_targets(self) -> str | None: ...
-    @property
-    def image_shape(self) -> tuple[int, int] | None: ...
-
-
-def load_arrays(config: ArraysConfig) -> Dataset:
+def load_arrays(config: ArraysOptions) -> Dataset:
     """The user's problem: inputs (N, d_0) and targets (N, d_l), an autoencoder if without targets.
 
     For categorical outputs targets are class probabilities (N, d_l) or labels (N,), which become
@@ -73,7 +53,7 @@ def load_arrays(config: ArraysConfig) -> Dataset:
     )
 
 
-def _read_paths(config: ArraysConfig) -> Sources:
+def _read_paths(config: ArraysOptions) -> Sources:
     sources = {}
     for name in (*INPUTS, *TARGETS):
         path = getattr(config, name)
@@ -118,7 +98,7 @@ def _read(path: str, setting: str) -> NDArray[Any] | dict[str, NDArray[Any]]:
         ) from error
 
 
-def _cases(part: str, sources: Sources, config: ArraysConfig) -> tuple[torch.Tensor, torch.Tensor]:
+def _cases(part: str, sources: Sources, config: ArraysOptions) -> tuple[torch.Tensor, torch.Tensor]:
     """The checked inputs and targets of a part, "train" or "test": one tensor twice if the same."""
     label, raw = sources[f"{part}_inputs"]
     inputs = targets = _checked(label, raw, config.layer_sizes[0])
@@ -141,7 +121,7 @@ def _cases(part: str, sources: Sources, config: ArraysConfig) -> tuple[torch.Ten
     return tensor, tensor if targets is inputs else torch.from_numpy(targets)
 
 
-def _targets(label: str, raw: NDArray[Any], config: ArraysConfig) -> NDArray[np.float32]:
+def _targets(label: str, raw: NDArray[Any], config: ArraysOptions) -> NDArray[np.float32]:
     """Checked targets (N, d_l); labels, for categorical outputs, become rows with a single 1."""
     width = config.layer_sizes[-1]
     if config.output != "categorical":

@@ -6,7 +6,6 @@ not the original images, but images like them.
 """
 
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +13,12 @@ from scipy.ndimage import convolve
 
 from kfac_cli.data.cache import Arrays, load_or_build
 from kfac_cli.data.dataset import Dataset
+from kfac_cli.data.options import CurvesOptions
 
 Floats = NDArray[np.float64]
 
 VERSION = 1  # of what is generated: raise it when the same parameters begin to give other images
-SIDE = 28
+SIDE = CurvesOptions.SIDE
 LOW, HIGH = 2.0, 26.0  # the points' coordinates
 GAP = 2.0  # between the x of one point and that of the next
 TRAJECTORY_POINTS = 17
@@ -28,22 +28,7 @@ SMEARS = 4
 IMAGES_AT_ONCE = 2000  # bounds the memory
 
 
-class CurvesConfig(Protocol):
-    """The settings that `load_curves` reads; `spread` and `ink` are a and b of the ink's kernel."""
-
-    @property
-    def train_cases(self) -> int: ...
-    @property
-    def test_cases(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def spread(self) -> float: ...
-    @property
-    def ink(self) -> float: ...
-
-
-def load_curves(config: CurvesConfig, data_dir: Path) -> Dataset:
+def load_curves(config: CurvesOptions, data_dir: Path) -> Dataset:
     """The autoencoder problem CURVES: images (N, 784) in [0, 1], cached in data_dir/curves."""
     name = (
         f"curves-v{VERSION}-train{config.train_cases}-test{config.test_cases}"

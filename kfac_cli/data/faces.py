@@ -9,7 +9,6 @@ was calibrated on the published error of principal component analysis.
 import hashlib
 import zlib
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,12 @@ from scipy.ndimage import map_coordinates
 from kfac_cli.data.cache import Arrays, load_or_build
 from kfac_cli.data.dataset import Dataset, leading
 from kfac_cli.data.download import ensure_downloaded
+from kfac_cli.data.options import FacesOptions
 from kfac_cli.errors import UserError
 from kfac_cli.files import open_file
 
 VERSION = 1  # of what is generated: raise it when the same parameters begin to give other images
-SIDE = 25
+SIDE = FacesOptions.SIDE
 PHOTOGRAPHS = 400
 PHOTOGRAPH_SIDE = 64
 LARGEST_ANGLE = 90.0  # degrees, to either side
@@ -36,22 +36,7 @@ LARGEST_PICKLE = 10_000  # bytes; the one around the photographs has 241
 BRIGHTEST = 242  # the largest byte in the photographs, by which scikit-learn divides
 
 
-class FacesConfig(Protocol):
-    """The settings that `load_faces` reads; None stands for all cases."""
-
-    @property
-    def crops_per_photograph(self) -> int: ...
-    @property
-    def subsampling(self) -> float: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def train_cases(self) -> int | None: ...
-    @property
-    def test_cases(self) -> int | None: ...
-
-
-def load_faces(config: FacesConfig, data_dir: Path) -> Dataset:
+def load_faces(config: FacesOptions, data_dir: Path) -> Dataset:
     """The autoencoder problem FACES: images (N, 625), built once and cached in data_dir/faces.
 
     People 1-25 are trained on and people 31-40 tested on; the five between are left out, though

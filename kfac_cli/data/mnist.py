@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,11 +10,11 @@ from numpy.typing import NDArray
 
 from kfac_cli.data.dataset import Dataset, leading, one_hot
 from kfac_cli.data.download import ensure_downloaded
+from kfac_cli.data.options import DIGITS, MnistLabelsOptions, MnistOptions
 from kfac_cli.errors import UserError
 from kfac_cli.files import open_file
 
-SIDE = 28
-DIGITS = 10
+SIDE = MnistOptions.SIDE
 MD5 = {
     "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
     "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
@@ -24,16 +23,7 @@ MD5 = {
 }
 
 
-class MnistConfig(Protocol):
-    """The settings that both loaders read; None stands for all cases."""
-
-    @property
-    def train_cases(self) -> int | None: ...
-    @property
-    def test_cases(self) -> int | None: ...
-
-
-def load_mnist(config: MnistConfig, data_dir: Path) -> Dataset:
+def load_mnist(config: MnistOptions, data_dir: Path) -> Dataset:
     """The autoencoder problem MNIST: images (N, 784) in [0, 1].
 
     Reads the .gz files in data_dir/MNIST/raw, where nothing need be writable once they are there.
@@ -45,7 +35,7 @@ def load_mnist(config: MnistConfig, data_dir: Path) -> Dataset:
     return Dataset.autoencoder("mnist", train, test, (SIDE, SIDE))
 
 
-def load_mnist_labels(config: MnistConfig, data_dir: Path) -> Dataset:
+def load_mnist_labels(config: MnistLabelsOptions, data_dir: Path) -> Dataset:
     """MNIST as classification: images (N, 784) in [0, 1], digits as rows (N, 10) with a single 1.
 
     From the same files as `load_mnist`, and with the same errors.

@@ -1,34 +1,35 @@
-"""From a configuration's `dataset` node to tensors."""
+"""From the options of a dataset to tensors."""
 
 from pathlib import Path
-from typing import Any
 
 from kfac_cli.data.arrays import load_arrays
 from kfac_cli.data.curves import load_curves
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.data.faces import load_faces
 from kfac_cli.data.mnist import load_mnist, load_mnist_labels
-from kfac_cli.errors import UserError
+from kfac_cli.data.options import (
+    ArraysOptions,
+    CurvesOptions,
+    DatasetOptions,
+    FacesOptions,
+    MnistLabelsOptions,
+    MnistOptions,
+)
 
 
-def load_dataset(config: Any, data_dir: Path) -> Dataset:
-    """The dataset that `config.name` chooses, its files kept in `data_dir`.
+def load_dataset(config: DatasetOptions, data_dir: Path) -> Dataset:
+    """The dataset that the options describe, its files kept in `data_dir`.
 
-    Each loader's module lists the settings that it reads from `config`. Raises UserError for data
-    that are missing, damaged or not what `config` says.
+    Raises UserError for data that are missing, damaged or not what the options say.
     """
-    match config.name:
-        case "arrays":
+    match config:
+        case ArraysOptions():
             return load_arrays(config)
-        case "curves":
+        case CurvesOptions():
             return load_curves(config, data_dir)
-        case "faces":
+        case FacesOptions():
             return load_faces(config, data_dir)
-        case "mnist":
+        case MnistOptions():
             return load_mnist(config, data_dir)
-        case "mnist_labels":
+        case MnistLabelsOptions():
             return load_mnist_labels(config, data_dir)
-        case unknown:
-            raise UserError(
-                f"dataset.name={unknown}: must be arrays, curves, faces, mnist or mnist_labels"
-            )

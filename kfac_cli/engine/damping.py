@@ -15,7 +15,7 @@ class Damping:
     def __init__(self, options: KFACOptions) -> None:
         self._options = options
         self.value = self.gamma = 0.0
-        if options.lambda_initial is not None:
+        if options.lambda_initial != "auto":
             self.start(options.lambda_initial)
 
     def start(self, value: float) -> None:

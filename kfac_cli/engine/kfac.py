@@ -205,7 +205,7 @@ class KFAC:
 
     @property
     def _calibrating(self) -> bool:
-        return self.options.lambda_initial is None and self.iteration <= CALIBRATED_ITERATIONS
+        return self.options.lambda_initial == "auto" and self.iteration <= CALIBRATED_ITERATIONS
 
     def _calibrate(self, inputs: Tensor, targets: Tensor) -> None:
         """Start λ, and γ with it, at the smallest value found so far."""

@@ -1,6 +1,5 @@
 """The baseline: SGD with Nesterov's accelerated gradient (Sutskever et al. 2013)."""
 
-import math
 from typing import Any
 
 import torch
@@ -40,7 +39,7 @@ class NesterovSGD:
         `measure_noise` asks for the record's `noise_scale`, which takes two cases or more.
         """
         options = self.options
-        mu = momentum_coefficient(self.iteration, options)
+        mu = options.momentum_at(self.iteration)
         self.iteration += 1
         ahead = [
             torch.add(p, v, alpha=mu) for p, v in zip(self.parameters, self.velocity, strict=True)
@@ -73,18 +72,3 @@ class NesterovSGD:
         self.iteration = state["iteration"]
         self.parameters = list(state["parameters"])
         self.velocity = list(state["velocity"])
-
-
-def momentum_coefficient(updates_done: int, options: NesterovOptions) -> float:
-    """μ_t for t = `updates_done` = 0, 1, …
-
-    min(1 - 2^(-1 - log₂(⌊t/250⌋+1)), μ_max), or μ_max throughout where the schedule is `fixed`;
-    lowered to μ_final, where it is above that, in the last `final_iterations` updates.
-    """
-    mu = options.mu_max
-    if options.mu_schedule == "increasing":
-        mu = min(1 - 2 ** (-1 - math.log2(updates_done // 250 + 1)), mu)
-    final = options.final_iterations
-    if final > 0 and updates_done >= options.iterations - final:
-        mu = min(mu, options.mu_final)
-    return mu

@@ -1,114 +1,186 @@
-"""What the optimizers can be told, with the paper's values as defaults but where it is said."""
+"""What the optimizers can be told: every option with its range, default, meaning and source.
+
+The symbols and sections are those of Martens and Grosse (2015), and so are the defaults, but where
+the meaning says otherwise. Nothing here needs torch.
+"""
 
 import math
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from kfac_cli.errors import check_choice
+from kfac_cli.engine.declaration import (
+    About,
+    BelowOne,
+    Count,
+    CountFromZero,
+    Flag,
+    Fraction,
+    Integer,
+    Number,
+    OptionError,
+    options,
+)
 
-STRUCTURES = ("block_tridiagonal", "block_diagonal")
-TIKHONOV = ("factored", "exact")
-PI_NORMS = ("trace", "frobenius", "spectral", "one")
-SIGMA_SOLVERS = ("decomposition", "doubling")
-LAMBDA_RULES = ("levenberg_marquardt", "fixed")
-GAMMA_RULES = ("search", "tied", "fixed")
-FISHERS = ("sampled", "exact", "empirical")
+Activation = Literal["logistic", "tanh", "relu", "linear"]
+Output = Literal["bernoulli", "gaussian", "categorical"]
 
+LearningRate = Annotated[float, Number(0, 1000, low_open=True)]
+Gamma = Annotated[float, Number(0, 1e6, low_open=True)]
+Decay = Annotated[float, Number(0, 1, low_open=True, high_open=True)]
 
-def check_inverse_options(
-    inverse: str,
-    *,
-    tikhonov: str = "factored",
-    pi: str = "trace",
-    sigma_solver: str = "decomposition",
-) -> None:
-    """Raise ValueError, naming the option, for an unknown value or a pair that has no meaning."""
-    check_choice("inverse", inverse, STRUCTURES)
-    check_choice("tikhonov", tikhonov, TIKHONOV)
-    check_choice("pi", pi, PI_NORMS)
-    check_choice("sigma_solver", sigma_solver, SIGMA_SOLVERS)
-    if tikhonov == "exact" and inverse != "block_diagonal":
-        raise ValueError(
-            f"tikhonov='exact': needs block_diagonal, not {inverse}, whose exactly damped form "
-            "has no efficient inverse"
-        )
-    if tikhonov == "exact" and pi != "trace":
-        raise ValueError(f"pi={pi!r}: exact Tikhonov damping has no π; leave it at 'trace'")
-    if sigma_solver != "decomposition" and inverse != "block_tridiagonal":
-        raise ValueError(f"sigma_solver={sigma_solver!r}: needs block_tridiagonal, not {inverse}")
+L2 = Annotated[
+    float,
+    Number(0, 1000),
+    About("ℓ₂ coefficient: the objective is the mean loss + η/2 ‖θ‖², biases included", "η", "13"),
+]
+ChunkSize = Annotated[
+    int,
+    Integer(1, 10**9),
+    About("cases computed at once: bounds the memory and does not change results"),
+]
 
 
-@dataclass(frozen=True)
+@options
 class KFACOptions:
-    """Options of K-FAC; the symbols and sections are the paper's.
+    """Options of K-FAC, algorithm 2."""
 
-    Curvature: `inverse` is block_tridiagonal (4.3) or block_diagonal (4.2); `tikhonov` factored
-    (eqn 7) or exact (eqn 6); `pi` the norm behind π_i (6.3); `sigma_solver` decomposition or
-    doubling (appendix B); `fisher` the targets behind G: sampled, `samples` a case (5), exact or
-    empirical; `epsilon_max` the largest ε of the running averages (5).
+    inverse: Annotated[
+        Literal["block_tridiagonal", "block_diagonal"],
+        About("structure of the approximate inverse Fisher; block_diagonal is cheaper", "", "4"),
+    ] = "block_tridiagonal"
+    tikhonov: Annotated[
+        Literal["factored", "exact"],
+        About(
+            "damping of the blocks: of each factor, or γ² on a block's diagonal, for "
+            "block_diagonal, by eigendecompositions and twice the products",
+            "",
+            "6.3",
+        ),
+    ] = "factored"
+    pi: Annotated[
+        Literal["trace", "frobenius", "spectral", "one"],
+        About(
+            "norm whose ratio divides γ between the factors of a layer (spectral needs "
+            "eigenvalues); one: evenly",
+            "π_i",
+            "6.3",
+        ),
+    ] = "trace"
+    sigma_solver: Annotated[
+        Literal["decomposition", "doubling"],
+        About(
+            "how block_tridiagonal inverts Σ: by eigendecompositions, or by matrix products only",
+            "",
+            "B",
+        ),
+    ] = "decomposition"
+    fisher: Annotated[
+        Literal["sampled", "exact", "empirical"],
+        About(
+            "targets behind G: sampled from the model; exact, their expectation, by d_l backward "
+            "passes; or empirical, the training targets, which gives another matrix",
+            "",
+            "5",
+        ),
+    ] = "sampled"
+    samples: Annotated[
+        int, Integer(1, 1000), About("targets sampled per case, a backward pass each", "", "5")
+    ] = 1
+    tau1: Annotated[
+        Fraction, About("fraction of the mini-batch that updates the factors", "τ₁", "8")
+    ] = 1 / 8
+    epsilon_max: Annotated[
+        BelowOne, About("upper bound of the factors' decay ε = min(1 - 1/k, bound)", "ε", "5")
+    ] = 0.95
+    t3: Annotated[Count, About("iterations between refreshes of the inverse", "T₃", "8")] = 20
 
-    Damping: `l2` is η, on all parameters. `lambda_initial` is λ at the start (6.5), 150 in the
-    paper, None for the calibration of `calibration.py`; `lambda_rule` levenberg_marquardt or fixed.
-    `gamma_initial` is γ at the start (6.6), None for √(λ+η); `gamma_rule` search, fixed, or tied to
-    √(λ+η) (6.3). `gamma_min`, `gamma_max` clamp the candidates for γ, None for √η and for no cap.
-    `omega1`, `omega2` are the factors of the two rules, None for (19/20)^t1 and (19/20)^(t2/2). A
-    step is taken back where the next mini-batch finds that it made h more than `growth_max` times
-    as large; the paper has no such rule (None), but mini-batches of a few cases need it. With a
-    fixed λ, which rises only where a step is not finite, steps stay.
+    lambda_initial: Annotated[
+        Literal["auto"] | Annotated[float, Number(0, 1e12, low_open=True)],
+        About(
+            "λ at the start; auto finds it by trial steps in the first three iterations (the "
+            "paper has 150 for every problem)",
+            "λ₀",
+            "6.5",
+        ),
+    ] = "auto"
+    lambda_rule: Annotated[
+        Literal["levenberg_marquardt", "fixed"],
+        About("whether λ follows the reduction ratio or stays", "λ", "6.5"),
+    ] = "levenberg_marquardt"
+    t1: Annotated[Count, About("iterations between adjustments of λ", "T₁", "6.5")] = 5
+    omega1: Annotated[
+        Decay | None, About("factor by which λ is adjusted; null for (19/20)^T₁", "ω₁", "6.5")
+    ] = None
 
-    Step: `rescaling` by the exact Fisher (6.4), or the raw Δ times `learning_rate`; `momentum` μ
-    (7); `cg_steps` of preconditioned CG on M(δ), 1 being the paper's algorithm (6.4).
+    gamma_initial: Annotated[
+        Gamma | None, About("γ at the start; null for √(λ₀ + η)", "γ₀", "6.6")
+    ] = None
+    gamma_rule: Annotated[
+        Literal["search", "tied", "fixed"],
+        About("whether γ is searched for, tied to √(λ + η) (6.3), or stays", "γ", "6.6"),
+    ] = "search"
+    gamma_min: Annotated[
+        Annotated[float, Number(0, 1e6)] | None,
+        About("lower bound of the γ that are tried, from the companion code; null for √η"),
+    ] = None
+    gamma_max: Annotated[
+        Gamma | None,
+        About(
+            "upper bound of a larger γ that is tried, from the companion code, so that γ does not "
+            "get stuck too high; null for none"
+        ),
+    ] = 1.0
+    t2: Annotated[
+        Count,
+        About(
+            "iterations between searches for γ, each of which makes three inverses; a multiple "
+            "of T₃",
+            "T₂",
+            "6.6",
+        ),
+    ] = 20
+    omega2: Annotated[
+        Decay | None, About("step of the search for γ; null for √(19/20)^T₂", "ω₂", "6.6")
+    ] = None
 
-    Costs: `tau1`, `tau2` are the shares of a mini-batch for the statistics (5) and for the exact
-    Fisher (8); `t1`, `t2`, `t3` the periods of the λ rule, the γ search and the inverse;
-    `chunk_size` the cases worked on at once, on which the result does not depend.
+    growth_max: Annotated[
+        Annotated[float, Number(1, 1e12, low_open=True)] | None,
+        About(
+            "not in the paper: a step is reverted, and λ raised tenfold, where the next "
+            "mini-batch finds that it made the objective more than this many times as large; "
+            "null for never, as with a fixed λ"
+        ),
+    ] = 1.5
+    rescaling: Annotated[
+        Flag,
+        About(
+            "take α from the exact Fisher; false takes the proposal times learning_rate", "α", "6.4"
+        ),
+    ] = True
+    learning_rate: Annotated[LearningRate, About("step size without re-scaling")] = 1.0
+    momentum: Annotated[Flag, About("choose α and μ together; false chooses α alone", "μ", "7")] = (
+        True
+    )
+    cg_steps: Annotated[
+        int,
+        Integer(1, 1000),
+        About(
+            "steps of preconditioned conjugate gradients on M(δ); 1 is the paper's algorithm, "
+            "each further one takes a product with F and one with the inverse",
+            "",
+            "6.4",
+        ),
+    ] = 1
+    tau2: Annotated[
+        Fraction, About("fraction of the mini-batch for products with the exact F", "τ₂", "8")
+    ] = 1 / 4
 
-    Raises ValueError, naming the option, for what has no meaning.
-    """
-
-    inverse: str = "block_tridiagonal"
-    tikhonov: str = "factored"
-    pi: str = "trace"
-    sigma_solver: str = "decomposition"
-    fisher: str = "sampled"
-    samples: int = 1
-    epsilon_max: float = 0.95
-    l2: float = 1e-5
-    lambda_initial: float | None = None
-    lambda_rule: str = "levenberg_marquardt"
-    gamma_initial: float | None = None
-    gamma_rule: str = "search"
-    gamma_min: float | None = None
-    gamma_max: float | None = 1.0
-    omega1: float | None = None
-    omega2: float | None = None
-    growth_max: float | None = 1.5
-    rescaling: bool = True
-    learning_rate: float = 1.0
-    momentum: bool = True
-    cg_steps: int = 1
-    tau1: float = 1 / 8
-    tau2: float = 1 / 4
-    t1: int = 5
-    t2: int = 20
-    t3: int = 20
-    chunk_size: int = 2000
+    l2: L2 = 1e-5
+    chunk_size: ChunkSize = 2000
 
     def __post_init__(self) -> None:
-        check_inverse_options(
-            self.inverse, tikhonov=self.tikhonov, pi=self.pi, sigma_solver=self.sigma_solver
-        )
-        check_choice("fisher", self.fisher, FISHERS)
-        check_choice("lambda_rule", self.lambda_rule, LAMBDA_RULES)
-        check_choice("gamma_rule", self.gamma_rule, GAMMA_RULES)
-        if self.gamma_rule == "search" and self.t2 % self.t3 != 0:
-            raise ValueError(f"t2={self.t2}: must be a multiple of t3={self.t3} (section 6.6)")
-        if self.growth_max is not None and not self.growth_max > 1:
-            raise ValueError(f"growth_max={self.growth_max}: must be above 1, or None")
-        if not self.rescaling and (self.momentum or self.cg_steps > 1):
-            raise ValueError(
-                "rescaling=False: a raw update has neither momentum nor further CG steps, which "
-                "are defined by the model that re-scales (sections 6.4 and 7)"
-            )
+        self._check_curvature()
+        self._check_damping()
+        self._check_update()
 
     def gamma_at(self, damping: float) -> float:
         """√(λ+η), the γ that belongs to λ (section 6.3)."""
@@ -139,24 +211,68 @@ class KFACOptions:
         """ω₂."""
         return (19 / 20) ** (self.t2 / 2) if self.omega2 is None else self.omega2
 
+    def _check_curvature(self) -> None:
+        tridiagonal = self.inverse == "block_tridiagonal"
+        if self.tikhonov == "exact" and tridiagonal:
+            reason = "needs {inverse}=block_diagonal; the other has no efficient exact form"
+            raise OptionError("tikhonov", "exact", reason)
+        if self.tikhonov == "exact" and self.pi != "trace":
+            reason = "exact Tikhonov damping has no pi; leave it at trace, or {tikhonov}=factored"
+            raise OptionError("pi", self.pi, reason)
+        if self.sigma_solver != "decomposition" and not tridiagonal:
+            reason = "needs {inverse}=block_tridiagonal; the other has no Sigma"
+            raise OptionError("sigma_solver", self.sigma_solver, reason)
+        if self.samples > 1 and self.fisher != "sampled":
+            reason = f"needs {{fisher}}=sampled; {self.fisher} samples nothing"
+            raise OptionError("samples", self.samples, reason)
 
-@dataclass(frozen=True)
+    def _check_damping(self) -> None:
+        if self.gamma_rule != "search":
+            return
+        if self.t2 % self.t3 != 0:
+            raise OptionError("t2", self.t2, f"must be a multiple of {{t3}}, which is {self.t3}")
+        if self.gamma_cap < self.gamma_floor:
+            source = "sqrt(l2)" if self.gamma_min is None else "{gamma_min}"
+            reason = f"must be at least {source}, which is {self.gamma_floor:g}"
+            raise OptionError("gamma_max", self.gamma_max, reason)
+
+    def _check_update(self) -> None:
+        if self.rescaling:
+            if self.learning_rate != 1:
+                reason = "needs {rescaling}=false; re-scaling computes alpha instead"
+                raise OptionError("learning_rate", self.learning_rate, reason)
+            return
+        if self.momentum:
+            raise OptionError("momentum", True, "must be false with {rescaling}=false")
+        if self.cg_steps > 1:
+            raise OptionError("cg_steps", self.cg_steps, "must be 1 with {rescaling}=false")
+
+
+@options
 class NesterovOptions:
-    """Options of SGD with Nesterov momentum (Sutskever et al. 2013, section 2).
+    """Options of SGD with Nesterov momentum (Sutskever et al. 2013, section 2)."""
 
-    learning_rate: ε. mu_max: the largest μ. mu_schedule: `increasing`, μ_t = min(1 - 2^(-1 -
-    log₂(⌊t/250⌋+1)), mu_max), or `fixed`, μ_t = mu_max. mu_final: μ in the last
-    `final_iterations` of `iterations` updates (0 for never). l2: η. chunk_size: as for K-FAC.
-    """
+    learning_rate: Annotated[LearningRate, About("learning rate", "ε")] = 0.01
+    mu_max: Annotated[BelowOne, About("largest momentum", "μ_max")] = 0.99
+    mu_schedule: Annotated[
+        Literal["increasing", "fixed"],
+        About("momentum: μ_t = min(1 - 2^(-1 - log₂(⌊t/250⌋ + 1)), μ_max), or μ_max throughout"),
+    ] = "increasing"
+    mu_final: Annotated[BelowOne, About("momentum of the last iterations")] = 0.9
+    final_iterations: Annotated[
+        CountFromZero, About("how many last iterations have that momentum; 0 for none")
+    ] = 1000
 
-    learning_rate: float = 0.01
-    mu_max: float = 0.99
-    mu_schedule: str = "increasing"
-    mu_final: float = 0.9
-    final_iterations: int = 1000
-    iterations: int = 20000
-    l2: float = 1e-5
-    chunk_size: int = 2000
+    iterations: Annotated[Count, About("updates planned")] = 20000
+    l2: L2 = 1e-5
+    chunk_size: ChunkSize = 2000
 
-    def __post_init__(self) -> None:
-        check_choice("mu_schedule", self.mu_schedule, ("increasing", "fixed"))
+    def momentum_at(self, updates_done: int) -> float:
+        """μ_t for t = `updates_done` = 0, 1, … (Sutskever et al. 2013, section 3)."""
+        mu = self.mu_max
+        if self.mu_schedule == "increasing":
+            mu = min(1 - 2 ** (-1 - math.log2(updates_done // 250 + 1)), mu)
+        final = self.final_iterations
+        if final > 0 and updates_done >= self.iterations - final:
+            mu = min(mu, self.mu_final)
+        return mu

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from kfac_cli.config.schema import (
-    AdaptiveScheduleConfig,
-    ExponentialScheduleConfig,
-    FixedScheduleConfig,
-    ScheduleConfig,
-    StepwiseScheduleConfig,
+    AdaptiveSettings,
+    ExponentialSettings,
+    FixedSettings,
+    ScheduleSettings,
+    StepwiseSettings,
 )
 from kfac_cli.engine import StepRecord
 
@@ -40,16 +40,16 @@ class Schedule:
         """Go on from what `state_dict` returned."""
 
 
-def make_schedule(config: ScheduleConfig, cases: int) -> Schedule:
+def make_schedule(config: ScheduleSettings, cases: int) -> Schedule:
     """The schedule that `config` describes, for a training set S of so many cases."""
     match config:
-        case ExponentialScheduleConfig():
+        case ExponentialSettings():
             return Exponential(config.initial, config.full_at, cases)
-        case FixedScheduleConfig():
+        case FixedSettings():
             return Stepwise([(1, config.size)], cases)
-        case StepwiseScheduleConfig():
+        case StepwiseSettings():
             return Stepwise(config.steps, cases)
-        case AdaptiveScheduleConfig():
+        case AdaptiveSettings():
             maximum = cases if config.maximum is None else min(config.maximum, cases)
             return Adaptive(config.initial, maximum, config.theta)
 

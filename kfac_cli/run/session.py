@@ -1,18 +1,17 @@
 """From a checked config to the objects of one run: network, optimizer, average, generators."""
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kfac_cli.config.schema import KFACConfig, NesterovConfig, RunConfig
+from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine import (
     KFAC,
     KFACOptions,
-    NesterovOptions,
     NesterovSGD,
     Network,
     PolyakAverage,
@@ -154,11 +153,10 @@ def make_session(config: RunConfig, dataset: Dataset, device: torch.device) -> S
     dtype = DTYPES[config.dtype]
     parameters = [w.to(device, dtype) for w in sparse_initialization(network, initial)]
     optimizer: KFAC | NesterovSGD
-    if isinstance(config.optimizer, KFACConfig):
-        optimizer = KFAC(network, parameters, _kfac_options(config, config.optimizer), targets)
+    if isinstance(config.optimizer, KFACOptions):
+        optimizer = KFAC(network, parameters, config.optimizer, targets)
     else:
-        nesterov_options = _nesterov_options(config, config.optimizer)
-        optimizer = NesterovSGD(network, parameters, nesterov_options, targets)
+        optimizer = NesterovSGD(network, parameters, config.optimizer, targets)
     return Session(
         network=network,
         optimizer=optimizer,
@@ -193,22 +191,3 @@ def draw_batch(dataset: Dataset, size: int, generator: torch.Generator) -> tuple
 def _child(master: torch.Generator) -> torch.Generator:
     seed = int(torch.randint(2**62, (), generator=master).item())
     return torch.Generator().manual_seed(seed)
-
-
-def _kfac_options(config: RunConfig, optimizer: KFACConfig) -> KFACOptions:
-    settings = _shared(config, optimizer, KFACOptions)
-    if optimizer.lambda_initial == "auto":
-        settings["lambda_initial"] = None
-    return KFACOptions(**settings)
-
-
-def _nesterov_options(config: RunConfig, optimizer: NesterovConfig) -> NesterovOptions:
-    shared = _shared(config, optimizer, NesterovOptions)
-    return NesterovOptions(**shared, iterations=config.iterations)
-
-
-def _shared(config: RunConfig, optimizer: object, options: type) -> dict[str, Any]:
-    """The settings of `optimizer`, and the general ones, that the engine's options know."""
-    known = {field.name for field in fields(options)}
-    settings = {name: value for name, value in vars(optimizer).items() if name in known}
-    return {**settings, "l2": config.l2, "chunk_size": config.chunk_size}

@@ -102,17 +102,17 @@ def test_a_second_signal_ends_it_at_once_and_without_damage(
 def test_a_second_signal_in_the_middle_of_a_checkpoint_leaves_the_one_before(
     begin, words, tmp_path, during_step, monkeypatch
 ):
-    from kfac_cli.checkpoint import folder
+    from kfac_cli.checkpoint import tree
 
-    write = folder.write_tree
+    write = tree.write_tree
 
-    def interrupted(file, tree):
-        if tree["iteration"] == 6:
+    def interrupted(file, contents):
+        if contents["iteration"] == 6:
             file.write(b"half a checkpoint")
             send(signal.SIGTERM)
-        write(file, tree)
+        write(file, contents)
 
-    monkeypatch.setattr(folder, "write_tree", interrupted)
+    monkeypatch.setattr(tree, "write_tree", interrupted)
     during_step(6, lambda: send(signal.SIGTERM))
     assert begin("run", [*words, "checkpoint.every=4"]).code == 143
     assert [path.name for path in (tmp_path / "run").glob("checkpoint*")] == [
@@ -205,7 +205,7 @@ def test_the_checkpoint_is_written_before_anything_else_that_an_interruption_ask
         checkpointing.Saver, "save", lambda self: order.append("save") or save(self)
     )
     monkeypatch.setattr(
-        recorder.Recorder, "finish", lambda self, s: order.append("finish") or finish(self, s)
+        recorder.Recorder, "finish", lambda self, *how: order.append("finish") or finish(self, *how)
     )
     during_step(6, lambda: send(signal.SIGTERM))
     begin("run", words)

@@ -6,21 +6,28 @@ import math
 import re
 from dataclasses import asdict
 from importlib.resources import files
+from typing import Annotated, get_args
 
 import pytest
 from hydra.errors import HydraException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from pydantic import TypeAdapter, ValidationError
 
 from kfac_cli.commands.messages import choices, explain
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.names import setting_names, suggestion
-from kfac_cli.config.rules import ListOf, Number, OrNull, OrWord, Whole
-from kfac_cli.config.schema import KFACConfig, NesterovConfig, RunConfig, flat_settings
-from kfac_cli.config.structure import Section, members
+from kfac_cli.config.schema import (
+    KFACSettings,
+    NesterovSettings,
+    RunConfig,
+    flat_settings,
+    settings_tree,
+)
 from kfac_cli.config.validation import validate
-from kfac_cli.engine import KFACOptions
+from kfac_cli.engine import KFACOptions, NesterovOptions
+from kfac_cli.engine.declaration import Integer, Number, declared_fields, sections
 from kfac_cli.errors import UserError, shown
 
 ARRAYS = [
@@ -36,6 +43,7 @@ CLASSES = [
     "dataset.output=categorical",
     "dataset.file=a.npz",
 ]
+LISTED = "kfac-run --cfg job lists them all"
 WHOLE = "must be a whole number from"
 
 
@@ -49,7 +57,7 @@ def refusal(*overrides):
 def test_the_defaults_are_the_papers():
     config = load_config()
     optimizer = config.optimizer
-    assert isinstance(optimizer, KFACConfig)
+    assert isinstance(optimizer, KFACSettings)
     assert config.dataset.name == "curves"
     assert config.dataset.layer_sizes[:7] == (784, 400, 200, 100, 50, 25, 6)
     assert config.dataset.layer_sizes == config.dataset.layer_sizes[::-1]
@@ -63,11 +71,12 @@ def test_the_defaults_are_the_papers():
 
 
 def test_the_optimizers_settings_are_the_engines_options_with_its_defaults():
-    options, settings = asdict(KFACOptions()), asdict(load_config().optimizer)
-    options = {name: value for name, value in options.items() if name not in ("l2", "chunk_size")}
-    settings = {name: value for name, value in settings.items() if name not in ("name", "kind")}
-    assert (settings.pop("lambda_initial"), options.pop("lambda_initial")) == ("auto", None)
-    assert settings == options
+    settings = asdict(load_config().optimizer)
+    assert (settings.pop("name"), settings.pop("kind")) == ("kfac_tridiag", "kfac")
+    assert settings == asdict(KFACOptions())
+    settings = asdict(load_config(["optimizer=nesterov_sgd", "iterations=20000"]).optimizer)
+    assert (settings.pop("name"), settings.pop("kind")) == ("nesterov_sgd", "nesterov")
+    assert settings == asdict(NesterovOptions())
 
 
 def test_heskes_method_is_what_section_11_says():
@@ -112,9 +121,9 @@ def test_every_experiment_is_valid_and_is_what_its_name_says(experiment):
     assert experiment == f"{problem}_{method}"
     grows = config.schedule.kind == "exponential"
     assert grows == (method in ("kfac_tridiag", "kfac_diag", "heskes"))
-    if isinstance(config.optimizer, KFACConfig):
+    if isinstance(config.optimizer, KFACSettings):
         assert config.optimizer.momentum == (method in ("kfac_tridiag", "kfac_diag"))
-    if isinstance(config.optimizer, NesterovConfig):
+    if isinstance(config.optimizer, NesterovSettings):
         assert config.schedule.size == (250 if problem == "curves" else 500)
         assert config.iterations > config.optimizer.final_iterations
 
@@ -187,6 +196,11 @@ ERRORS = [
     ),
     (["l2=100"], "optimizer.gamma_max=1.0: must be at least sqrt(l2), which is 10"),
     (["optimizer.kind=adam"], "optimizer.kind=adam: must be kfac or nesterov"),
+    (
+        ["dataset.name=digits"],
+        "dataset.name=digits: must be arrays, curves, faces, mnist or mnist_labels",
+    ),
+    (["+optimizer.l2=1"], "optimizer.l2=1: no such setting; did you mean l2? " + LISTED),
     (["optimizer.omega1=1"], "optimizer.omega1=1: must be null or a number in (0, 1)"),
     (
         ["optimizer.name=../elsewhere"],
@@ -423,38 +437,46 @@ def test_what_goes_together_is_taken(overrides):
     assert isinstance(load_config(overrides), RunConfig)
 
 
+def numbers_in(hint):
+    """The range of a number in a declared type, or of the numbers in its lists."""
+    if isinstance(hint, Integer | Number):
+        yield hint
+    for part in (*get_args(hint), *getattr(hint, "__metadata__", ())):
+        yield from numbers_in(part)
+
+
 def numbers_of(kind=RunConfig, prefix=""):
-    """Every numeric setting of the schema with its rule."""
-    for name, member in members(kind).items():
-        if isinstance(member, Section):
-            for variant in member.variants.values():
-                yield from numbers_of(variant, f"{prefix}{name}.")
-            continue
-        rule = member.rule if isinstance(member, OrNull | OrWord | ListOf) else member
-        rule = rule.rule if isinstance(rule, ListOf) else rule
-        if isinstance(rule, Whole | Number):
-            yield f"{prefix}{name}", rule
+    """Every numeric setting with its range and the class that declares it."""
+    for name, hint in declared_fields(kind).items():
+        for section in sections(hint):
+            yield from numbers_of(section, f"{prefix}{name}.")
+        if not sections(hint):
+            yield from ((f"{prefix}{name}", hint, mark) for mark in numbers_in(hint))
 
 
 @pytest.mark.parametrize(
-    ("name", "rule"), [pytest.param(*pair, id=pair[0]) for pair in numbers_of()]
+    ("name", "hint", "mark"), [pytest.param(*each, id=each[0]) for each in numbers_of()]
 )
-def test_every_number_has_two_ends_and_nothing_beyond_them_passes(name, rule):
-    below = rule.low - 1 if isinstance(rule, Whole) else math.nextafter(rule.low, -math.inf)
-    above = rule.high + 1 if isinstance(rule, Whole) else math.nextafter(rule.high, math.inf)
+def test_every_number_has_two_ends_and_nothing_beyond_them_passes(name, hint, mark):
+    kind = int if isinstance(mark, Integer) else float
+    read = TypeAdapter(Annotated[kind, mark]).validate_python
+    below = mark.low - 1 if kind is int else math.nextafter(mark.low, -math.inf)
+    above = mark.high + 1 if kind is int else math.nextafter(mark.high, math.inf)
     wrong = [below, above, -math.inf, math.inf, math.nan, True, "1", "", None, [], {}, 10**400]
-    wrong += [rule.low] if getattr(rule, "low_open", False) else []
-    wrong += [rule.high] if getattr(rule, "high_open", False) else []
+    wrong += [mark.low] if getattr(mark, "low_open", False) else []
+    wrong += [mark.high] if getattr(mark, "high_open", False) else []
     for value in wrong:
-        with pytest.raises(UserError, match=f"^{name}="):
-            rule.read(name, value)
-    assert rule.low <= rule.read(name, (rule.low + rule.high) // 2 or rule.high / 2) <= rule.high
+        with pytest.raises(ValidationError):
+            read(value)
+    middle = read((mark.low + mark.high) // 2 or mark.high / 2)
+    assert mark.low <= middle <= mark.high
+    assert type(middle) is kind
 
 
 def composed(*overrides):
     """The untyped, resolved configuration."""
     config = load_config(overrides)
-    return OmegaConf.create(asdict(config))
+    return OmegaConf.create(settings_tree(config))
 
 
 @pytest.fixture(scope="module")
@@ -487,7 +509,7 @@ def test_any_value_for_any_setting_is_taken_or_refused_in_one_line(baseline, nam
 
 def test_a_config_reads_back_as_itself(baseline):
     for raw in baseline:
-        assert OmegaConf.create(asdict(validate(raw))) == raw
+        assert OmegaConf.create(settings_tree(validate(raw))) == raw
 
 
 def test_flat_settings_are_what_json_gives_back(baseline):

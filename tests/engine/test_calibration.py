@@ -42,7 +42,7 @@ def first_decrease(output, damping):
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_the_first_step_from_it_goes_about_as_far_as_any(output):
     network, parameters, inputs, targets = problem(output)
-    options = KFACOptions(lambda_initial=None, tau2=1)
+    options = KFACOptions(lambda_initial="auto", tau2=1)
     best = calibrated_lambda(network, parameters, inputs, targets, options, seeds=(0,))
     assert first_decrease(output, best) >= 0.85 * max(
         first_decrease(output, factor * best) for factor in (0.01, 0.1, 10, 100)
@@ -77,7 +77,7 @@ def test_the_search_ends_where_nothing_stops_it(sign):
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_kfac_starts_from_it_and_reports_it(output):
     network, parameters, inputs, targets = problem(output)
-    options = KFACOptions(lambda_initial=None)
+    options = KFACOptions(lambda_initial="auto")
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
     record = optimizer.step(inputs, targets)
     assert 0 < record.damping < math.inf
@@ -86,7 +86,7 @@ def test_kfac_starts_from_it_and_reports_it(output):
 
 def test_a_given_gamma_stays():
     network, parameters, inputs, targets = problem("gaussian")
-    options = KFACOptions(lambda_initial=None, gamma_initial=0.7)
+    options = KFACOptions(lambda_initial="auto", gamma_initial=0.7)
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
     assert optimizer.step(inputs, targets).gamma == 0.7
 
@@ -101,7 +101,7 @@ def test_the_search_starts_at_the_mean_eigenvalue_of_the_kronecker_blocks():
 def test_the_scale_of_the_problem_moves_it_without_any_range():
     """Gaussian loss times c is a problem with outputs scaled by √c: curvature and λ scale by c."""
     network, parameters, inputs, targets = problem("gaussian")
-    options = KFACOptions(lambda_initial=None, tau2=1, l2=0)
+    options = KFACOptions(lambda_initial="auto", tau2=1, l2=0)
 
     def found(scale):
         scaled = [*parameters[:-1], scale * parameters[-1]]
@@ -118,7 +118,7 @@ def test_a_few_noisy_cases_do_not_talk_it_into_a_step_that_diverges(inverse, tau
     generator = torch.Generator().manual_seed(2)
     network = Network([30, 20, 25], ["tanh"], "gaussian")
     parameters = sparse_initialization(network, generator)
-    options = KFACOptions(inverse=inverse, l2=0, tau2=tau2, lambda_initial=None)
+    options = KFACOptions(inverse=inverse, l2=0, tau2=tau2, lambda_initial="auto")
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
     objectives = []
     for _ in range(12):
@@ -131,7 +131,7 @@ def test_a_few_noisy_cases_do_not_talk_it_into_a_step_that_diverges(inverse, tau
 @pytest.mark.parametrize("cases", [1, 2, 3])
 def test_few_cases_are_enough(cases):
     network, parameters, inputs, targets = problem("bernoulli")
-    options = KFACOptions(lambda_initial=None)
+    options = KFACOptions(lambda_initial="auto")
     found = calibrated_lambda(network, parameters, inputs[:cases], targets[:cases], options, (0,))
     assert 0 < found < math.inf
 
@@ -139,7 +139,9 @@ def test_few_cases_are_enough(cases):
 def test_it_changes_nothing_but_the_damping_and_one_draw():
     network, parameters, inputs, targets = problem("bernoulli")
     before = [p.clone() for p in parameters]
-    calibrated_lambda(network, parameters, inputs, targets, KFACOptions(lambda_initial=None), (0,))
+    calibrated_lambda(
+        network, parameters, inputs, targets, KFACOptions(lambda_initial="auto"), (0,)
+    )
     assert all(torch.equal(b, p) for b, p in zip(before, parameters, strict=True))
 
 
@@ -149,7 +151,7 @@ def test_what_its_trials_fall_back_on_is_counted_too(monkeypatch):
     monkeypatch.setattr(stein, "MAX_DOUBLINGS", 1)
     monkeypatch.setattr(Fallbacks, "record", lambda self, *arguments: counted.append(self))
     network, parameters, inputs, targets = problem("bernoulli")
-    options = KFACOptions(sigma_solver="doubling", lambda_initial=None)
+    options = KFACOptions(sigma_solver="doubling", lambda_initial="auto")
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
     optimizer.step(inputs, targets)
     assert len(counted) > 10
@@ -160,7 +162,9 @@ def test_what_its_trials_fall_back_on_is_counted_too(monkeypatch):
 def test_a_raw_update_is_judged_by_the_objective_alone(rate):
     """Beyond rate 2 M promises an increase at every λ, which is no reason to stand still."""
     network, parameters, inputs, targets = problem("bernoulli")
-    options = KFACOptions(rescaling=False, momentum=False, learning_rate=rate, lambda_initial=None)
+    options = KFACOptions(
+        rescaling=False, momentum=False, learning_rate=rate, lambda_initial="auto"
+    )
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
     records = [optimizer.step(inputs, targets) for _ in range(100)]
     assert records[2].damping < 1e6

@@ -128,7 +128,7 @@ def test_the_present_gamma_comes_first_and_none_comes_twice():
 def test_default_options_are_the_papers():
     """All but lambda's start, which is calibrated."""
     options = KFACOptions(l2=1e-5)
-    assert options.lambda_initial is None
+    assert options.lambda_initial == "auto"
     assert options.gamma_initial is None
     assert options.gamma_at(150) == pytest.approx(math.sqrt(150 + 1e-5), rel=1e-15)
     assert options.gamma_floor == pytest.approx(math.sqrt(1e-5), rel=1e-15)

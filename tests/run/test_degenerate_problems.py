@@ -228,10 +228,10 @@ HESKES = {
 }
 OPTIMIZERS = {
     "block-tridiagonal": kfac(lambda_initial=1.0),
-    "block-tridiagonal, calibrated": kfac(lambda_initial=None),
+    "block-tridiagonal, calibrated": kfac(lambda_initial="auto"),
     "block-tridiagonal, doubling": kfac(lambda_initial=1.0, sigma_solver="doubling"),
     "block-diagonal": kfac(lambda_initial=1.0, **DIAGONAL),
-    "block-diagonal, calibrated": kfac(lambda_initial=None, **DIAGONAL),
+    "block-diagonal, calibrated": kfac(lambda_initial="auto", **DIAGONAL),
     "exact Tikhonov": kfac(lambda_initial=1.0, tikhonov="exact", **DIAGONAL),
     "Heskes": kfac(**HESKES),
     "Nesterov": nesterov,

@@ -51,15 +51,7 @@ class Curvature:
     def make_inverse(self, gamma: float) -> Inverse:
         """An inverse of the present factors, damped with γ."""
         assert self.factors is not None
-        return make_inverse(
-            self.factors,
-            gamma,
-            kind=self.options.inverse,
-            tikhonov=self.options.tikhonov,
-            pi=self.options.pi,
-            sigma_solver=self.options.sigma_solver,
-            fallbacks=self.fallbacks,
-        )
+        return make_inverse(self.factors, gamma, self.options, self.fallbacks)
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on exactly."""

@@ -7,7 +7,7 @@ from kfac_cli.engine.curvature.block_tridiagonal import BlockTridiagonalInverse
 from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.options import check_inverse_options
+from kfac_cli.engine.options import KFACOptions
 from kfac_cli.errors import choose
 
 Inverse = BlockDiagonalInverse | ExactTikhonovInverse | BlockTridiagonalInverse
@@ -16,28 +16,19 @@ Inverse = BlockDiagonalInverse | ExactTikhonovInverse | BlockTridiagonalInverse
 def make_inverse(
     factors: KroneckerFactors,
     gamma: float,
-    *,
-    kind: str = "block_tridiagonal",
-    tikhonov: str = "factored",
-    pi: str = "trace",
-    sigma_solver: str = "decomposition",
+    options: KFACOptions,
     fallbacks: Fallbacks | None = None,
 ) -> Inverse:
-    """The approximate inverse Fisher that the options name, damped with strength γ.
+    """The approximate inverse Fisher that the options describe, damped with strength γ.
 
-    The names are those of `KFACOptions`, `kind` being its `inverse`: `block_tridiagonal` (4.3) or
-    `block_diagonal` (4.2). tikhonov: `factored` (eqn 7) or, for block_diagonal, `exact` (eqn 6).
-    pi: the norm behind π_i (6.3), `trace`, `frobenius` or `spectral`, or `one` for π_i = 1.
-    sigma_solver: `decomposition` or `doubling` (appendix B), for block_tridiagonal. `fallbacks`
-    counts what rounding forces. Raises ValueError as `check_inverse_options` does.
+    `fallbacks` counts what rounding forces.
     """
-    check_inverse_options(kind, tikhonov=tikhonov, pi=pi, sigma_solver=sigma_solver)
-    if tikhonov == "exact":
+    if options.tikhonov == "exact":
         return ExactTikhonovInverse(factors, gamma, fallbacks=fallbacks)
-    if kind == "block_diagonal":
-        return BlockDiagonalInverse(factors, gamma, pi=pi, fallbacks=fallbacks)
+    if options.inverse == "block_diagonal":
+        return BlockDiagonalInverse(factors, gamma, pi=options.pi, fallbacks=fallbacks)
     return BlockTridiagonalInverse(
-        factors, gamma, pi=pi, sigma_solver=sigma_solver, fallbacks=fallbacks
+        factors, gamma, pi=options.pi, sigma_solver=options.sigma_solver, fallbacks=fallbacks
     )
 
 

@@ -15,10 +15,10 @@ from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import inverse_root
 from kfac_cli.engine.curvature.registry import (
-    check_inverse_options,
     inverse_from_state_dict,
     make_inverse,
 )
+from kfac_cli.engine.options import KFACOptions
 
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
 GAMMA = 0.2
@@ -83,7 +83,7 @@ def same_state(left, right):
     ids=str,
 )
 def test_options_name_an_inverse(options, expected):
-    inverse = make_inverse(factors(), GAMMA, **options)
+    inverse = inverse_of(factors(), **options)
     assert type(inverse) is type(expected)
     assert same_state(inverse.state_dict(), expected.state_dict())
 
@@ -92,8 +92,7 @@ def test_every_structure_and_rule_makes_a_difference():
     """Not so the solver for Sigma, which is a way to the same inverse."""
     different = [options for options in EVERY_OPTION if "doubling" not in options.values()]
     products = [
-        oracles.vec(make_inverse(factors(), GAMMA, **options).multiply(vectors()))
-        for options in different
+        oracles.vec(inverse_of(factors(), **options).multiply(vectors())) for options in different
     ]
     for one, other in combinations(products, 2):
         assert oracles.relative_error(one, other) > 1e-3
@@ -104,32 +103,36 @@ def test_every_structure_and_rule_makes_a_difference():
     [
         (
             {"kind": "diagonal"},
-            "inverse='diagonal': must be one of block_tridiagonal, block_diagonal",
+            "inverse=diagonal: must be block_tridiagonal or block_diagonal",
         ),
-        ({**TRIDIAGONAL, "tikhonov": "none"}, "tikhonov='none': must be one of factored, exact"),
-        ({**TRIDIAGONAL, "pi": "2"}, "pi='2': must be one of trace, frobenius, spectral, one"),
+        ({**TRIDIAGONAL, "tikhonov": "none"}, "tikhonov=none: must be factored or exact"),
+        ({**TRIDIAGONAL, "pi": "2"}, "pi=2: must be trace, frobenius, spectral or one"),
         (
             {**TRIDIAGONAL, "sigma_solver": "cg"},
-            "sigma_solver='cg': must be one of decomposition, doubling",
+            "sigma_solver=cg: must be decomposition or doubling",
         ),
-        ({**TRIDIAGONAL, "tikhonov": "exact"}, "tikhonov='exact': needs block_diag"),
-        ({"kind": "block_diagonal", "tikhonov": "exact", "pi": "one"}, "pi='one': exact Tikhonov"),
+        ({**TRIDIAGONAL, "tikhonov": "exact"}, "tikhonov=exact: needs inverse=block_diag"),
+        ({"kind": "block_diagonal", "tikhonov": "exact", "pi": "one"}, "pi=one: exact Tikhonov"),
         (
             {"kind": "block_diagonal", "sigma_solver": "doubling"},
-            "sigma_solver='doubling': needs block_tridiagonal",
+            "sigma_solver=doubling: needs inverse=block_tridiagonal",
         ),
     ],
 )
 def test_what_cannot_be_is_refused_by_the_name_of_the_option(options, message):
     with pytest.raises(ValueError, match=message):
-        make_inverse(factors(), GAMMA, **options)
+        inverse_of(factors(), **options)
     with pytest.raises(ValueError, match=message):
-        check_inverse_options(**named(options))
+        KFACOptions(**named(options))
 
 
 @EACH_OPTION
 def test_what_can_be_passes_the_check(options):
-    check_inverse_options(**named(options))
+    KFACOptions(**named(options))
+
+
+def inverse_of(given, gamma=GAMMA, fallbacks=None, **options):
+    return make_inverse(given, gamma, KFACOptions(**named(options)), fallbacks)
 
 
 def named(options):
@@ -145,7 +148,7 @@ def named(options):
 def test_a_saved_inverse_comes_back_as_it_was(options, dtype):
     """Through a file of plain containers and tensors, the strictest that torch reads."""
     given = KroneckerFactors(*([m.to(dtype) for m in ms] for ms in vars(factors()).values()))
-    inverse, file = make_inverse(given, GAMMA, **options), io.BytesIO()
+    inverse, file = inverse_of(given, **options), io.BytesIO()
     torch.save(inverse.state_dict(), file)
     again = inverse_from_state_dict(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
     assert type(again) is type(inverse)
@@ -157,14 +160,14 @@ def test_a_saved_inverse_comes_back_as_it_was(options, dtype):
 def test_a_doubling_that_fell_back_on_decompositions_is_saved_as_what_it_is():
     given = factors(cases=1)
     given.gradient_next[1].zero_()
-    inverse = make_inverse(given, 1e-8, sigma_solver="doubling")
+    inverse = inverse_of(given, 1e-8, sigma_solver="doubling")
     assert len({type(sigma) for sigma in inverse.conditional}) == 2
     again = inverse_from_state_dict(inverse.state_dict())
     assert same(again.multiply(vectors()), inverse.multiply(vectors()))
 
 
 def test_a_state_of_something_else_is_refused():
-    state = make_inverse(factors(), GAMMA).state_dict()
+    state = inverse_of(factors()).state_dict()
     with pytest.raises(ValueError, match="type='Nothing': must be one of BlockDiagonalInverse"):
         inverse_from_state_dict({**state, "type": "Nothing"})
     with pytest.raises(ValueError, match="a saved BlockTridiagonalInverse where"):
@@ -177,7 +180,7 @@ def test_a_state_of_something_else_is_refused():
 @EACH_OPTION
 def test_nothing_is_counted_where_nothing_was_forced(options):
     fallbacks = Fallbacks()
-    make_inverse(factors(), GAMMA, fallbacks=fallbacks, **options)
+    inverse_of(factors(), fallbacks=fallbacks, **options)
     assert fallbacks == Fallbacks()
 
 
@@ -188,7 +191,7 @@ def test_each_factor_that_is_not_positive_definite_is_counted(kind):
         middle = torch.linalg.eigvalsh(matrix)[-2:].mean()
         matrix -= middle * torch.eye(len(matrix), dtype=matrix.dtype)  # one eigenvalue stays > 0
     for _ in range(2):
-        make_inverse(given, 1e-3, kind=kind, fallbacks=fallbacks)
+        inverse_of(given, 1e-3, kind=kind, fallbacks=fallbacks)
     assert fallbacks.clipped_factors == 4
 
 

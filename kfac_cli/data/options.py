@@ -1,0 +1,233 @@
+"""What can be said of each dataset and of the network that is trained on it.
+
+Nothing here needs torch.
+"""
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+from kfac_cli.engine.declaration import (
+    About,
+    Count,
+    FilePath,
+    Integer,
+    Items,
+    Number,
+    OptionError,
+    Seed,
+    options,
+)
+from kfac_cli.engine.options import Activation, Output
+
+DIGITS = 10
+
+Width = Annotated[int, Integer(1, 100_000)]
+Pixelwise = Annotated[
+    Literal["bernoulli", "gaussian"],
+    About(
+        "distribution of the outputs: logistic units and cross-entropy, or half the squared error"
+    ),
+]
+
+
+@options
+class NetworkOptions:
+    """What all datasets share: the network."""
+
+    layer_sizes: Annotated[
+        tuple[Width, ...], Items(2, 1000), About("widths of the layers, d_0 … d_l", "d_i", "2.1")
+    ]
+    activations: Annotated[
+        tuple[Activation, ...],
+        Items(0, 998),
+        About("activation function of every layer but the last", "φ_i", "2.1"),
+    ]
+
+    def __post_init__(self) -> None:
+        between = len(self.layer_sizes) - 2
+        if len(self.activations) != between:
+            reason = (
+                f"must be {between} words, one for each layer between the first and the last of "
+                f"{{layer_sizes}}; there are {len(self.activations)}"
+            )
+            raise OptionError("activations", self.activations, reason)
+
+
+@options
+class AutoencoderOptions(NetworkOptions):
+    """What the problems share whose square images are to be reproduced."""
+
+    SIDE: ClassVar[int]
+    name: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pixels = self.SIDE**2
+        if (self.layer_sizes[0], self.layer_sizes[-1]) != (pixels, pixels):
+            reason = f"must begin and end with {pixels}, the pixels of an image of {self.name}"
+            raise OptionError("layer_sizes", self.layer_sizes, reason)
+
+
+@options
+class CurvesOptions(AutoencoderOptions):
+    """CURVES, generated."""
+
+    SIDE: ClassVar[int] = 28
+    FOLDER: ClassVar[str | None] = "curves"
+
+    name: Literal["curves"]
+    output: Pixelwise
+    train_cases: Annotated[int, Integer(1, 1_000_000), About("images to train on")]
+    test_cases: Annotated[int, Integer(1, 1_000_000), About("images to test on")]
+    seed: Annotated[Seed, About("seed of the generated images, not of the run")]
+    spread: Annotated[
+        float, Number(0, 1), About("how far ink spreads; calibrated, not published", "a")
+    ]
+    ink: Annotated[
+        float,
+        Number(0, 10, low_open=True),
+        About("how dark a stroke is; calibrated, not published", "b"),
+    ]
+
+
+@options
+class MnistOptions(AutoencoderOptions):
+    """MNIST's images, reproduced by an autoencoder."""
+
+    SIDE: ClassVar[int] = 28
+    FOLDER: ClassVar[str | None] = "MNIST"
+
+    name: Literal["mnist"]
+    output: Pixelwise
+    train_cases: Annotated[
+        Annotated[int, Integer(1, 60_000)] | None, About("the first so many; null for all 60,000")
+    ]
+    test_cases: Annotated[
+        Annotated[int, Integer(1, 10_000)] | None, About("the first so many; null for all 10,000")
+    ]
+
+
+@options
+class MnistLabelsOptions(NetworkOptions):
+    """MNIST's images, classified."""
+
+    FOLDER: ClassVar[str | None] = "MNIST"
+
+    name: Literal["mnist_labels"]
+    output: Annotated[
+        Literal["categorical"], About("distribution of the outputs: a softmax over the classes")
+    ]
+    train_cases: Annotated[
+        Annotated[int, Integer(1, 60_000)] | None, About("the first so many; null for all 60,000")
+    ]
+    test_cases: Annotated[
+        Annotated[int, Integer(1, 10_000)] | None, About("the first so many; null for all 10,000")
+    ]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pixels = MnistOptions.SIDE**2
+        if (self.layer_sizes[0], self.layer_sizes[-1]) != (pixels, DIGITS):
+            reason = (
+                f"must begin with {pixels}, the pixels of an image, and end with {DIGITS}, the "
+                "digits"
+            )
+            raise OptionError("layer_sizes", self.layer_sizes, reason)
+
+
+@options
+class FacesOptions(AutoencoderOptions):
+    """FACES, built from the Olivetti photographs."""
+
+    SIDE: ClassVar[int] = 25
+    FOLDER: ClassVar[str | None] = "faces"
+
+    name: Literal["faces"]
+    output: Pixelwise
+    crops_per_photograph: Annotated[
+        int,
+        Integer(1, 10_000),
+        About("images made of each photograph; 414 make 103,500 to train on and 41,400 to test on"),
+    ]
+    subsampling: Annotated[
+        float,
+        Number(1, 2.6),
+        About("pixels of a photograph between neighbouring pixels at scale 1; calibrated"),
+    ]
+    seed: Annotated[Seed, About("seed of the rotations, scales and crops, not of the run")]
+    train_cases: Annotated[Count | None, About("the first so many; null for all")]
+    test_cases: Annotated[Count | None, About("the first so many; null for all")]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output == "bernoulli":
+            raise OptionError("output", "bernoulli", "must be gaussian; faces are not in [0, 1]")
+
+
+@options
+class ArraysOptions(NetworkOptions):
+    """The user's own arrays, from one .npz file or from .npy files."""
+
+    FOLDER: ClassVar[str | None] = None
+
+    name: Literal["arrays"]
+    output: Annotated[
+        Output,
+        About(
+            "distribution of the outputs: bernoulli (targets in [0, 1], cross-entropy), gaussian "
+            "(half the squared error) or categorical (classes, cross-entropy of a softmax)"
+        ),
+    ]
+    file: Annotated[FilePath | None, About("an .npz file with all arrays")]
+    train_inputs: Annotated[FilePath | None, About("a .npy file, (cases, d_0)")]
+    train_targets: Annotated[
+        FilePath | None,
+        About("a .npy file, (cases, d_l), or labels, (cases,); null for the inputs"),
+    ]
+    test_inputs: Annotated[FilePath | None, About("a .npy file, (cases, d_0)")]
+    test_targets: Annotated[
+        FilePath | None,
+        About("a .npy file, (cases, d_l), or labels, (cases,); null for the inputs"),
+    ]
+    image_shape: Annotated[
+        tuple[Width, Width] | None,
+        About("[height, width] of outputs that are to be shown as images; null for none"),
+    ]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_paths()
+        sizes, shape = self.layer_sizes, self.image_shape
+        if self.output == "categorical":
+            if sizes[-1] < 2:
+                reason = "must end with the number of classes, 2 or more"
+                raise OptionError("layer_sizes", sizes, reason)
+            if shape is not None:
+                raise OptionError("image_shape", shape, "must be null with {output}=categorical")
+        if shape is not None and math.prod(shape) != sizes[-1]:
+            reason = f"must have as many pixels as the last of {{layer_sizes}}, {sizes[-1]}"
+            raise OptionError("image_shape", shape, reason)
+
+    def _check_paths(self) -> None:
+        inputs = {"train_inputs": self.train_inputs, "test_inputs": self.test_inputs}
+        targets = {"train_targets": self.train_targets, "test_targets": self.test_targets}
+        if self.file is not None:
+            for name, path in (inputs | targets).items():
+                if path is not None:
+                    raise OptionError(name, path, "must be null when {file} is given")
+            return
+        for name, path in inputs.items():
+            if path is None:
+                raise OptionError(name, None, "must be a path, or give {file}")
+        if (self.train_targets is None) != (self.test_targets is None):
+            missing = "train_targets" if self.train_targets is None else "test_targets"
+            raise OptionError(missing, None, "give both targets or neither")
+        if self.train_targets is None and self.output == "categorical":
+            reason = "must be a path, since {output}=categorical"
+            raise OptionError("train_targets", None, reason)
+        if self.train_targets is None and self.layer_sizes[0] != self.layer_sizes[-1]:
+            reason = "without targets the net reproduces its inputs: first and last must be equal"
+            raise OptionError("layer_sizes", self.layer_sizes, reason)
+
+
+DatasetOptions = CurvesOptions | MnistOptions | MnistLabelsOptions | FacesOptions | ArraysOptions

@@ -1,0 +1,270 @@
+"""How options are declared: a type with its range, what it means, one line for any other value.
+
+An option is a field `name: Annotated[TYPE, About(...)] = default` of a class marked `@options`;
+TYPE is made of the marks below, `Literal`, `bool`, tuples and `| None`. Everything that reads
+options reads these fields: the checks, the names that are suggested for a misspelt one, and
+docs/settings.md.
+"""
+
+import functools
+import os
+import re
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from annotated_types import GroupedMetadata, Interval, Len, Predicate
+from pydantic import AllowInfNan, ConfigDict, Strict, ValidationError
+from pydantic.dataclasses import dataclass as validated_dataclass
+from pydantic_core import ErrorDetails
+
+from kfac_cli.errors import listed, shown
+
+Declared = TypeVar("Declared", bound=type)
+
+
+@dataclass(frozen=True)
+class About:
+    """What an option means: a sentence, the paper's symbol, and the section that introduces it."""
+
+    meaning: str
+    symbol: str = ""
+    section: str = ""
+
+
+@dataclass(frozen=True)
+class Integer(GroupedMetadata):
+    """An integer from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+    def __iter__(self) -> Iterator[object]:
+        yield from (Strict(), Interval(ge=self.low, le=self.high))
+
+    @property
+    def allowed(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
+
+@dataclass(frozen=True)
+class Number(GroupedMetadata):
+    """A finite number between `low` and `high`; each end is included unless marked open."""
+
+    low: float
+    high: float
+    low_open: bool = False
+    high_open: bool = False
+
+    def __iter__(self) -> Iterator[object]:
+        yield from (Strict(), AllowInfNan(False))
+        yield Interval(gt=self.low) if self.low_open else Interval(ge=self.low)
+        yield Interval(lt=self.high) if self.high_open else Interval(le=self.high)
+
+    @property
+    def allowed(self) -> str:
+        left = "(" if self.low_open else "["
+        right = ")" if self.high_open else "]"
+        return f"a number in {left}{self.low:g}, {self.high:g}{right}"
+
+
+@dataclass(frozen=True)
+class Items(GroupedMetadata):
+    """Of a tuple: how many items there may be, and what the message calls them."""
+
+    low: int
+    high: int
+    called: str = ""
+
+    def __iter__(self) -> Iterator[object]:
+        yield Len(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What is allowed, in words that complete "must be ...", where the type does not say it."""
+
+    text: str
+
+
+def _is_folder_name(text: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) is not None
+
+
+def _is_path(text: str) -> bool:
+    """Whether the system could have a file of that name; NUL and half a character rule it out."""
+    try:
+        return bool(text.strip()) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+Count = Annotated[int, Integer(1, 10**9)]
+CountFromZero = Annotated[int, Integer(0, 10**9)]
+Seed = Annotated[int, Integer(0, 2**63 - 1)]
+Fraction = Annotated[float, Number(0, 1, low_open=True)]
+BelowOne = Annotated[float, Number(0, 1, high_open=True)]
+Flag = Annotated[bool, Strict()]
+FolderName = Annotated[
+    str, Strict(), Predicate(_is_folder_name), Allowed("1 to 64 letters, digits, - or _")
+]
+FilePath = Annotated[str, Strict(), Predicate(_is_path), Allowed("a path")]
+
+
+class OptionError(ValueError):
+    """A value that does not go with another option's: `name=value: reason`.
+
+    In `reason`, the names of other options stand in braces, since where the options are a section
+    of something larger, all names get its prefix.
+    """
+
+    def __init__(self, name: str, value: object, reason: str) -> None:
+        super().__init__(name, value, reason)
+        self.name, self.value, self.reason = name, value, reason
+
+    def line(self, prefix: str = "") -> str:
+        """The error as one line, with `prefix` before every option's name."""
+        reason = re.sub(r"\{(\w+)\}", rf"{prefix}\1", self.reason)
+        return f"{prefix}{self.name}={shown(self.value)}: {reason}"
+
+    def __str__(self) -> str:
+        return self.line()
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def options(declared: Declared) -> Declared:
+    """Make a class of declared fields a frozen dataclass that checks itself.
+
+    A value that is not allowed raises ValueError, in one line that names the option, the value and
+    what is allowed. An integer serves as a float and a list as a tuple; nothing else is converted.
+    `__post_init__` is for what takes several options to see; it raises OptionError.
+    """
+    dataclass_of = validated_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+    made: Any = dataclass_of(declared)
+    validate = made.__init__
+
+    @functools.wraps(validate)
+    def check(self: object, *arguments: object, **values: object) -> None:
+        try:
+            validate(self, *arguments, **values)
+        except ValidationError as error:
+            raise ValueError(refusal(error.errors()[0], made)) from None
+
+    made.__init__ = check
+    return made  # type: ignore[no-any-return]
+
+
+def refusal(error: ErrorDetails, kind: type) -> str:
+    """One line for one of pydantic's errors about the options in a class."""
+    name, hint = _place(kind, error["loc"])
+    value, context = error["input"], error.get("ctx", {})
+    match error["type"]:
+        case "missing":
+            return f"{name}: has no value; give one as {name}=VALUE"
+        case "unexpected_keyword_argument" | "invalid_key":
+            return f"{name}={shown(value)}: no such option"
+        case "union_tag_invalid" | "union_tag_not_found":
+            tag = context["discriminator"].strip("'")
+            known = listed(sorted(word for word, _ in _variants(hint)))
+            return f"{name}.{tag}={shown(value.get(tag))}: must be {known}"
+        case "value_error" if isinstance(context["error"], OptionError):
+            return context["error"].line(f"{name}." if name else "")
+        case _:
+            return f"{name}={shown(value)}: must be {allowed(hint)}"
+
+
+def allowed(hint: Any) -> str:
+    """What a declared type allows, in words that complete "must be ..."."""
+    base, marks = _unwrapped(hint)
+    for mark in marks:
+        if isinstance(mark, Integer | Number):
+            return mark.allowed
+        if isinstance(mark, Allowed):
+            return mark.text
+        if isinstance(mark, Items):
+            called = mark.called or f"items, each {allowed(get_args(base)[0])}"
+            return f"a list of {mark.low} to {mark.high} {called}"
+    if get_origin(base) is Literal:
+        return listed([str(word) for word in get_args(base)])
+    if get_origin(base) is tuple:
+        return f"a list of {len(get_args(base))} items, each {allowed(get_args(base)[0])}"
+    if base is bool:
+        return "true or false"
+    parts = [part for part in _members(base) if part is not type(None)]
+    if is_dataclass(parts[0]):
+        return "a group of settings"
+    texts = [allowed(part) for part in parts]
+    return " or ".join(["null", *texts] if len(parts) < len(_members(base)) else texts)
+
+
+def declared_fields(kind: type) -> dict[str, Any]:
+    """The options of a class, name to declared type, in their order."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def sections(hint: Any) -> list[type]:
+    """The classes of options that a declared type stands for; empty if it is a plain value."""
+    base, _ = _unwrapped(hint)
+    return [part for part in _members(base) if is_dataclass(part) and isinstance(part, type)]
+
+
+def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type and the marks around it."""
+    marks: tuple[Any, ...] = ()
+    while get_origin(hint) is Annotated:
+        hint, *inner = get_args(hint)
+        marks = (*inner, *marks)
+    return hint, marks
+
+
+def _members(base: Any) -> tuple[Any, ...]:
+    return get_args(base) if get_origin(base) in (Union, types.UnionType) else (base,)
+
+
+def _variants(hint: Any) -> Iterator[tuple[str, type]]:
+    """The classes of a discriminated union by the word that chooses each."""
+    for section in sections(hint):
+        for declared in declared_fields(section).values():
+            base, _ = _unwrapped(declared)
+            if get_origin(base) is Literal and len(get_args(base)) == 1:
+                yield get_args(base)[0], section
+                break
+
+
+def _place(kind: type, location: tuple[int | str, ...]) -> tuple[str, Any]:
+    """The dotted name and the declared type of what pydantic's `location` leads to."""
+    name, hint = "", kind
+    for part in location:
+        choices = sections(hint)
+        if len(choices) > 1:  # the word that chooses from a union is no part of the name
+            hint = dict(_variants(hint))[str(part)]
+        elif choices:
+            name = f"{name}.{part}" if name else str(part)
+            hint = declared_fields(choices[0]).get(str(part), Any)
+        elif isinstance(part, int):
+            name, hint = f"{name}[{part}]", _item(hint, part)
+        else:  # a member of a union of plain values
+            break
+    return name, hint
+
+
+def _item(hint: Any, index: int) -> Any:
+    """The declared type of an item of a tuple, or of one that may be null."""
+    for member in _members(_unwrapped(hint)[0]):
+        base, _ = _unwrapped(member)
+        if get_origin(base) is tuple:
+            items = get_args(base)
+            return items[0] if items[-1] is ... else items[index]
+    return Any

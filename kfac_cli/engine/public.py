@@ -1,0 +1,28 @@
+"""The names that `kfac_cli.engine` gives, those that need torch."""
+
+from kfac_cli.engine.averaging import PolyakAverage
+from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse
+from kfac_cli.engine.curvature.block_tridiagonal import BlockTridiagonalInverse
+from kfac_cli.engine.curvature.factors import KroneckerFactors
+from kfac_cli.engine.kfac import KFAC
+from kfac_cli.engine.model.initialization import sparse_initialization
+from kfac_cli.engine.model.minibatch import Evaluation, evaluate
+from kfac_cli.engine.model.network import Network
+from kfac_cli.engine.nesterov import NesterovSGD
+from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.record import StepRecord
+
+__all__ = [
+    "KFAC",
+    "BlockDiagonalInverse",
+    "BlockTridiagonalInverse",
+    "Evaluation",
+    "KroneckerFactors",
+    "NesterovSGD",
+    "Network",
+    "Parameters",
+    "PolyakAverage",
+    "StepRecord",
+    "evaluate",
+    "sparse_initialization",
+]
