@@ -1,7 +1,6 @@
 """What all tests share: a data folder of their own, the command in this process, tidy logging."""
 
 import contextlib
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -9,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from soak.experiment import prepare
 from soak.faults import Faults
+from tidy import tidied
 
 from kfac_cli.__main__ import main
 
@@ -41,8 +39,6 @@ def kfac_run(
 ) -> Iterator[Callable[..., Answer]]:
     """Calls `kfac-run *arguments` in this process, with tmp_path as the current directory."""
     monkeypatch.chdir(tmp_path)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
 
     def call(*arguments: str) -> Answer:
         monkeypatch.setattr(sys, "argv", ["kfac-run", *arguments])
@@ -54,12 +50,8 @@ def kfac_run(
         captured = capsys.readouterr()
         return Answer(code, captured.out, captured.err)
 
-    yield call
-    for handler in set(root.handlers) - set(handlers):
-        handler.close()
-    root.handlers, root.level = handlers, level
-    HydraConfig.instance().cfg = None
-    GlobalHydra.instance().clear()
+    with tidied():
+        yield call
 
 
 @pytest.fixture

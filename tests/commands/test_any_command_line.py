@@ -6,7 +6,6 @@ A few hundred generated command lines in the suite; KFAC_FUZZ=5000 tries so many
 import contextlib
 import io
 import itertools
-import logging
 import os
 import re
 import signal
@@ -15,9 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 from command_lines import command_lines
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hypothesis import HealthCheck, given, settings
+from tidy import tidied
 
 from kfac_cli.commands import jobs, main
 from kfac_cli.config.schema import RunConfig
@@ -59,7 +57,7 @@ def call(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["kfac-run", *arguments])
         runs.clear()
         out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _tidy(), _no_hang():
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), tidied(), _no_hang():
             try:
                 code = main.main()
             except SystemExit as leaving:
@@ -69,29 +67,6 @@ def call(tmp_path, monkeypatch):
         )
 
     return kfac_run
-
-
-@contextlib.contextmanager
-def _tidy():
-    """Leave no log handlers and no settings of Hydra's behind."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    disabled = {name for name, log in logging.root.manager.loggerDict.items() if _is_off(log)}
-    try:
-        yield
-    finally:
-        for handler in set(root.handlers) - set(handlers):
-            handler.close()
-        root.handlers, root.level = handlers, level
-        for name, log in logging.root.manager.loggerDict.items():
-            if name not in disabled and _is_off(log):
-                log.disabled = False
-        HydraConfig.instance().cfg = None
-        GlobalHydra.instance().clear()
-
-
-def _is_off(log):
-    return isinstance(log, logging.Logger) and log.disabled
 
 
 @contextlib.contextmanager
