@@ -7,11 +7,12 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 # Overridable: make run ARGS="dataset=mnist iterations=150"; make test PYTEST_ARGS="-k curves";
 # make run PYTHON=/opt/python3.12/bin/python3
 ARGS ?=
+BASE ?= HEAD
 PYTEST_ARGS ?=
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run smoke test soak lint format clean clean-all fuzz
+.PHONY: help run smoke test soak lint format clean clean-all fuzz compare
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,7 +30,10 @@ soak: $(INSTALLED) ## kill and resume small runs, minutes long (ARGS="--kills 10
 	$(VENV)/bin/python -m tests.soak $(ARGS)
 
 fuzz: $(INSTALLED) ## try 5000 absurd command lines, others each time: half an hour
-	KFAC_FUZZ=5000 $(VENV)/bin/python -m pytest -q tests/test_bad_settings.py
+	KFAC_FUZZ=5000 $(VENV)/bin/python -m pytest -q tests/commands/test_any_command_line.py
+
+compare: $(INSTALLED) ## compare results bit for bit with the last commit's, or with BASE=COMMIT's, for minutes
+	$(VENV)/bin/python -m tests.compare $(BASE) $(ARGS)
 
 lint: $(INSTALLED) ## check style, formatting, types and which room imports which
 	$(VENV)/bin/ruff check .

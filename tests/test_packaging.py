@@ -141,7 +141,8 @@ def stub_python(tmp_path):
     tool = f'echo "$(basename "$0") $*" >> {log}'
     fail = f'case "$*" in *"pip install"*) test ! -e {broken} || exit 1;; esac'
     inner = script(tmp_path / "inner", f"{tool}\n{fail}")
-    make = f"mkdir -p .venv/bin; for t in python kfac-run ruff mypy lint-imports; do cp {inner} .venv/bin/$t; done"
+    tools = "python kfac-run ruff mypy lint-imports"
+    make = f"mkdir -p .venv/bin; for t in {tools}; do cp {inner} .venv/bin/$t; done"
     text = f'case "$*" in "-m venv .venv") echo venv >> {log}; {make};; esac'
     return SimplePython(script(tmp_path / "stub-python", text), log, broken)
 

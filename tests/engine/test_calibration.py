@@ -162,9 +162,7 @@ def test_what_its_trials_fall_back_on_is_counted_too(monkeypatch):
 def test_a_raw_update_is_judged_by_the_objective_alone(rate):
     """Beyond rate 2 M promises an increase at every λ, which is no reason to stand still."""
     network, parameters, inputs, targets = problem("bernoulli")
-    options = KFACOptions(
-        rescaling=False, momentum=False, learning_rate=rate, lambda_initial="auto"
-    )
+    options = KFACOptions(rescaling=False, momentum=False, learning_rate=rate)
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
     records = [optimizer.step(inputs, targets) for _ in range(100)]
     assert records[2].damping < 1e6
