@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from kfac_cli.signals import EXIT_SIGNAL, Unwinding
+from kfac_cli.signals import EXIT_SIGNAL, InterruptOnSignal
 
 
 def main() -> int:
@@ -11,7 +11,7 @@ def main() -> int:
 
     The rest of kfac-run is imported here, because that takes a while in which Ctrl-C may come.
     """
-    unwinding = Unwinding()
+    unwinding = InterruptOnSignal()
     try:
         with unwinding:
             from kfac_cli.commands.main import main as obey

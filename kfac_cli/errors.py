@@ -9,8 +9,8 @@ from typing import TypeVar
 
 logger = logging.getLogger(__name__)
 
-LONGEST_LINE = 1000
-LONGEST_SHOWN = 60
+MAX_LINE_LENGTH = 1000
+MAX_SHOWN_LENGTH = 60
 
 Choice = TypeVar("Choice")
 
@@ -25,8 +25,8 @@ def one_line(text: str) -> str:
     What is not printable is escaped, line breaks and a terminal's control codes too; of a line too
     long to read the middle is left out.
     """
-    if len(text) > LONGEST_LINE:
-        text = f"{text[: LONGEST_LINE * 2 // 3]} ... {text[-LONGEST_LINE // 4 :]}"
+    if len(text) > MAX_LINE_LENGTH:
+        text = f"{text[: MAX_LINE_LENGTH * 2 // 3]} ... {text[-MAX_LINE_LENGTH // 4 :]}"
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
@@ -53,7 +53,7 @@ def shown(value: object) -> str:
         text = "[" + ",".join(shown(item) for item in value[:20]) + "]"
     else:
         text = " ".join(str(value).split())
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+    return text if len(text) <= MAX_SHOWN_LENGTH else text[: MAX_SHOWN_LENGTH - 3] + "..."
 
 
 def refuse(name: str, value: object, reason: str) -> UserError:
@@ -79,7 +79,7 @@ def choose(option: str, value: str, known: Mapping[str, Choice]) -> Choice:
 
 
 @contextlib.contextmanager
-def stray_errors_caught() -> Iterator[None]:
+def background_errors_logged() -> Iterator[None]:
     """Log what helper threads die of, and let a log that cannot be written be.
 
     TensorBoard's writer hands its error to the main thread too, which deals with it.

@@ -57,7 +57,7 @@ class StopRequest:
         self._previous = {}
 
 
-class Unwinding:
+class InterruptOnSignal:
     """Within its context each of `SIGNALS` unwinds the program as Interrupted, like Ctrl-C.
 
     So what is open is closed, and the exit code tells the signal, whenever it comes. A second one
@@ -105,7 +105,7 @@ def check_interrupted() -> None:
     """Raise Interrupted if the program should be unwinding, but an import kept it from that."""
     for number in SIGNALS:
         handler = signal.getsignal(number)
-        if isinstance(handler, Unwinding):
+        if isinstance(handler, InterruptOnSignal):
             handler.check()
 
 

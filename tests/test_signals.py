@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from kfac_cli.signals import Interrupted, Unwinding, check_interrupted
+from kfac_cli.signals import Interrupted, InterruptOnSignal, check_interrupted
 
 AT_AN_IMPORT = """
 import os, signal, sys
@@ -88,10 +88,10 @@ def test_nothing_else_is_said_when_an_interruption_ended_it(kfac_run, monkeypatc
 
 UNHEARD = """
 import contextlib, signal
-from kfac_cli.signals import Interrupted, Unwinding
+from kfac_cli.signals import Interrupted, InterruptOnSignal
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-with Unwinding():
+with InterruptOnSignal():
     with contextlib.suppress(Interrupted):
         signal.raise_signal(signal.SIGINT)
         print("the first one was not heard")
@@ -114,7 +114,7 @@ def test_the_package_can_be_run_by_its_name():
 
 
 def test_a_signal_that_was_lost_is_found_later():
-    with Unwinding() as unwinding:
+    with InterruptOnSignal() as unwinding:
         with contextlib.suppress(Interrupted):  # as what calls back into Python may do
             signal.raise_signal(signal.SIGTERM)
         with pytest.raises(Interrupted) as found:

@@ -96,7 +96,7 @@ def check_data(saved: Fingerprint, dataset: Dataset) -> None:
         )
 
 
-def reasons_for_inequality(
+def reasons_for_inexact_resume(
     saved: Contents, config: RunConfig, environment: Mapping[str, Any]
 ) -> list[str]:
     """Why the end need not be bit for bit that of an uninterrupted run; empty if it will be."""

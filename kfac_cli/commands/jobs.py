@@ -67,7 +67,7 @@ class Jobs:
         Raises UserError, and leaves the folder as it is, if they do not fit each other.
         """
         with exclusive_use(folder):
-            return self._attempt(folder, lambda: self._go_on(settings, folder))
+            return self._attempt(folder, lambda: self._resume(settings, folder))
 
     def _attempt(self, folder: Path, action: Callable[[], float]) -> float:
         try:
@@ -81,7 +81,7 @@ class Jobs:
             check_interrupted()
             details = traceback.format_exc()
             line = _out_of_memory(error) or self._report_bug(error, details)
-        return self._give_up(folder, f"{line}{_way_on(folder)}", details)
+        return self._give_up(folder, f"{line}{_resume_hint(folder)}", details)
 
     def _give_up(self, folder: Path, line: str, details: str) -> float:
         with contextlib.suppress(OSError):  # the disk may be what failed
@@ -94,13 +94,13 @@ class Jobs:
         write_settings(settings, folder)
         with Progress(config.iterations) as progress:
             progress.start(config.title)
-            from kfac_cli.run.runner import run
+            from kfac_cli.run.runner import run  # here, because importing torch takes seconds
 
             check_interrupted()
             result = run(config, folder, progress)
-        return self._judge(result, folder)
+        return self._conclude(result, folder)
 
-    def _go_on(self, settings: DictConfig, folder: Path) -> float:
+    def _resume(self, settings: DictConfig, folder: Path) -> float:
         config = validate(settings)
 
         def taken_up() -> None:
@@ -110,16 +110,16 @@ class Jobs:
 
         with Progress(config.iterations) as progress:
             progress.start(config.title)
-            from kfac_cli.run.checkpointing import Earlier
+            from kfac_cli.run.checkpointing import SavedRun
             from kfac_cli.run.runner import run
 
             check_interrupted()
-            earlier = Earlier(config, folder, taken_up)
+            earlier = SavedRun(config, folder, taken_up)
             progress.message(f"going on from iteration {earlier.iteration}")
             result = run(config, folder, progress, earlier)
-        return self._judge(result, folder)
+        return self._conclude(result, folder)
 
-    def _judge(self, result: "RunResult", folder: Path) -> float:
+    def _conclude(self, result: "RunResult", folder: Path) -> float:
         if result.status in (INTERRUPTED, TIME_LIMIT_REACHED):
             print(f"\n  {_command(folder)}  goes on from here", flush=True)
         if result.status == INTERRUPTED or result.signal is not None:
@@ -154,7 +154,7 @@ def _sweeping() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def _way_on(folder: Path) -> str:
+def _resume_hint(folder: Path) -> str:
     """What to add to the line about a failed run if something of it was kept."""
     with contextlib.suppress(OSError):
         if iterations := checkpoint_iterations(folder):

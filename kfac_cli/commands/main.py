@@ -27,18 +27,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kfac_cli.commands.jobs import Jobs
 from kfac_cli.commands.messages import explain, of_an_experiment
-from kfac_cli.commands.resume import KEYWORD, logging_to, named_folder, nothing_left, settings_of
+from kfac_cli.commands.resume import KEYWORD, completed, logging_to, named_folder, settings_of
 from kfac_cli.commands.settings_file import CONFIG_FILE
 from kfac_cli.commands.sweeps import check_sweep
 from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
 from kfac_cli.config.validation import validate
-from kfac_cli.errors import UserError, one_line, shown, stray_errors_caught
+from kfac_cli.errors import UserError, background_errors_logged, one_line, shown
 from kfac_cli.files import shown_folder
 from kfac_cli.signals import check_interrupted
 
 EXIT_FAILED = 1
 FULL_ERROR = "HYDRA_FULL_ERROR"
-LONGEST_FOLDER_NAME = 64
+MAX_FOLDER_NAME_LENGTH = 64
 
 
 def main() -> int:
@@ -57,10 +57,10 @@ def main() -> int:
             return 0
         options = _parse(arguments)
         overrides = list(options.overrides)
-        with stray_errors_caught():
+        with background_errors_logged():
             _check_current_folder()
             folder = named_folder(overrides)
-            return _obey(options) if folder is None else _resume(folder, options)
+            return _run_hydra(options) if folder is None else _resume(folder, options)
     except UserError as error:
         return _fail(of_an_experiment(str(error), overrides))
     except Exception as error:
@@ -79,7 +79,7 @@ def run_stamp() -> str:
 
 def folder_name(name: object) -> str:
     """A name as that of a single folder: Hydra makes it before the settings are checked."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", str(name))[:LONGEST_FOLDER_NAME] or "_"
+    return re.sub(r"[^A-Za-z0-9_-]", "_", str(name))[:MAX_FOLDER_NAME_LENGTH] or "_"
 
 
 def _check_current_folder() -> None:
@@ -120,7 +120,7 @@ def _has_options(options: argparse.Namespace) -> bool:
     return bool(asks or options.multirun or elsewhere)
 
 
-def _obey(options: argparse.Namespace) -> int:
+def _run_hydra(options: argparse.Namespace) -> int:
     check_sweep(options.overrides)
     _refuse_another_record(options.overrides)
     if not _has_options(options):
@@ -140,7 +140,7 @@ def _resume(folder: Path, options: argparse.Namespace) -> int:
     if _has_options(options):
         raise UserError(f"{KEYWORD}{shown_folder(folder)}: goes on with one run, without options")
     settings, config = settings_of(folder, options.overrides)
-    if (ended := nothing_left(folder, config)) is not None:
+    if (ended := completed(folder, config)) is not None:
         print(ended)
         return 0
     jobs = Jobs()

@@ -81,7 +81,7 @@ def settings_of(folder: Path, words: Sequence[str]) -> tuple[DictConfig, RunConf
     return settings, config
 
 
-def nothing_left(folder: Path, config: RunConfig) -> str | None:
+def completed(folder: Path, config: RunConfig) -> str | None:
     """A sentence if the run has ended and `config` gives no reason to go on; None otherwise.
 
     Raises UserError if the run has ended and left no checkpoint to go on from.

@@ -10,8 +10,8 @@ from kfac_cli.errors import UserError, shown
 from kfac_cli.files import replace_text
 
 CONFIG_FILE = "config.yaml"
-LONGEST_SETTINGS = 200_000
-DEEPEST_SETTINGS = 8
+MAX_SETTINGS_LENGTH = 200_000
+MAX_SETTINGS_DEPTH = 8
 
 
 def write_settings(settings: DictConfig, folder: Path) -> None:
@@ -28,13 +28,13 @@ def read_settings(path: Path) -> DictConfig:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        if len(text) > LONGEST_SETTINGS:
+        if len(text) > MAX_SETTINGS_LENGTH:
             raise ValueError(f"it has {len(text)} characters")
         depth = 0
         for event in yaml.parse(text, yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEEPEST_SETTINGS:
+            if depth > MAX_SETTINGS_DEPTH:
                 raise ValueError("it is nested too deeply")
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError("it has a reference (*)")

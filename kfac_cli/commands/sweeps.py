@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 
 from kfac_cli.errors import UserError, shown
 
-MOST_JOBS = 100_000
+MAX_JOBS = 100_000
 
 
 def check_sweep(overrides: Sequence[str]) -> None:
@@ -25,8 +25,8 @@ def check_sweep(overrides: Sequence[str]) -> None:
             return
         if jobs == 0:
             raise UserError(f"{shown(word)}: stands for no value")
-        if not jobs <= MOST_JOBS:
-            raise UserError(f"{shown(word)}: makes more than {MOST_JOBS} runs, the most of a sweep")
+        if not jobs <= MAX_JOBS:
+            raise UserError(f"{shown(word)}: makes more than {MAX_JOBS} runs, the most of a sweep")
 
 
 def _values(override: Override) -> float:

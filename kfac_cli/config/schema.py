@@ -11,10 +11,10 @@ from kfac_cli.engine.declaration import (
     About,
     Allowed,
     BelowOne,
+    Boolean,
     Count,
     CountFromZero,
     FilePath,
-    Flag,
     FolderName,
     Fraction,
     Integer,
@@ -175,7 +175,7 @@ class RunConfig:
         Count, About("steps in a row that are rejected or reverted before a run has diverged")
     ]
     l2: L2
-    tensorboard: Annotated[Flag, About("whether to write TensorBoard files into the run's folder")]
+    tensorboard: Annotated[Boolean, About("whether to write TensorBoard files")]
     threads: Annotated[
         Annotated[int, Integer(1, 1024)] | None, About("CPU threads; null for PyTorch's choice")
     ]

@@ -15,7 +15,7 @@ from kfac_cli.files import open_file
 
 logger = logging.getLogger(__name__)
 
-LARGEST_HEADER = 1000  # bytes in front of an array of numbers; numpy writes 128
+MAX_HEADER_SIZE = 1000  # bytes in front of an array of numbers; numpy writes 128
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -50,7 +50,7 @@ def _read(path: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> Arrays
     with open_file(path) as stream, np.load(stream, allow_pickle=False) as archive:
         largest = {"key": 4 * len(key)} | {name: 4 * math.prod(shapes[name]) for name in shapes}
         for name, size in largest.items():  # before something is read that would fill the memory
-            if archive.zip.getinfo(f"{name}.npy").file_size > size + LARGEST_HEADER:
+            if archive.zip.getinfo(f"{name}.npy").file_size > size + MAX_HEADER_SIZE:
                 raise ValueError(f"{name} is larger than it can be")
         found = str(archive["key"])
         if found != key:

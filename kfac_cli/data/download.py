@@ -14,7 +14,7 @@ from kfac_cli.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 def ensure_downloaded(folder: Path, names: Sequence[str], fetch: Callable[[Path], Path]) -> None:
@@ -29,7 +29,10 @@ def ensure_downloaded(folder: Path, names: Sequence[str], fetch: Callable[[Path]
     logger.info("downloading %s into %s", ", ".join(names), folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as scratch, _impatient():
+        with (
+            tempfile.TemporaryDirectory(prefix="download-", dir=folder) as scratch,
+            _timeout(),
+        ):
             source = fetch(Path(scratch))
             for name in names:
                 os.replace(source / name, folder / name)
@@ -43,10 +46,10 @@ def ensure_downloaded(folder: Path, names: Sequence[str], fetch: Callable[[Path]
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
+def _timeout() -> Iterator[None]:
     """Silent servers count as absent after a while; a loader's warnings on retries are muted."""
     patience = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE_SECONDS)
+    socket.setdefaulttimeout(TIMEOUT_SECONDS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

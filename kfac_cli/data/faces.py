@@ -25,15 +25,15 @@ VERSION = 1  # of what is generated: raise it when the same parameters begin to 
 SIDE = FacesOptions.SIDE
 PHOTOGRAPHS = 400
 PHOTOGRAPH_SIDE = 64
-LARGEST_ANGLE = 90.0  # degrees, to either side
-SMALLEST_SCALE, LARGEST_SCALE = 1.4, 1.8
+MAX_ANGLE = 90.0  # degrees, to either side
+MIN_SCALE, MAX_SCALE = 1.4, 1.8
 # Photographs, ten a person: people 1-25, 26-30 and 31-40.
 GROUPS = {"train": range(250), "validation": range(250, 300), "test": range(300, 400)}
 
 FILE = "olivetti_py3.pkz"
 SHA256 = "a3f75007cc103363b61a63e06bec8ea4846407682ef6e7c9ae1eb9c1bd0e8a00"
-LARGEST_PICKLE = 10_000  # bytes; the one around the photographs has 241
-BRIGHTEST = 242  # the largest byte in the photographs, by which scikit-learn divides
+MAX_PICKLE_SIZE = 10_000  # bytes; the one around the photographs has 241
+MAX_INTENSITY = 242  # the largest byte in the photographs, by which scikit-learn divides
 
 
 def load_faces(config: FacesOptions, data_dir: Path) -> Dataset:
@@ -96,7 +96,7 @@ def read_photographs(folder: Path) -> NDArray[np.float32]:
     found = hashlib.sha256(photographs.tobytes()).hexdigest()
     if found != SHA256:
         raise UserError(f"{path}: its photographs have sha256 {found}, expected {SHA256}; {advice}")
-    return photographs.astype(np.float32) / np.float32(BRIGHTEST)
+    return photographs.astype(np.float32) / np.float32(MAX_INTENSITY)
 
 
 def unpacked(packed: bytes) -> NDArray[np.uint8]:
@@ -108,7 +108,7 @@ def unpacked(packed: bytes) -> NDArray[np.uint8]:
     """
     size = PHOTOGRAPHS * PHOTOGRAPH_SIDE**2
     unpacker = zlib.decompressobj()
-    content = unpacker.decompress(packed, size + LARGEST_PICKLE)  # a bomb stops here
+    content = unpacker.decompress(packed, size + MAX_PICKLE_SIZE)  # a bomb stops here
     if not unpacker.eof:
         raise ValueError("it is cut short, or holds more than the photographs")
     if len(content) <= size:
@@ -147,8 +147,8 @@ def crop_photograph(
     Enlarging by a scale and keeping every `subsampling`-th pixel is done in one: neighbouring
     pixels of a crop lie subsampling / scale pixels of the photograph apart.
     """
-    angle = np.radians(generator.uniform(-LARGEST_ANGLE, LARGEST_ANGLE, (crops, 1)))
-    step = subsampling / generator.uniform(SMALLEST_SCALE, LARGEST_SCALE, (crops, 1))
+    angle = np.radians(generator.uniform(-MAX_ANGLE, MAX_ANGLE, (crops, 1)))
+    step = subsampling / generator.uniform(MIN_SCALE, MAX_SCALE, (crops, 1))
     along, across = step * np.cos(angle), step * np.sin(angle)
     down, right = np.indices((SIDE, SIDE)).reshape(2, -1) - (SIDE - 1) / 2
     middle = (PHOTOGRAPH_SIDE - 1) / 2

@@ -25,23 +25,23 @@ class Safeguard:
         self.parameters = parameters
         self._objective = self._first_objective = math.inf
 
-    def passed(self, parameters: Parameters, objective: float) -> None:
+    def accept(self, parameters: Parameters, objective: float) -> None:
         """Note θ and h(θ), from which a step is about to be taken."""
         if self._objective == math.inf:
             self._first_objective = objective
         self.parameters, self._objective = parameters, objective
 
-    def went_astray(self, batch: MiniBatch, objective: float) -> bool:
+    def rejects_last_step(self, batch: MiniBatch, objective: float) -> bool:
         """Whether the last step made h jump to `objective`, as `batch` sees it.
 
         A forward pass at the parameters before it, only where h has grown since the last batch.
         """
-        if not self.jumps(self._objective, objective):
+        if not self.exceeds_growth_limit(self._objective, objective):
             return False
         self._objective = batch.objective(self.parameters, self._options.l2)
-        return self.jumps(self._objective, objective)
+        return self.exceeds_growth_limit(self._objective, objective)
 
-    def jumps(self, before: float, after: float) -> bool:
+    def exceeds_growth_limit(self, before: float, after: float) -> bool:
         """Whether h has grown by more than `growth_max`, and to what is not negligible."""
         limit = self._options.growth_limit
         if limit is None:

@@ -25,17 +25,17 @@ logger = logging.getLogger(__name__)
 FACTOR = 10.0
 """Ratio of neighbouring trial values; the decrease is flat around its best."""
 
-GAIN = 0.02
+MIN_GAIN = 0.02
 """How much more a trial value has to bring for the search to go on to it."""
 
 TOLERANCE = 0.1
 """How much of the best decrease a smaller λ may give away: later steps want less damping."""
 
-LEAN = 2
+MAX_STEPS_BELOW_BEST = 2
 """How many trial values below the best one that may lead: flat decreases say little."""
 
-MOST_TRIALS = 40
-MOST_USELESS = 5
+MAX_TRIALS = 40
+MAX_FAILURES = 5
 """Trial values in all, and those in a row at the start that may be of no use."""
 
 
@@ -61,11 +61,11 @@ def calibrated_lambda(
     center = mean_eigenvalue(trial.statistics)
     if not (math.isfinite(center) and center > 0):
         return 1.0
-    exponent = _best_exponent(lambda e: trial.decrease(center * FACTOR**e, trial.unseen))
+    exponent = _best_exponent(lambda e: trial.decrease(center * FACTOR**e, trial.held_out))
     if exponent is None:
-        # A small and noisy mini-batch may say nothing of unseen cases. Then the natural scale has
+        # A small and noisy mini-batch may say nothing of held-out cases. Then the natural scale has
         # to do, or the first above it at which the step is of use to the cases it was made from.
-        exponent = _first_useful(lambda e: trial.decrease(center * FACTOR**e, trial.seen)) or 0
+        exponent = _first_success(lambda e: trial.decrease(center * FACTOR**e, trial.fit)) or 0
     damping = center * FACTOR**exponent
     logger.info("initial lambda %.4g, from a mean curvature of %.4g", damping, center)
     return damping
@@ -79,27 +79,27 @@ def _best_exponent(decrease: Callable[[int], float]) -> int | None:
     found: dict[int, float] = {}
 
     def value(exponent: int) -> float:
-        if exponent not in found and len(found) < MOST_TRIALS:
+        if exponent not in found and len(found) < MAX_TRIALS:
             found[exponent] = decrease(exponent)
         return found.get(exponent, -math.inf)
 
-    exponent = _first_useful(value)
+    exponent = _first_success(value)
     if exponent is None:
         return None
     step = 1 if value(exponent + 1) > value(exponent) else -1
-    while value(exponent + step) > (1 + GAIN) * value(exponent):
+    while value(exponent + step) > (1 + MIN_GAIN) * value(exponent):
         exponent += step
     best = value(exponent)
-    for _ in range(LEAN):
+    for _ in range(MAX_STEPS_BELOW_BEST):
         if not value(exponent - 1) >= (1 - TOLERANCE) * best > 0:
             break
         exponent -= 1
     return exponent
 
 
-def _first_useful(decrease: Callable[[int], float]) -> int | None:
+def _first_success(decrease: Callable[[int], float]) -> int | None:
     """The first exponent from 0 up that is of use; None where none of the first few is."""
-    useful = (e for e in range(MOST_USELESS + 1) if decrease(e) > -math.inf)
+    useful = (e for e in range(MAX_FAILURES + 1) if decrease(e) > -math.inf)
     return next(useful, None)
 
 
@@ -126,8 +126,8 @@ class _Trial:
         fallbacks: Fallbacks | None,
     ) -> None:
         half = max(1, inputs.shape[0] // 2)
-        seen, unseen = slice(half), slice(half, None) if inputs.shape[0] > 1 else slice(None)
-        self.seen, self.unseen = (
+        fit, held_out = slice(half), slice(half, None) if inputs.shape[0] > 1 else slice(None)
+        self.fit, self.held_out = (
             MiniBatch(
                 network,
                 parameters,
@@ -135,11 +135,11 @@ class _Trial:
                 part if targets is inputs else targets[rows],
                 options.chunk_size,
             )
-            for rows in (seen, unseen)
+            for rows in (fit, held_out)
         )
         neighbours = options.inverse == "block_tridiagonal"
         request = StatisticsRequest(half, neighbours, seeds, options.fisher)
-        first = self.seen.first_order(request)
+        first = self.fit.first_order(request)
         assert first.statistics is not None
         self.statistics = first.statistics
         self._gradient = add_l2_gradient(first.gradient, parameters, options.l2)
@@ -152,23 +152,23 @@ class _Trial:
         """h(θ) - h(θ + δ) on `judging`, one of the two halves.
 
         Minus infinity where the quadratic model is not to be trusted: where the decrease is less
-        than a quarter of what M promised, as in section 6.5, or not finite, and where h increases.
+        than a quarter of what M predicted, as in section 6.5, or not finite, and where h increases.
         """
         gamma = self._options.gamma_at(damping)
         inverse = self._curvature.make_inverse(gamma)
         delta = [layer.neg_() for layer in inverse.multiply(self._gradient)]
         proposal = best_proposal(
-            self.seen,
+            self.fit,
             self._gradient,
             [(gamma, inverse, delta)],
             None,
             damping,
             self._options,
         )
-        moved = [p + d for p, d in zip(self._parameters, proposal.update, strict=True)]
+        candidate = [p + d for p, d in zip(self._parameters, proposal.update, strict=True)]
         l2 = self._options.l2
-        decrease = judging.objective(self._parameters, l2) - judging.objective(moved, l2)
+        decrease = judging.objective(self._parameters, l2) - judging.objective(candidate, l2)
         # A raw update may go where M promises an increase; h alone judges it.
-        promised = -proposal.change if self._options.rescaling else 0.0
-        trusted = math.isfinite(decrease) and decrease >= max(0.25 * promised, 0.0)
+        predicted = -proposal.change if self._options.rescaling else 0.0
+        trusted = math.isfinite(decrease) and decrease >= max(0.25 * predicted, 0.0)
         return decrease if trusted else -math.inf

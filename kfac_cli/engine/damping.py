@@ -5,7 +5,7 @@ import sys
 
 from kfac_cli.engine.options import KFACOptions
 
-RAISE = 10.0
+INCREASE_FACTOR = 10.0
 """Factor by which a step that went wrong raises λ: ω₁ would take many such steps."""
 
 
@@ -32,12 +32,12 @@ class Damping:
         if options.gamma_rule == "tied":
             self.gamma = options.gamma_at(self.value)
 
-    def alarm(self) -> None:
+    def increase(self) -> None:
         """Raise λ, whatever its rule, after a step that went wrong, and γ to go with it.
 
         Tenfold, from η at least: a λ that has long fallen below η would rise without any effect.
         """
-        self.value = RAISE * max(self.value, self._options.l2)
+        self.value = INCREASE_FACTOR * max(self.value, self._options.l2)
         if self._options.gamma_rule != "fixed":
             self.gamma = max(self.gamma, self._options.gamma_at(self.value))
 
@@ -50,8 +50,8 @@ class Damping:
         self.value, self.gamma = state["lambda"], state["gamma"]
 
 
-def reduction_ratio(change: float, promised: float, rounding: float) -> float | None:
-    """ρ = (h(θ+δ) - h(θ)) / (M(δ) - M(0)), the change of h over the promised one (section 6.5).
+def reduction_ratio(change: float, predicted: float, rounding: float) -> float | None:
+    """ρ = (h(θ+δ) - h(θ)) / (M(δ) - M(0)), the change of h over the predicted one (section 6.5).
 
     None where M promises no more than `rounding`, an error to be expected in h: such a ratio says
     nothing, and where nothing is left to learn it would make λ rise without end. NaN where h is not
@@ -59,9 +59,9 @@ def reduction_ratio(change: float, promised: float, rounding: float) -> float | 
     """
     if not math.isfinite(change):
         return math.nan
-    if abs(promised) <= rounding:
+    if abs(predicted) <= rounding:
         return None
-    return change / promised if promised < 0 else math.nan
+    return change / predicted if predicted < 0 else math.nan
 
 
 def levenberg_marquardt(damping: float, rho: float, omega: float) -> float:

@@ -115,7 +115,7 @@ CountFromZero = Annotated[int, Integer(0, 10**9)]
 Seed = Annotated[int, Integer(0, 2**63 - 1)]
 Fraction = Annotated[float, Number(0, 1, low_open=True)]
 BelowOne = Annotated[float, Number(0, 1, high_open=True)]
-Flag = Annotated[bool, Strict()]
+Boolean = Annotated[bool, Strict()]
 FolderName = Annotated[
     str, Strict(), Predicate(_is_folder_name), Allowed("1 to 64 letters, digits, - or _")
 ]

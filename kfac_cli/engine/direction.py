@@ -9,7 +9,7 @@ from kfac_cli.engine.curvature.registry import Inverse
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters, combination, inner_products
-from kfac_cli.engine.quadratic_model import Minimum, QuadraticModel
+from kfac_cli.engine.quadratic_model import ModelPoint, QuadraticModel
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def best_proposal(
     directions = [delta for _, _, delta in proposed]
     if previous_update is not None:
         directions.append(previous_update)
-    cases = share(options.tau2, batch.cases)
+    cases = subsample_size(options.tau2, batch.cases)
     inner = inner_products([*directions, gradient])
     fisher = batch.fisher_gram(directions, cases)
     model = QuadraticModel(fisher, inner[:-1, :-1], inner[-1, :-1])
@@ -58,19 +58,19 @@ def best_proposal(
     return Proposal(gamma, inverse, update, minimum.coefficients, change)
 
 
-def share(tau: float, cases: int) -> int:
-    """How many cases the share τ of a mini-batch is; at least one."""
+def subsample_size(tau: float, cases: int) -> int:
+    """How many cases the fraction τ of a mini-batch is; at least one."""
     return max(1, round(tau * cases))
 
 
 def _minimum(
     model: QuadraticModel, span: list[int], damping: float, options: KFACOptions
-) -> Minimum:
+) -> ModelPoint:
     """α (and μ) by the model, or the fixed rate where re-scaling is off."""
     if options.rescaling:
         return model.minimum(span, damping + options.l2)
     return model.at(span, [options.learning_rate], damping + options.l2)
 
 
-def _finite_change(minimum: Minimum) -> float:
+def _finite_change(minimum: ModelPoint) -> float:
     return minimum.change if math.isfinite(minimum.change) else math.inf

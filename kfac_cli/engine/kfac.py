@@ -14,8 +14,8 @@ from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse
 from kfac_cli.engine.curvature.estimate import Curvature
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.registry import Inverse
-from kfac_cli.engine.damping import RAISE, Damping, reduction_ratio
-from kfac_cli.engine.direction import Proposal, best_proposal, share
+from kfac_cli.engine.damping import INCREASE_FACTOR, Damping, reduction_ratio
+from kfac_cli.engine.direction import Proposal, best_proposal, subsample_size
 from kfac_cli.engine.model.gradient_noise import noise_scale
 from kfac_cli.engine.model.minibatch import FirstOrder, MiniBatch, StatisticsRequest
 from kfac_cli.engine.model.network import Network
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 CALIBRATED_ITERATIONS = 3
 """Iterations at which a λ left open is calibrated: those that refresh the inverse in any case."""
 
-MOST_RAISES = 30
+MAX_INCREASES = 30
 """How often λ is raised at such an iteration at most."""
 
 
@@ -100,14 +100,14 @@ class KFAC:
         assert first.statistics is not None
         if not (math.isfinite(objective) and all_finite(gradient, first.statistics.tensors())):
             return self._go_back(objective, first.error, "the last step led to what is not finite")
-        if self._safeguard.went_astray(batch, objective):
+        if self._safeguard.rejects_last_step(batch, objective):
             return self._go_back(objective, first.error, "the last step made the objective jump")
-        self._safeguard.passed(self.parameters, objective)
+        self._safeguard.accept(self.parameters, objective)
         self.curvature.update(first.statistics, self.iteration)
 
         chosen = self._proposal(batch, first, gradient)
         if self._calibrating:
-            chosen = self._tamed(chosen, batch, first, gradient, objective)
+            chosen = self._damped_until_accepted(chosen, batch, first, gradient, objective)
         if not all_finite(chosen.update):
             return self._reject(objective, first.error, "its update is not finite")
         self._damping.gamma, self.curvature.inverse = chosen.gamma, chosen.inverse
@@ -116,7 +116,7 @@ class KFAC:
         rho = None
         if self.iteration % options.t1 == 0:
             reached = batch.objective(new_parameters, options.l2)
-            if self._safeguard.jumps(objective, reached):
+            if self._safeguard.exceeds_growth_limit(objective, reached):
                 return self._reject(objective, first.error, "its update makes the objective jump")
             rho = self._reduction_ratio(objective, reached, chosen.change)
             self._damping.adapt(rho)
@@ -134,18 +134,18 @@ class KFAC:
             noise_scale=None if first.variance is None else noise_scale(first.variance, gradient),
         )
 
-    def _reduction_ratio(self, before: float, after: float, promised: float) -> float | None:
-        return reduction_ratio(after - before, promised, self._safeguard.rounding(before))
+    def _reduction_ratio(self, before: float, after: float, predicted: float) -> float | None:
+        return reduction_ratio(after - before, predicted, self._safeguard.rounding(before))
 
     def _go_back(self, objective: float, error: float, reason: str) -> StepRecord:
         """Undo the last step, if it was taken: θ is again what it was before."""
-        taken_back = self.previous_update is not None
+        reverted = self.previous_update is not None
         self.parameters = self._safeguard.parameters
-        return replace(self._reject(objective, error, reason), taken_back=taken_back)
+        return replace(self._reject(objective, error, reason), reverted=reverted)
 
     def _reject(self, objective: float, error: float, reason: str) -> StepRecord:
         """Make no step, forget momentum and inverse, and raise λ tenfold, and γ to go with it."""
-        self._damping.alarm()
+        self._damping.increase()
         self.previous_update = self.curvature.inverse = None
         message = "iteration %d is rejected at objective %.4g: %s; lambda is raised to %.4g"
         logger.warning(message, self.iteration, objective, reason, self.damping)
@@ -154,7 +154,7 @@ class KFAC:
     def _statistics_request(self, cases: int) -> StatisticsRequest:
         options = self.options
         return StatisticsRequest(
-            cases=share(options.tau1, cases),
+            cases=subsample_size(options.tau1, cases),
             neighbours=options.inverse == "block_tridiagonal",
             seeds=draw_seeds(self.generator, options.samples),
             fisher=options.fisher,
@@ -170,7 +170,7 @@ class KFAC:
         previous = self.previous_update if self.options.momentum else None
         return best_proposal(batch, gradient, proposed, previous, self.damping, self.options)
 
-    def _tamed(
+    def _damped_until_accepted(
         self,
         chosen: Proposal,
         batch: MiniBatch,
@@ -183,13 +183,13 @@ class KFAC:
         The calibration judges by a part of the mini-batch, which may be too small to judge by. Of a
         raw update, whose length is not M's, only that it does not make h grow is asked.
         """
-        for _ in range(MOST_RAISES):
-            moved = [p + d for p, d in zip(self.parameters, chosen.update, strict=True)]
-            reached = batch.objective(moved, self.options.l2)
+        for _ in range(MAX_INCREASES):
+            candidate = [p + d for p, d in zip(self.parameters, chosen.update, strict=True)]
+            reached = batch.objective(candidate, self.options.l2)
             rho = self._reduction_ratio(objective, reached, chosen.change)
             if rho is None or rho >= 0.25 or (reached <= objective and not self.options.rescaling):
                 break
-            self._damping.start(self.damping * RAISE)
+            self._damping.start(self.damping * INCREASE_FACTOR)
             chosen = self._proposal(batch, first, gradient)
         return chosen
 

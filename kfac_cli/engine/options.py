@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from kfac_cli.engine.declaration import (
     About,
     BelowOne,
+    Boolean,
     Count,
     CountFromZero,
-    Flag,
     Fraction,
     Integer,
     Number,
@@ -151,15 +151,15 @@ class KFACOptions:
         ),
     ] = 1.5
     rescaling: Annotated[
-        Flag,
+        Boolean,
         About(
             "take α from the exact Fisher; false takes the proposal times learning_rate", "α", "6.4"
         ),
     ] = True
     learning_rate: Annotated[LearningRate, About("step size without re-scaling")] = 1.0
-    momentum: Annotated[Flag, About("choose α and μ together; false chooses α alone", "μ", "7")] = (
-        True
-    )
+    momentum: Annotated[
+        Boolean, About("choose α and μ together; false chooses α alone", "μ", "7")
+    ] = True
     cg_steps: Annotated[
         int,
         Integer(1, 1000),

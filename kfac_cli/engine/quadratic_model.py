@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Minimum:
+class ModelPoint:
     """A point of a span: `coefficients`, one a direction, and `change` = M(δ) - M(0).
 
     At the minimiser the change is ½ ∇hᵀδ, negative or 0; NaN where the model is not finite.
@@ -30,7 +30,7 @@ class QuadraticModel:
     inner: Tensor
     slope: Tensor
 
-    def minimum(self, chosen: Sequence[int], damping: float) -> Minimum:
+    def minimum(self, chosen: Sequence[int], damping: float) -> ModelPoint:
         """The minimiser over the span of the directions with the given indices.
 
         `damping` is λ + η. Solves the system of section 7 by a pseudo-inverse, after scaling the
@@ -38,19 +38,21 @@ class QuadraticModel:
         """
         curvature, slope = self._restricted(chosen, damping)
         if not bool(torch.isfinite(curvature).all() and torch.isfinite(slope).all()):
-            return Minimum([math.nan] * len(chosen), math.nan)
+            return ModelPoint([math.nan] * len(chosen), math.nan)
         diagonal = curvature.diagonal()
         scale = torch.where(diagonal > 0, diagonal, torch.inf).rsqrt()
         scaled = curvature * torch.outer(scale, scale)
         inverse = torch.linalg.pinv(scaled, rtol=1e-10, hermitian=True)
         coefficients = -scale * (inverse @ (scale * slope))
-        return Minimum(coefficients.tolist(), 0.5 * float(slope @ coefficients))
+        return ModelPoint(coefficients.tolist(), 0.5 * float(slope @ coefficients))
 
-    def at(self, chosen: Sequence[int], coefficients: Sequence[float], damping: float) -> Minimum:
+    def at(
+        self, chosen: Sequence[int], coefficients: Sequence[float], damping: float
+    ) -> ModelPoint:
         """Given coefficients of the directions with the given indices, and M(δ) - M(0) there."""
         curvature, slope = self._restricted(chosen, damping)
         point = torch.tensor(list(coefficients), dtype=torch.float64)
-        return Minimum(list(coefficients), float(point @ (0.5 * curvature @ point + slope)))
+        return ModelPoint(list(coefficients), float(point @ (0.5 * curvature @ point + slope)))
 
     def _restricted(self, chosen: Sequence[int], damping: float) -> tuple[Tensor, Tensor]:
         index = torch.tensor(list(chosen))

@@ -11,7 +11,7 @@ class StepRecord:
     was applied, the λ (`damping`) and γ in force after the step, and `model_change`, M(δ) - M(0).
     `noise_scale` is tr Var / ‖∇h‖² (`gradient_noise.py`) of a step that was asked to measure it.
     None where a figure does not exist. `rejected` marks a step that was not taken, for what it
-    would have been or for what the one before it led to; that one is then `taken_back`.
+    would have been or for what the one before it led to; that one is then `reverted`.
     """
 
     objective: float
@@ -23,5 +23,5 @@ class StepRecord:
     gamma: float | None = None
     model_change: float | None = None
     rejected: bool = False
-    taken_back: bool = False
+    reverted: bool = False
     noise_scale: float | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kfac_cli.files import replace_text
-from kfac_cli.recording.values import Row, as_finite, significant, spoken_bytes, spoken_time
+from kfac_cli.recording.values import Row, as_finite, format_bytes, format_duration, significant
 
 SUMMARY_FILE = "summary.json"
 
@@ -89,7 +89,7 @@ def _headline(summary: Mapping[str, object]) -> str:
     done, planned = summary.get("iterations"), summary.get("iterations_planned")
     of = f" of {planned}" if planned is not None and planned != done else ""
     seconds = as_finite(summary.get("seconds"))
-    time = f" in {spoken_time(seconds)}" if seconds is not None else ""
+    time = f" in {format_duration(seconds)}" if seconds is not None else ""
     noun = "iteration" if (planned if of else done) == 1 else "iterations"
     return f"{title}{summary.get('status')} after {done}{of} {noun}{time}"
 
@@ -111,7 +111,7 @@ def _figures(summary: Mapping[str, object]) -> list[tuple[str, str]]:
         figures.append(("time", shares))
     memory = as_finite(summary.get("peak_memory"))
     if memory is not None:
-        figures.append(("peak memory", spoken_bytes(memory)))
+        figures.append(("peak memory", format_bytes(memory)))
     return figures
 
 

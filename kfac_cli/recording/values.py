@@ -44,7 +44,7 @@ def clock_time(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def spoken_time(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Write a duration in seconds in its two largest units: 4.2 s, 3 min 41 s, 2 h 5 min."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
@@ -53,6 +53,6 @@ def spoken_time(seconds: float) -> str:
     return "{} h {} min".format(*divmod(round(seconds / 60), 60))
 
 
-def spoken_bytes(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Write a number of bytes in MB or GB (powers of ten)."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -10,7 +10,7 @@ from kfac_cli.checkpoint.compatibility import (
     check_data,
     check_settings,
     fingerprint,
-    reasons_for_inequality,
+    reasons_for_inexact_resume,
 )
 from kfac_cli.checkpoint.contents import Contents
 from kfac_cli.checkpoint.folder import CheckpointFolder
@@ -24,7 +24,7 @@ from kfac_cli.run.session import Session
 logger = logging.getLogger(__name__)
 
 
-class Earlier:
+class SavedRun:
     """What an earlier part of a run left in `folder`; nothing yet if it ended before a checkpoint.
 
     `taken_up` is to be called once it is certain that the run goes on under `config`. Raises
@@ -73,7 +73,7 @@ class Earlier:
             raise self._of_another_version(error) from error
         saved.session.clear()
         now = environment(session.device)
-        for reason in reasons_for_inequality(saved, self._config, now):
+        for reason in reasons_for_inexact_resume(saved, self._config, now):
             logger.warning(
                 "%s: the result need not be bit for bit that of an uninterrupted run", reason
             )

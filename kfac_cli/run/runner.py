@@ -10,7 +10,7 @@ from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.data.registry import load_dataset
 from kfac_cli.recording.progress import Progress
-from kfac_cli.run.checkpointing import Earlier, Saver
+from kfac_cli.run.checkpointing import SavedRun, Saver
 from kfac_cli.run.evaluation import evaluate_session, extreme_case, not_finite
 from kfac_cli.run.recorder import Recorder
 from kfac_cli.run.session import Session, choose_device, make_session
@@ -41,7 +41,7 @@ class RunResult:
 
 
 def run(
-    config: RunConfig, folder: Path, progress: Progress, earlier: Earlier | None = None
+    config: RunConfig, folder: Path, progress: Progress, earlier: SavedRun | None = None
 ) -> RunResult:
     """Train as `config` says and leave everything in `folder`, which exists.
 
@@ -95,7 +95,7 @@ def _train(
         with recorder.clock("optimizer"):
             size, record = session.step()
         recorder.iteration(size, record)
-        if session.lost or session.rejections_in_a_row >= config.max_rejections:
+        if session.diverged or session.rejections_in_a_row >= config.max_rejections:
             return DIVERGED
 
 

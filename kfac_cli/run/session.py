@@ -29,7 +29,8 @@ class Session:
     """A run's moving parts. `step` draws a mini-batch and advances them by one iteration.
 
     `rejections` counts the iterations that took no step, `rejections_in_a_row` those since a step
-    was taken that stayed. `lost` says that the objective is not finite where none can be rejected.
+    was taken that stayed. `diverged` says that the objective is not finite and the optimizer cannot
+    reject a step.
     """
 
     network: Network
@@ -41,12 +42,12 @@ class Session:
     cases: int = 0
     rejections: int = 0
     rejections_in_a_row: int = 0
-    lost: bool = False
+    diverged: bool = False
 
     def __post_init__(self) -> None:
         # θ and its average before the latest step that was taken
         self._before = self.optimizer.parameters, self.average.parameters
-        self._took_a_step = False
+        self._last_step_taken = False
 
     @property
     def iteration(self) -> int:
@@ -77,17 +78,17 @@ class Session:
         if record.rejected:
             self.rejections += 1
             self.rejections_in_a_row += 1
-            if record.taken_back:
+            if record.reverted:
                 self.average.parameters = self._before[1]
         elif not math.isfinite(record.objective):  # and the optimizer has no means against it
             self.optimizer.parameters, self.average.parameters = self._before
-            self.lost = True
+            self.diverged = True
         else:
-            if self._took_a_step:  # which has stayed, then
+            if self._last_step_taken:  # which has stayed, then
                 self.rejections_in_a_row = 0
             self._before = before
             self.average.update(self.iteration, self.optimizer.parameters)
-        self._took_a_step = not record.rejected
+        self._last_step_taken = not record.rejected
         return size, record
 
     def state_dict(self) -> dict[str, Any]:
@@ -101,7 +102,7 @@ class Session:
             "rejections": self.rejections,
             "rejections_in_a_row": self.rejections_in_a_row,
             "before": self._before,
-            "took_a_step": self._took_a_step,
+            "last_step_taken": self._last_step_taken,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -111,7 +112,7 @@ class Session:
         is none at all.
         """
         kind = [(p.shape, p.dtype) for p in self.optimizer.parameters]
-        state = moved(state, self.device)
+        state = to_device(state, self.device)
         self.optimizer.load_state_dict(state["optimizer"])
         if [(p.shape, p.dtype) for p in self.optimizer.parameters] != kind:
             raise ValueError("its parameters are not of the shapes and the dtype of the network")
@@ -122,16 +123,16 @@ class Session:
         self.rejections = state["rejections"]
         self.rejections_in_a_row = state["rejections_in_a_row"]
         self._before = state["before"][0], state["before"][1]
-        self._took_a_step = state["took_a_step"]
+        self._last_step_taken = state["last_step_taken"]
 
 
-def moved(tree: Any, device: torch.device, known: dict[int, Tensor] | None = None) -> Any:
+def to_device(tree: Any, device: torch.device, known: dict[int, Tensor] | None = None) -> Any:
     """A tree whose tensors are on `device`, each moved once; bytes, states of generators, stay."""
     known = {} if known is None else known
     if isinstance(tree, dict):
-        return {key: moved(value, device, known) for key, value in tree.items()}
+        return {key: to_device(value, device, known) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [moved(value, device, known) for value in tree]
+        return [to_device(value, device, known) for value in tree]
     if not isinstance(tree, Tensor) or not tree.is_floating_point():
         return tree
     if id(tree) not in known:

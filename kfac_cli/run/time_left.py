@@ -5,7 +5,7 @@ from kfac_cli.run.schedules import Schedule
 SAMPLED_ITERATIONS = 1000
 """Iterations ahead at which the schedule is looked at; more change the estimate by little."""
 
-SMALLEST_VARIATION = 0.25
+MIN_VARIATION = 0.25
 """Relative standard deviation of the sizes from which on the two terms can be told apart."""
 
 
@@ -41,7 +41,7 @@ class TimeLeft:
     def _fit(self) -> tuple[float, float]:
         mean_m, mean_t = self._sum_m / self._count, self._sum_t / self._count
         variance = self._sum_mm / self._count - mean_m**2
-        if variance <= (SMALLEST_VARIATION * mean_m) ** 2:
+        if variance <= (MIN_VARIATION * mean_m) ** 2:
             return mean_t / 2, mean_t / 2 / mean_m
         slope = (self._sum_mt / self._count - mean_m * mean_t) / variance
         slope = min(max(slope, 0.0), mean_t / mean_m)

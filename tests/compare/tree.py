@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9a-f]{8}")
-LONGEST_SECONDS = 1800
+MAX_SECONDS = 1800
 
 Lines = Sequence[Sequence[str]]
 
@@ -66,7 +66,7 @@ class Tree:
         subprocess.run(
             [sys.executable, "-P", "-m", "tests.compare.child", str(plan)],
             env=self._environment(),
-            timeout=LONGEST_SECONDS,
+            timeout=MAX_SECONDS,
             check=True,
         )
         read = zip(tasks, json.loads(answers.read_text()), strict=True)

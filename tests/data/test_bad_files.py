@@ -22,7 +22,7 @@ from kfac_cli.data.mnist import load_mnist, load_mnist_labels
 from kfac_cli.errors import UserError
 
 WIDTH = 6
-LONGEST_MESSAGE = 600
+MAX_MESSAGE_LENGTH = 600
 
 
 def damaged(content, seed=0, truncations=40, flips=60):
@@ -56,7 +56,7 @@ def assert_refused(file, load):
     line = str(caught.value)
     assert line.startswith(f"{file}: ") or f" {file}: " in line, line
     assert "\n" not in line
-    assert len(line) < LONGEST_MESSAGE
+    assert len(line) < MAX_MESSAGE_LENGTH
     assert "expected" in line or "must have" in line, line
     return line
 

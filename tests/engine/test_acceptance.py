@@ -32,7 +32,7 @@ def test_it_goes_back_to_the_parameters_before_and_raises_lambda_and_gamma(inver
         run.optimizer.load_state_dict(state)
     before = run.optimizer.damping
     record, _ = run.step()
-    assert record.rejected and record.taken_back
+    assert record.rejected and record.reverted
     assert torch.equal(run.theta, held)
     assert record.damping == run.optimizer.damping == pytest.approx(10 * before, rel=1e-12)
     assert record.gamma >= math.sqrt(record.damping)
@@ -91,7 +91,7 @@ def test_a_step_that_is_measured_anyway_is_not_even_made(inverse):
     held, damping = run.theta, run.optimizer.damping
     run.optimizer.options = replace(run.optimizer.options, learning_rate=1e4)
     record, _ = run.step()
-    assert record.rejected and not record.taken_back
+    assert record.rejected and not record.reverted
     assert torch.equal(run.theta, held)
     assert run.optimizer.damping == pytest.approx(10 * damping, rel=1e-12)
 

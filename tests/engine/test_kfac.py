@@ -335,7 +335,7 @@ def test_a_step_that_is_not_finite_is_reported_rejected_and_raises_lambda(invers
     record = run.optimizer.step(math.nan * inputs, targets)
     assert not math.isfinite(record.objective)
     assert record.rejected
-    assert record.taken_back == (iteration > 1)
+    assert record.reverted == (iteration > 1)
     assert run.optimizer.damping == pytest.approx(10 * before, rel=1e-12)
     record, _ = run.step()
     assert math.isfinite(record.objective)

@@ -100,7 +100,7 @@ def test_the_general_settings_reach_it_too():
 
 TAKEN = StepRecord(objective=1.0, error=1.0)
 REJECTED = replace(TAKEN, rejected=True)
-UNDONE = replace(REJECTED, taken_back=True)
+UNDONE = replace(REJECTED, reverted=True)
 
 
 @pytest.mark.parametrize(

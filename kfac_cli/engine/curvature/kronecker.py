@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 
-SMALLEST_GAP = 1e-10
+MIN_GAP = 1e-10
 """Lower bound for 1 - s₁s₂, where rounding would make A⊗B - C⊗D singular or indefinite."""
 
 
@@ -92,18 +92,18 @@ class KroneckerSumInverse:
         s2, p2 = _spectral_part(b_root, d_root)
         gap = 1 + sign * torch.outer(s2, s1)
         smallest = float(gap.min())
-        if smallest < SMALLEST_GAP:
+        if smallest < MIN_GAP:
             (fallbacks or Fallbacks()).record(
                 "clipped_sums",
                 "1 - s1 s2 of a difference of Kronecker products is %.3g: clipped at %.3g",
                 smallest,
-                SMALLEST_GAP,
+                MIN_GAP,
             )
         self.a_inverse = (a_root @ a_root.T).to(dtype)
         self.b_inverse = (b_root @ b_root.T).to(dtype)
         self.p1 = p1.to(dtype)
         self.p2 = p2.to(dtype)
-        self.weights = (-sign / gap.clamp_min(SMALLEST_GAP)).to(dtype)
+        self.weights = (-sign / gap.clamp_min(MIN_GAP)).to(dtype)
 
     def multiply(self, matrix: Tensor) -> Tensor:
         """The product with vec(V), V (dim B, dim A), as a matrix of V's shape."""
