@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run smoke test soak lint format clean clean-all fuzz compare
+.PHONY: help run smoke test soak compare lint docs format clean clean-all fuzz
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ lint: $(INSTALLED) ## check style, formatting, types and which room imports whic
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+docs: $(INSTALLED) ## write docs/settings.md from the declarations of the settings
+	$(VENV)/bin/python -m kfac_cli.config.reference > docs/settings.md
 
 format: $(INSTALLED) ## format the code and mend what the linter can
 	$(VENV)/bin/ruff format .

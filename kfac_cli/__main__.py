@@ -11,6 +11,11 @@ def main() -> int:
 
     The rest of kfac-run is imported here, because that takes a while in which Ctrl-C may come.
     """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        from kfac_cli.commands.help_page import PAGE
+
+        print(PAGE, end="")
+        return 0
     unwinding = InterruptOnSignal()
     try:
         with unwinding:

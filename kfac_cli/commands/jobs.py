@@ -9,14 +9,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
-from kfac_cli.commands.messages import of_an_experiment
 from kfac_cli.commands.settings_file import CONFIG_FILE, write_settings
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError
@@ -56,10 +55,7 @@ class Jobs:
             try:
                 return self._attempt(folder, lambda: self._begin(settings, folder))
             except UserError as error:
-                # as they were typed: an interpolation in them is what may have gone wrong
-                typed = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-                line = of_an_experiment(str(error), cast(list[str], typed))
-                return self._give_up(folder, line, f"{line}\n")
+                return self._give_up(folder, str(error), f"{error}\n")
 
     def resume(self, folder: Path, settings: DictConfig) -> float:
         """Go on with the run in `folder` under `settings`; otherwise like `run`.

@@ -25,8 +25,9 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from kfac_cli.commands.help_page import PAGE
 from kfac_cli.commands.jobs import Jobs
-from kfac_cli.commands.messages import explain, of_an_experiment
+from kfac_cli.commands.messages import explain
 from kfac_cli.commands.resume import KEYWORD, completed, logging_to, named_folder, settings_of
 from kfac_cli.commands.settings_file import CONFIG_FILE
 from kfac_cli.commands.sweeps import check_sweep
@@ -56,13 +57,16 @@ def main() -> int:
             print(f"kfac-run {version('kfac-run')}")
             return 0
         options = _parse(arguments)
+        if options.help:
+            print(PAGE, end="")
+            return 0
         overrides = list(options.overrides)
         with background_errors_logged():
             _check_current_folder()
             folder = named_folder(overrides)
             return _run_hydra(options) if folder is None else _resume(folder, options)
     except UserError as error:
-        return _fail(of_an_experiment(str(error), overrides))
+        return _fail(str(error))
     except Exception as error:
         check_interrupted()
         # A job keeps its own exceptions (see Jobs), so this one comes from composing the settings
@@ -114,7 +118,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _has_options(options: argparse.Namespace) -> bool:
     """Whether anything but a single run with the shipped settings is asked for."""
-    asks = options.help or options.hydra_help or options.shell_completion
+    asks = options.hydra_help or options.shell_completion
     asks = asks or options.cfg is not None or options.info is not None
     elsewhere = options.config_path or options.config_name or options.config_dir
     return bool(asks or options.multirun or elsewhere)

@@ -44,19 +44,6 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     return unreadable(overrides) or _one_line(error)
 
 
-def of_an_experiment(line: str, overrides: Sequence[str]) -> str:
-    """The line about a wrong setting; if the user has not typed it, with where it comes from."""
-    name = line.partition("=")[0]
-    group = name.partition(".")[0]
-    typed = {word.partition("=")[0].lstrip("+") for word in overrides}
-    unfit = "no such setting with this choice" in line
-    if not unfit or name in typed or not {group, "experiment"} <= typed:
-        return line
-    experiment, choice = (_as_typed(key, overrides) for key in ("experiment", group))
-    reason = line.partition(";")[0]
-    return f"{reason}; {experiment} sets it: leave out {choice}, or add ~{name}"
-
-
 def choices(group: str) -> list[str]:
     """The names that `group=` accepts, as shipped in conf/; empty if there is no such group."""
     folder = files(CONFIG_MODULE).joinpath(group)

@@ -11,7 +11,12 @@ GROUPS = ("dataset", "optimizer", "schedule", "experiment")
 
 def setting_names() -> list[str]:
     """Every dotted setting of every choice of every group, without doubles."""
-    return sorted(set(_names(RunConfig, "")) - {f"optimizer.{name}" for name in SHARED})
+    return sorted({name for name in _names(RunConfig, "") if not is_shared(name)})
+
+
+def is_shared(name: str) -> bool:
+    """Whether an option of the optimizer is set beside the section `optimizer`, not within."""
+    return name.removeprefix("optimizer.") in SHARED and name.startswith("optimizer.")
 
 
 def _names(kind: type, prefix: str) -> Iterator[str]:

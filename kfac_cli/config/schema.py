@@ -33,7 +33,7 @@ AtLeastTwo = Annotated[int, Integer(2, 10**9)]
 
 @options
 class KFACSettings(KFACOptions):
-    """The section `optimizer` for K-FAC."""
+    """K-FAC, algorithm 2; `kfac_diag`, `heskes` and others are other values of these settings."""
 
     name: OptimizerName
     kind: Literal["kfac"]
@@ -41,7 +41,7 @@ class KFACSettings(KFACOptions):
 
 @options
 class NesterovSettings(NesterovOptions):
-    """The section `optimizer` for the baseline."""
+    """SGD with Nesterov momentum, the paper's baseline."""
 
     name: OptimizerName
     kind: Literal["nesterov"]

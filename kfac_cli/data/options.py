@@ -100,10 +100,12 @@ class MnistOptions(AutoencoderOptions):
     name: Literal["mnist"]
     output: Pixelwise
     train_cases: Annotated[
-        Annotated[int, Integer(1, 60_000)] | None, About("the first so many; null for all 60,000")
+        Annotated[int, Integer(1, 60_000)] | None,
+        About("leading images to train on; null for all 60,000"),
     ]
     test_cases: Annotated[
-        Annotated[int, Integer(1, 10_000)] | None, About("the first so many; null for all 10,000")
+        Annotated[int, Integer(1, 10_000)] | None,
+        About("leading images to test on; null for all 10,000"),
     ]
 
 
@@ -118,10 +120,12 @@ class MnistLabelsOptions(NetworkOptions):
         Literal["categorical"], About("distribution of the outputs: a softmax over the classes")
     ]
     train_cases: Annotated[
-        Annotated[int, Integer(1, 60_000)] | None, About("the first so many; null for all 60,000")
+        Annotated[int, Integer(1, 60_000)] | None,
+        About("leading images to train on; null for all 60,000"),
     ]
     test_cases: Annotated[
-        Annotated[int, Integer(1, 10_000)] | None, About("the first so many; null for all 10,000")
+        Annotated[int, Integer(1, 10_000)] | None,
+        About("leading images to test on; null for all 10,000"),
     ]
 
     def __post_init__(self) -> None:
@@ -155,8 +159,8 @@ class FacesOptions(AutoencoderOptions):
         About("pixels of a photograph between neighbouring pixels at scale 1; calibrated"),
     ]
     seed: Annotated[Seed, About("seed of the rotations, scales and crops, not of the run")]
-    train_cases: Annotated[Count | None, About("the first so many; null for all")]
-    test_cases: Annotated[Count | None, About("the first so many; null for all")]
+    train_cases: Annotated[Count | None, About("leading images to train on; null for all")]
+    test_cases: Annotated[Count | None, About("leading images to test on; null for all")]
 
     def __post_init__(self) -> None:
         super().__post_init__()

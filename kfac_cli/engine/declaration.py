@@ -176,7 +176,7 @@ def refusal(error: ErrorDetails, kind: type) -> str:
             return f"{name}={shown(value)}: no such option"
         case "union_tag_invalid" | "union_tag_not_found":
             tag = context["discriminator"].strip("'")
-            known = listed(sorted(word for word, _ in _variants(hint)))
+            known = listed(sorted(word for word, _ in variants(hint)))
             return f"{name}.{tag}={shown(value.get(tag))}: must be {known}"
         case "value_error" if isinstance(context["error"], OptionError):
             return context["error"].line(f"{name}." if name else "")
@@ -233,8 +233,8 @@ def _members(base: Any) -> tuple[Any, ...]:
     return get_args(base) if get_origin(base) in (Union, types.UnionType) else (base,)
 
 
-def _variants(hint: Any) -> Iterator[tuple[str, type]]:
-    """The classes of a discriminated union by the word that chooses each."""
+def variants(hint: Any) -> Iterator[tuple[str, type]]:
+    """The classes of a discriminated union, each with the word that chooses it."""
     for section in sections(hint):
         for declared in declared_fields(section).values():
             base, _ = _unwrapped(declared)
@@ -249,7 +249,7 @@ def _place(kind: type, location: tuple[int | str, ...]) -> tuple[str, Any]:
     for part in location:
         choices = sections(hint)
         if len(choices) > 1:  # the word that chooses from a union is no part of the name
-            hint = dict(_variants(hint))[str(part)]
+            hint = dict(variants(hint))[str(part)]
         elif choices:
             name = f"{name}.{part}" if name else str(part)
             hint = declared_fields(choices[0]).get(str(part), Any)

@@ -89,7 +89,7 @@ def test_a_step_that_is_measured_anyway_is_not_even_made(inverse):
     for _ in range(4):
         run.step()
     held, damping = run.theta, run.optimizer.damping
-    run.optimizer.options = replace(run.optimizer.options, learning_rate=1e4)
+    run.optimizer.options = replace(run.optimizer.options, learning_rate=1e3)
     record, _ = run.step()
     assert record.rejected and not record.reverted
     assert torch.equal(run.theta, held)

@@ -1,0 +1,63 @@
+"""The page that `kfac-run --help` prints, without loading anything else."""
+
+PAGE = """\
+kfac-run trains deep autoencoders with K-FAC (Martens and Grosse, 2015), on the paper's problems
+or your data, and leaves tables, a picture, TensorBoard files and the parameters in a new folder.
+
+usage:  kfac-run [OPTION] [GROUP=CHOICE ...] [SETTING=VALUE ...]
+
+Groups: choose one of each
+  dataset     curves (default, generated), mnist, faces; mnist_labels (digits to classify);
+              arrays (your own .npy or .npz files); curves_small (for tests)
+  optimizer   kfac_tridiag (default), kfac_diag, nesterov_sgd (the paper's baseline), heskes
+              (fixed damping, for comparison); with the paper's lambda_0 = 150:
+              kfac_tridiag_paper, kfac_diag_paper, kfac_tridiag_no_momentum
+  schedule    the size of the mini-batches: exponential (default), fixed, stepwise (a table),
+              adaptive (by the gradient's variance); with other values of the first two:
+              exponential_200, exponential_small, fixed_250
+  experiment  smoke (seconds, no files needed), or one of the paper's:
+              PROBLEM_METHOD, PROBLEM being curves, mnist or faces, METHOD being kfac_tridiag,
+              kfac_tridiag_no_momentum, kfac_diag or nesterov_sgd; or mnist_labels_kfac_tridiag,
+              mnist_labels_heskes
+
+Settings used most; kfac-run --cfg job prints all of them, docs/settings.md explains them
+  iterations=500             parameter updates
+  seed=0                     the same seed gives the same run
+  device=auto                auto, cpu or cuda
+  data_dir=FOLDER            where data files are kept; also set by the variable KFAC_DATA_DIR
+  evaluate_every=25          iterations between evaluations on all cases
+  target_error=2.0           stop once the training error is this low
+  max_seconds=60             stop after so much time
+  checkpoint.minutes=5       minutes from one checkpoint to the next
+  chunk_size=2000            cases computed at once; less needs less memory
+  l2=1e-5                    l2 regularisation, eta
+  optimizer.tau2=0.25        one setting of the chosen optimizer, here K-FAC's
+  schedule.size=500          one setting of the chosen schedule, here of schedule=fixed
+
+Resuming a run that was interrupted or killed, or that is to be longer
+  resume=RUN_FOLDER          from its last checkpoint, bit for bit as if it had never stopped;
+                             with it, only iterations, max_seconds, target_error, max_rejections,
+                             evaluate_every, tensorboard, checkpoint.every, checkpoint.minutes,
+                             device, threads, chunk_size, data_dir and the paths of dataset=arrays
+                             may be given other values
+
+Options, written before groups and settings
+  -m, --multirun             run every combination of comma-separated values
+  --cfg job                  print the settings instead of running
+  --info                     how the settings were put together
+  --version                  the version of kfac-run
+  --hydra-help               the options of Hydra, which reads this command line
+
+Examples
+  kfac-run                                              CURVES, about four minutes on two CPU cores
+  kfac-run dataset=mnist iterations=150
+  kfac-run experiment=faces_kfac_diag device=cuda
+  kfac-run optimizer=nesterov_sgd schedule=fixed schedule.size=250 iterations=2000
+  kfac-run -m optimizer=kfac_tridiag,kfac_diag seed=0,1
+  kfac-run dataset=mnist optimizer.tau2=1 --cfg job
+  kfac-run resume=outputs/mnist/kfac_tridiag/DATE_TIME_ID iterations=1000
+  eval "$(kfac-run -sc install=bash)"                   completion with the Tab key, this shell
+
+Results go to outputs/DATASET/OPTIMIZER/DATE_TIME_ID, those of -m to outputs/sweeps/DATE_TIME_ID.
+Exit codes: 0 the run ended as planned, 1 error or divergence, 130 Ctrl-C, 143 SIGTERM.
+"""

@@ -1,0 +1,94 @@
+"""docs/settings.md: every setting with its default, range, symbol, source and meaning.
+
+`python -m kfac_cli.config.reference` prints it, from the declarations of the settings and conf/.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
+from kfac_cli.config.names import is_shared
+from kfac_cli.config.schema import RunConfig
+from kfac_cli.config.validation import MISSING
+from kfac_cli.engine.declaration import About, allowed, declared_fields, sections, variants
+from kfac_cli.errors import shown
+
+HEADING = """\
+# Settings
+
+Every setting of `kfac-run`: its default, the values it takes, its symbol and the section of Martens
+and Grosse (2015) that introduces it. Settings of a section are written with its name:
+`kfac-run optimizer.tau1=0.5`. This page is generated from the declarations in the code
+(`make docs`).
+"""
+
+CHOICES = {"kfac": "kfac_tridiag", "nesterov": "nesterov_sgd"}
+"""The choice in conf/ that a kind of optimizer is described by; others are called as their kind."""
+
+
+def settings_page() -> str:
+    """The page, in Markdown."""
+    plain = {n: h for n, h in declared_fields(RunConfig).items() if not sections(h)}
+    parts = [HEADING, "## The run\n", _table(plain, "", _composed())]
+    for group, hint in declared_fields(RunConfig).items():
+        inner = sections(hint)
+        if len(inner) == 1:
+            parts += [f"## `{group}`\n", f"{_summary(inner[0])}\n"]
+            parts += [_table(declared_fields(inner[0]), f"{group}.", _composed())]
+        for word, section in variants(hint) if len(inner) > 1 else ():
+            choice = CHOICES.get(word, word)
+            parts += [f"## `{group}={choice}`\n", f"{_summary(section)}\n"]
+            settings = _composed(f"{group}={choice}")
+            parts += [_table(_without_tags(section, word), f"{group}.", settings)]
+    return "\n".join(parts)
+
+
+def _without_tags(section: type, word: str) -> dict[str, Any]:
+    """The settings of a section but for the word that chooses it."""
+    return {n: h for n, h in declared_fields(section).items() if allowed(h) != word}
+
+
+def _table(hints: Mapping[str, Any], prefix: str, settings: Mapping[str, Any]) -> str:
+    rows = [
+        "| setting | default | values | symbol | section | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
+    names = {f"{prefix}{name}": hint for name, hint in hints.items()}
+    rows += [_row(name, hint, settings) for name, hint in names.items() if not is_shared(name)]
+    return "\n".join(rows) + "\n"
+
+
+def _row(name: str, hint: Any, settings: Mapping[str, Any]) -> str:
+    value: Any = settings
+    for part in name.split("."):
+        value = value[part]
+    default = "to be given" if value == MISSING else f"`{shown(value)}`"
+    about = next(_abouts(hint), About(""))
+    cells = (f"`{name}`", default, allowed(hint), about.symbol, about.section, about.meaning)
+    return "| " + " | ".join(cells) + " |"
+
+
+def _abouts(hint: Any) -> Iterator[About]:
+    for mark in getattr(hint, "__metadata__", ()):
+        if isinstance(mark, About):
+            yield mark
+
+
+def _summary(section: type) -> str:
+    """The first line of the documentation of a class."""
+    return (section.__doc__ or "").partition("\n")[0]
+
+
+def _composed(*overrides: str) -> dict[str, Any]:
+    """The settings of a command line, as conf/ has them."""
+    with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
+        settings = OmegaConf.to_container(compose(CONFIG_NAME, overrides=list(overrides)))
+    assert isinstance(settings, dict)
+    return {str(name): value for name, value in settings.items()}
+
+
+if __name__ == "__main__":
+    print(settings_page(), end="")
