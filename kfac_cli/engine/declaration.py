@@ -167,10 +167,11 @@ def options(declared: Declared) -> Declared:
 
 def refusal(error: ErrorDetails, kind: type) -> str:
     """One line for one of pydantic's errors about the options in a class."""
-    name, hint = _place(kind, error["loc"])
-    value, context = error["input"], error.get("ctx", {})
+    place, value, context = error["loc"], error["input"], error.get("ctx", {})
+    too_short = error["type"] == "missing" and isinstance(place[-1], int)  # a list of fixed length
+    name, hint = _place(kind, place[:-1] if too_short else place)
     match error["type"]:
-        case "missing":
+        case "missing" if not too_short:
             return f"{name}: has no value; give one as {name}=VALUE"
         case "unexpected_keyword_argument" | "invalid_key":
             return f"{name}={shown(value)}: no such option"
