@@ -5,7 +5,7 @@ from typing import Any
 
 from kfac_cli.checkpoint.tree import Tree
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when older checkpoints can no longer be taken up."""
 
 Fingerprint = dict[str, dict[str, Any]]

@@ -92,7 +92,7 @@ class Session:
         return size, record
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on exactly, as a tree for `checkpoint/tree.py`."""
+        """All that `load_state_dict` needs to go on exactly, as a tree for `write_tree`."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),

@@ -479,7 +479,8 @@ def test_another_chunk_size_says_so_too(kfac_run, half):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 1},  # an earlier version
+        {"format": 3},  # a later one
         {"session": {"optimizer": {}}},
         {"session": None},
         {"times": {"seconds": "3"}},
