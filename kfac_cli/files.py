@@ -107,7 +107,9 @@ def exclusive_use(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"{shown_folder(folder)}: another kfac-run is at work there") from None
+            raise UserError(
+                f"{shown_folder(folder)}: is in use by another kfac-run process"
+            ) from None
         except OSError:  # some network file systems cannot lock a folder
             pass
         yield

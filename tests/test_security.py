@@ -199,7 +199,7 @@ def test_a_pickle_in_the_place_of_a_checkpoint_is_not_opened(run, refusal, trap)
     ):
         for file in run.glob("checkpoint-*"):
             write(file)
-        assert "no checkpoint to go on from" in refusal()
+        assert "no checkpoint to resume from" in refusal()
 
 
 @pytest.mark.parametrize("place", ["optimizer", "average", "curvature", "inverse", "factors"])
@@ -211,7 +211,7 @@ def test_a_checkpoint_cannot_name_a_class_of_its_own(checkpoint, refusal, alarm,
     [holder] = [holder for holder in holders if place in holder]
     holder[place] = {"type": "Path.touch", "__class__": "os.system", "arguments": [str(alarm)]}
     replace(tree)
-    assert "its checkpoint is of another version" in refusal()
+    assert "its checkpoint is from another version" in refusal()
 
 
 def test_a_terminal_obeys_no_text_from_a_checkpoint(checkpoint, kfac_run):
@@ -285,7 +285,7 @@ def test_settings_from_elsewhere_make_no_folder_one_of_data(kfac_run, tmp_path, 
     answer = kfac_run("resume=run", "iterations=1")
     assert answer.code == 1
     assert re.match(f"kfac-run: error: {tmp_path}/run/config.yaml: data_dir=.*: has no", answer.err)
-    assert "give data_dir=FOLDER beside resume=" in answer.err
+    assert "add data_dir=FOLDER to the command line" in answer.err
     assert list(folder.iterdir()) == []
 
 
@@ -302,14 +302,14 @@ def test_a_link_anywhere_in_a_folder_is_refused(run, refusal, tmp_path, name):
     (run / name).parent.mkdir(parents=True, exist_ok=True)
     (run / name).unlink(missing_ok=True)
     (run / name).symlink_to(tmp_path)
-    assert refusal() == f"{run / name}: is a link; a run goes on in files of its own folder only"
+    assert refusal() == f"{run / name}: is a link; remove it, or replace it by what it points to"
 
 
 @pytest.mark.parametrize("name", ["run.log", "metrics.csv", "checkpoint-9.safetensors"])
 def test_a_pipe_in_a_folder_is_not_waited_for(run, refusal, name):
     (run / name).unlink(missing_ok=True)
     os.mkfifo(run / name)
-    assert refusal() == f"{run / name}: is no file; a run goes on in files only"
+    assert refusal() == f"{run / name}: is neither a file nor a folder; remove it"
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ assert [event for event, _ in seen] == ["pickle.find_class", "os.system"], seen
 
 
 def test_no_run_starts_a_program_or_opens_a_pickle(tmp_path):
-    """Python's own audit of a run and of its going on, in a folder that asks matplotlib for TeX."""
+    """Python's audit of a run and its resumption, in a folder whose matplotlibrc asks for TeX."""
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
     answer = subprocess.run(
         [sys.executable, "-c", AUDITED],

@@ -1,4 +1,4 @@
-"""What must be the same, and what may be another, when a run is taken up again.
+"""What must stay the same, and what may change, when a run is resumed.
 
 Importing this needs no torch.
 """
@@ -26,16 +26,16 @@ MAY_CHANGE = (
     "max_seconds",
     "target_error",
     "max_rejections",
-    # what is recorded and kept
+    # what is recorded
     "evaluate_every",
     "tensorboard",
     "checkpoint.every",
     "checkpoint.minutes",
-    # where it is computed: results then agree but for rounding
+    # where it is computed: results then agree up to rounding
     "device",
     "threads",
     "chunk_size",
-    # where the data are, which are compared themselves
+    # where the data are, whose contents are compared
     "data_dir",
     "dataset.file",
     "dataset.train_inputs",
@@ -45,13 +45,13 @@ MAY_CHANGE = (
 )
 
 DECIDES_ROUNDING = ("kfac-run", "torch", "cuda", "device", "device_name", "thread_count")
-"""Of what `recording.environment` gives, the part that can change the last bits of a result."""
+"""The entries of `recording.environment` that can change the last bits of a result."""
 
 PARTS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
 
 
 def changed_settings(before: Mapping[str, Any], config: RunConfig) -> dict[str, str]:
-    """The settings whose values differ from `before`, dotted name to "name=new (was old)"."""
+    """The settings whose values differ from `before`: dotted name to "name=new (was old)"."""
     return {
         name: f"{name}={shown(value)} (was {shown(before[name])})"
         for name, value in flat_settings(config).items()
@@ -60,13 +60,13 @@ def changed_settings(before: Mapping[str, Any], config: RunConfig) -> dict[str, 
 
 
 def check_settings(before: Mapping[str, Any], config: RunConfig) -> None:
-    """Raise UserError, naming all settings that differ from `before` and must not."""
+    """Raise UserError, naming them, if settings differ from `before` that must not."""
     changed = changed_settings(before, config)
     wrong = [text for name, text in changed.items() if name not in MAY_CHANGE]
     if wrong:
         raise UserError(
-            f"{', '.join(wrong)}: a run goes on with the settings that it began with; what may "
-            f"change is {', '.join(MAY_CHANGE)}"
+            f"{', '.join(wrong)}: a resumed run keeps its settings; only these may change: "
+            f"{', '.join(MAY_CHANGE)}"
         )
 
 
@@ -80,7 +80,7 @@ def fingerprint(dataset: Dataset) -> Fingerprint:
 
 
 def check_data(saved: Fingerprint, dataset: Dataset) -> None:
-    """Raise UserError, saying what differs, unless the data are those that the run began with."""
+    """Raise UserError, saying what differs, if the data are not those of the saved run."""
     for name, now in fingerprint(dataset).items():
         before = saved.get(name)
         if before == now:
@@ -91,15 +91,15 @@ def check_data(saved: Fingerprint, dataset: Dataset) -> None:
         else:
             difference = "the same shape, but other values"
         raise UserError(
-            f"dataset.name={dataset.name}: not the data that the run began with: "
-            f"{name} has {difference}; a run goes on with the same data only"
+            f"dataset.name={dataset.name}: not the data that the run started with: "
+            f"{name} has {difference}; a resumed run needs the same data"
         )
 
 
 def reasons_for_inexact_resume(
     saved: Contents, config: RunConfig, environment: Mapping[str, Any]
 ) -> list[str]:
-    """Why the end need not be bit for bit that of an uninterrupted run; empty if it will be."""
+    """Why the result may differ from that of an uninterrupted run; empty if it is bitwise equal."""
     before = saved.environment
     reasons = [
         f"{name} is {environment.get(name)} and was {before.get(name)}"
@@ -114,7 +114,7 @@ def reasons_for_inexact_resume(
 
 
 def _mu_differed(saved: Contents, config: RunConfig) -> bool:
-    """Whether Nesterov's μ, in what is done, depended on the number of iterations planned."""
+    """Whether Nesterov's μ would have differed in the iterations done so far."""
     now = config.optimizer
     if not isinstance(now, NesterovOptions):
         return False

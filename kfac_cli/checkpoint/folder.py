@@ -1,4 +1,4 @@
-"""The checkpoints in a run's folder: the newest, and the one before it.
+"""The checkpoints in a run's folder: the two newest.
 
 Importing this needs no torch.
 """
@@ -24,17 +24,17 @@ SUFFIX = ".safetensors"
 
 
 def checkpoint_iterations(folder: Path) -> list[int]:
-    """The iterations of which a folder has checkpoints, the latest first; they may be damaged."""
+    """The iterations with a checkpoint in a folder, the latest first; some may be damaged."""
     pattern = re.compile(re.escape(PREFIX) + r"(\d{1,18})" + re.escape(SUFFIX))
     matches = (pattern.fullmatch(path.name) for path in folder.iterdir())
     return sorted((int(match[1]) for match in matches if match), reverse=True)
 
 
 class CheckpointFolder:
-    """Writes and reads the checkpoints of one run, of which two are kept.
+    """Writes and reads the checkpoints of one run, and keeps the two newest.
 
-    A new one is complete on the disk before the older of the two goes. `latest` is the iteration
-    of the newest that was written or read; None before any.
+    An old one is deleted after the new one is complete on the disk. `latest` is the iteration of
+    the one last written or read; None before any.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,9 +43,9 @@ class CheckpointFolder:
         self.latest: int | None = None
 
     def write(self, iteration: int, contents: Tree) -> None:
-        """Keep what the run needs to go on from an iteration.
+        """Write the checkpoint of an iteration.
 
-        Raises OSError, naming the file, if it cannot be written; older ones are untouched then.
+        Raises OSError, naming the file, if it cannot be written; older ones are then unchanged.
         """
         from kfac_cli.checkpoint.tree import write_tree
 
@@ -54,15 +54,15 @@ class CheckpointFolder:
             write_tree(file, contents)
         self.latest = iteration
         self._kept = [path, *(kept for kept in self._kept if kept != path)][:2]
-        for other in self._folder.glob(f"{PREFIX}*"):  # also what a killed process left half-way
+        for other in self._folder.glob(f"{PREFIX}*"):  # also a killed process's partial files
             if other not in self._kept:
                 with contextlib.suppress(OSError):
                     other.unlink()
 
     def read(self) -> Tree | None:
-        """The newest checkpoint that is whole; None if there is none at all.
+        """The newest undamaged checkpoint; None if there are no checkpoints.
 
-        Damaged ones are passed over with a logged warning. Raises UserError if there are no others.
+        Damaged ones are skipped with a logged warning. Raises UserError if all are damaged.
         """
         from kfac_cli.checkpoint.tree import DamagedFileError, read_tree
 
@@ -80,11 +80,11 @@ class CheckpointFolder:
                 continue
             self.latest, self._kept = iterations[index], paths[index : index + 2]
             for line in damaged:
-                logger.warning("%s; going on from %s instead", line, path.name)
+                logger.warning("%s; resuming from %s instead", line, path.name)
             return contents
         if damaged:
             raise UserError(
-                f"{shown_folder(self._folder)}: no checkpoint to go on from: {', '.join(damaged)}"
+                f"{shown_folder(self._folder)}: no checkpoint to resume from: {', '.join(damaged)}"
             )
         return None
 

@@ -1,4 +1,4 @@
-"""One job of a call of kfac-run: run it in its folder, and keep what went wrong."""
+"""One job of a kfac-run command: run it in its folder and record its errors."""
 
 import contextlib
 import math
@@ -32,9 +32,9 @@ ERROR_FILE = "error.log"
 
 
 class Jobs:
-    """The jobs of one call: a single one, or those of a sweep, none of which stops the others.
+    """The jobs of one command: a single one, or those of a sweep, which continues after failures.
 
-    `failures` has a line for each job that did not end well, in the order in which they ran.
+    `failures` has a line for each failed job, in the order in which they ran.
     """
 
     def __init__(self) -> None:
@@ -42,30 +42,32 @@ class Jobs:
         self._process = os.getpid()
 
     def run(self, settings: DictConfig) -> float:
-        """Hydra's task function: run one job; return its best training error, for sweepers.
+        """Run one job, as Hydra's task function; return its best training error, for sweepers.
 
-        A job that failed returns infinity, the worst error there is. Raises Interrupted if a signal
-        ended the job; it ends a sweep too.
+        A failed job returns infinity. Raises Interrupted if a signal ended the job, which ends a
+        sweep too.
         """
         folder = Path(HydraConfig.get().runtime.output_dir)
-        if (folder / CONFIG_FILE).exists():  # named by hydra.run.dir, say; nothing is written there
-            self._fail(f"{shown_folder(folder)}: holds another run; choose a new folder", folder)
+        if (folder / CONFIG_FILE).exists():  # by hydra.run.dir, say; write nothing there
+            self._add_failure(
+                f"{shown_folder(folder)}: holds another run; choose a new folder", folder
+            )
             return math.inf
         with exclusive_use(folder):
             try:
-                return self._attempt(folder, lambda: self._begin(settings, folder))
+                return self._record_errors(folder, lambda: self._start(settings, folder))
             except UserError as error:
-                return self._give_up(folder, str(error), f"{error}\n")
+                return self._record_failure(folder, str(error), f"{error}\n")
 
     def resume(self, folder: Path, settings: DictConfig) -> float:
-        """Go on with the run in `folder` under `settings`; otherwise like `run`.
+        """Resume the run in `folder` with `settings`; otherwise like `run`.
 
-        Raises UserError, and leaves the folder as it is, if they do not fit each other.
+        Raises UserError, and leaves the folder unchanged, if the settings do not fit the run.
         """
         with exclusive_use(folder):
-            return self._attempt(folder, lambda: self._resume(settings, folder))
+            return self._record_errors(folder, lambda: self._resume(settings, folder))
 
-    def _attempt(self, folder: Path, action: Callable[[], float]) -> float:
+    def _record_errors(self, folder: Path, action: Callable[[], float]) -> float:
         try:
             return action()
         except UserError:
@@ -77,15 +79,15 @@ class Jobs:
             check_interrupted()
             details = traceback.format_exc()
             line = _out_of_memory(error) or self._report_bug(error, details)
-        return self._give_up(folder, f"{line}{_resume_hint(folder)}", details)
+        return self._record_failure(folder, f"{line}{_resume_hint(folder)}", details)
 
-    def _give_up(self, folder: Path, line: str, details: str) -> float:
+    def _record_failure(self, folder: Path, line: str, details: str) -> float:
         with contextlib.suppress(OSError):  # the disk may be what failed
             replace_text(folder / ERROR_FILE, details)
-        self._fail(line, folder)
+        self._add_failure(line, folder)
         return math.inf
 
-    def _begin(self, settings: DictConfig, folder: Path) -> float:
+    def _start(self, settings: DictConfig, folder: Path) -> float:
         config = validate(settings)
         write_settings(settings, folder)
         with Progress(config.iterations) as progress:
@@ -94,12 +96,12 @@ class Jobs:
 
             check_interrupted()
             result = run(config, folder, progress)
-        return self._conclude(result, folder)
+        return self._report_outcome(result, folder)
 
     def _resume(self, settings: DictConfig, folder: Path) -> float:
         config = validate(settings)
 
-        def taken_up() -> None:
+        def replace_records() -> None:
             for outdated in (SUMMARY_FILE, ERROR_FILE):
                 (folder / outdated).unlink(missing_ok=True)
             write_settings(settings, folder)
@@ -110,32 +112,32 @@ class Jobs:
             from kfac_cli.run.runner import run
 
             check_interrupted()
-            earlier = SavedRun(config, folder, taken_up)
-            progress.message(f"going on from iteration {earlier.iteration}")
-            result = run(config, folder, progress, earlier)
-        return self._conclude(result, folder)
+            saved = SavedRun(config, folder, on_resume=replace_records)
+            progress.message(f"resuming from iteration {saved.iteration}")
+            result = run(config, folder, progress, saved)
+        return self._report_outcome(result, folder)
 
-    def _conclude(self, result: "RunResult", folder: Path) -> float:
+    def _report_outcome(self, result: "RunResult", folder: Path) -> float:
         if result.status in (INTERRUPTED, TIME_LIMIT_REACHED):
-            print(f"\n  {_command(folder)}  goes on from here", flush=True)
+            print(f"\n  {_resume_command(folder)}  continues from here", flush=True)
         if result.status == INTERRUPTED or result.signal is not None:
             raise Interrupted(result.signal or signal.SIGINT)
         if result.status == DIVERGED:
             why = "" if result.reason is None else f": {result.reason}"
-            self._fail(
-                f"the run diverged{why}; what it had until then is in {shown_folder(folder)}",
+            self._add_failure(
+                f"the run diverged{why}; its results until then are in {shown_folder(folder)}",
                 folder,
             )
         return result.best_train_error
 
-    def _fail(self, line: str, folder: Path) -> None:
+    def _add_failure(self, line: str, folder: Path) -> None:
         if _sweeping():
             job = HydraConfig.get()
             name = f"job {job.job.num} ({' '.join(job.overrides.task)})"
             line = f"{name}: {line} [{shown_folder(folder)}]"
         self.failures.append(line)
         if os.getpid() != self._process:
-            # A parallel launcher runs this in a process of its own, whose `failures` nobody sees.
+            # In a parallel launcher's subprocess, `failures` would be lost.
             raise UserError(line)
 
     @staticmethod
@@ -151,15 +153,15 @@ def _sweeping() -> bool:
 
 
 def _resume_hint(folder: Path) -> str:
-    """What to add to the line about a failed run if something of it was kept."""
+    """The end of a failed run's error line: how to resume, if there is a checkpoint."""
     with contextlib.suppress(OSError):
         if iterations := checkpoint_iterations(folder):
-            return f"; {_command(folder)} goes on from iteration {iterations[0]}"
+            return f"; {_resume_command(folder)} continues from iteration {iterations[0]}"
     return ""
 
 
-def _command(folder: Path) -> str:
-    """What a person types to go on."""
+def _resume_command(folder: Path) -> str:
+    """The command line that resumes the run."""
     return shlex.join(["kfac-run", f"resume={shown_folder(folder)}"])
 
 
@@ -167,5 +169,5 @@ def _out_of_memory(error: Exception) -> str | None:
     """One line for what PyTorch and Python raise when memory runs out; None for other errors."""
     unavailable = "can't allocate memory" in str(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or unavailable:
-        return "out of memory: a smaller chunk_size or a smaller network needs less"
+        return "out of memory: set a smaller chunk_size or use a smaller network"
     return None

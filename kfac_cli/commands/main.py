@@ -1,6 +1,6 @@
-"""The command kfac-run: compose the settings, check them, hand them over, answer by exit code.
+"""The command kfac-run: compose the settings, check them, run the jobs, return an exit code.
 
-Nothing here imports torch until a run starts, so that help and shell completion answer at once.
+Nothing here imports torch before a run starts, so that help and shell completion are fast.
 """
 
 import argparse
@@ -28,7 +28,13 @@ from omegaconf.errors import OmegaConfBaseException
 from kfac_cli.commands.help_page import PAGE
 from kfac_cli.commands.jobs import Jobs
 from kfac_cli.commands.messages import explain
-from kfac_cli.commands.resume import KEYWORD, completed, logging_to, named_folder, settings_of
+from kfac_cli.commands.resume import (
+    KEYWORD,
+    folder_to_resume,
+    logging_to,
+    reason_not_to_resume,
+    resumed_settings,
+)
 from kfac_cli.commands.settings_file import CONFIG_FILE
 from kfac_cli.commands.sweeps import check_sweep
 from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
@@ -45,7 +51,7 @@ MAX_FOLDER_NAME_LENGTH = 64
 def main() -> int:
     """Run the command line in sys.argv; return 0, or 1 after a failure.
 
-    Raises KeyboardInterrupt, Interrupted as a rule, if a signal ended it.
+    Raises KeyboardInterrupt, usually as Interrupted, if a signal ended it.
     """
     arguments = sys.argv[1:]
     overrides: list[str] = []
@@ -63,26 +69,26 @@ def main() -> int:
         overrides = list(options.overrides)
         with background_errors_logged():
             _check_current_folder()
-            folder = named_folder(overrides)
+            folder = folder_to_resume(overrides)
             return _run_hydra(options) if folder is None else _resume(folder, options)
     except UserError as error:
-        return _fail(str(error))
+        return _print_error(str(error))
     except Exception as error:
         check_interrupted()
-        # A job keeps its own exceptions (see Jobs), so this one comes from composing the settings
-        # or from making a folder.
+        # Jobs records the exceptions of jobs, so this one comes from composing the settings or
+        # creating a folder.
         if wants_traceback:
             traceback.print_exc()
-        return _fail(explain(error, overrides))
+        return _print_error(explain(error, overrides))
 
 
 def run_stamp() -> str:
-    """A folder name that no other run has, not even one started in the same second."""
+    """A unique folder name, also among runs that start in the same second."""
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(4)}"
 
 
 def folder_name(name: object) -> str:
-    """A name as that of a single folder: Hydra makes it before the settings are checked."""
+    """The name as a safe folder name: Hydra creates the folder before the settings are checked."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", str(name))[:MAX_FOLDER_NAME_LENGTH] or "_"
 
 
@@ -95,7 +101,7 @@ def _check_current_folder() -> None:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read Hydra's options as Hydra will, but answer a mistake with one line."""
+    """Parse Hydra's options as Hydra does, but report a mistake in one line."""
 
     def refuse(message: str) -> NoReturn:
         raise UserError(f"{message}; kfac-run --help shows the options")
@@ -109,7 +115,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         refuse(str(error))
     if unknown:
         advice = "put options before the settings; kfac-run --help shows them"
-        raise UserError(f"{shown(unknown[0])}: not understood here; {advice}")
+        raise UserError(f"{shown(unknown[0])}: not recognized here; {advice}")
     if options.experimental_rerun is not None:
         raise UserError("--experimental-rerun: refused, because it executes code from a pickle")
     assert isinstance(options, argparse.Namespace)
@@ -117,7 +123,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _has_options(options: argparse.Namespace) -> bool:
-    """Whether anything but a single run with the shipped settings is asked for."""
+    """Whether options ask for anything but a single run of the shipped configuration."""
     asks = options.hydra_help or options.shell_completion
     asks = asks or options.cfg is not None or options.info is not None
     elsewhere = options.config_path or options.config_name or options.config_dir
@@ -126,47 +132,46 @@ def _has_options(options: argparse.Namespace) -> bool:
 
 def _run_hydra(options: argparse.Namespace) -> int:
     check_sweep(options.overrides)
-    _refuse_another_record(options.overrides)
+    _refuse_output_subdir(options.overrides)
     if not _has_options(options):
-        _check_before_folders_are_made(options.overrides)
+        _check_before_creating_folders(options.overrides)
     jobs = Jobs()
     application = hydra.main(
         config_path=f"pkg://{CONFIG_MODULE}",
         config_name=CONFIG_NAME,
         version_base=HYDRA_VERSION_BASE,
     )(jobs.run)
-    with _exceptions_let_through(), _failures_told(jobs), _package_found(options):
+    with _propagating_exceptions(), _printing_failures(jobs), _explaining_package(options):
         application()
     return EXIT_FAILED if jobs.failures else 0
 
 
 def _resume(folder: Path, options: argparse.Namespace) -> int:
     if _has_options(options):
-        raise UserError(f"{KEYWORD}{shown_folder(folder)}: goes on with one run, without options")
-    settings, config = settings_of(folder, options.overrides)
-    if (ended := completed(folder, config)) is not None:
-        print(ended)
+        raise UserError(f"{KEYWORD}{shown_folder(folder)}: resumes one run and takes no options")
+    settings, config = resumed_settings(folder, options.overrides)
+    if (reason := reason_not_to_resume(folder, config)) is not None:
+        print(reason)
         return 0
     jobs = Jobs()
-    with logging_to(folder), _failures_told(jobs):
+    with logging_to(folder), _printing_failures(jobs):
         jobs.resume(folder, settings)
     return EXIT_FAILED if jobs.failures else 0
 
 
 @contextmanager
-def _failures_told(jobs: Jobs) -> Iterator[None]:
+def _printing_failures(jobs: Jobs) -> Iterator[None]:
     try:
         yield
     finally:
         for line in jobs.failures:
-            _fail(line)
+            _print_error(line)
 
 
-def _check_before_folders_are_made(overrides: Sequence[str]) -> None:
-    """Refuse a single run's wrong settings while there is no folder yet that looks like a run.
+def _check_before_creating_folders(overrides: Sequence[str]) -> None:
+    """Refuse a single run's wrong settings before its folder exists.
 
-    What cannot be composed here, and values that depend on the folder, are left to Hydra and to
-    the job, which meet them again.
+    Errors in composing them, and values that depend on the folder, are left to Hydra and the job.
     """
     try:
         with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
@@ -185,8 +190,8 @@ def _check_before_folders_are_made(overrides: Sequence[str]) -> None:
             raise
 
 
-def _refuse_another_record(overrides: Sequence[str]) -> None:
-    """Refuse a place for Hydra's own record of the settings: it could be the folder of any run."""
+def _refuse_output_subdir(overrides: Sequence[str]) -> None:
+    """Refuse a folder for Hydra's own record of the settings: it could be that of any run."""
     for word in overrides:
         if word.lstrip("+~").startswith("hydra") and "output_subdir" in word:
             reason = f"cannot be set; the settings of a run are recorded in its {CONFIG_FILE}"
@@ -194,8 +199,8 @@ def _refuse_another_record(overrides: Sequence[str]) -> None:
 
 
 @contextmanager
-def _package_found(options: argparse.Namespace) -> Iterator[None]:
-    """Say in a line of ours what Hydra exits for by itself: no part of the settings to show."""
+def _explaining_package(options: argparse.Namespace) -> Iterator[None]:
+    """Report an unknown --package, for which Hydra would exit by itself, in one line."""
     try:
         with redirect_stderr(io.StringIO()) if options.package else nullcontext():
             yield
@@ -207,8 +212,8 @@ def _package_found(options: argparse.Namespace) -> Iterator[None]:
 
 
 @contextmanager
-def _exceptions_let_through() -> Iterator[None]:
-    """Keep Hydra from printing exceptions and exiting by itself, by its own documented switch."""
+def _propagating_exceptions() -> Iterator[None]:
+    """Keep Hydra from printing exceptions and exiting, by its documented switch."""
     before = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"
     try:
@@ -220,6 +225,6 @@ def _exceptions_let_through() -> Iterator[None]:
             os.environ[FULL_ERROR] = before
 
 
-def _fail(line: str) -> int:
+def _print_error(line: str) -> int:
     print(f"kfac-run: error: {one_line(line)}", file=sys.stderr)
     return EXIT_FAILED

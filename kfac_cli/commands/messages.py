@@ -1,4 +1,4 @@
-"""Hydra's and OmegaConf's errors, which take several lines, said in one line about one setting."""
+"""Hydra's and OmegaConf's multi-line errors as one line about one setting."""
 
 import errno
 import re
@@ -15,9 +15,9 @@ from kfac_cli.errors import listed, shown
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> str:
-    """One line for an error that composing `overrides` raised, naming setting and way out."""
+    """One line for an error from composing `overrides`, naming the setting and the way out."""
     if isinstance(error, OSError) and error.filename is not None:
-        # Hydra looks for files that are named like a choice; too long a name is then the user's.
+        # Hydra looks for files named after the user's choices, one of which is too long.
         too_long = error.errno == errno.ENAMETOOLONG and overrides
         return f"{shown(max(overrides, key=len)) if too_long else error.filename}: {error.strerror}"
     text = str(error)
@@ -55,12 +55,12 @@ def choices(group: str) -> list[str]:
 
 
 def unreadable(overrides: Sequence[str]) -> str | None:
-    """Name the override that Hydra's grammar refuses; its own message often leaves it out."""
+    """One line about the override that Hydra's grammar rejects; None if it rejects none."""
     parser = OverridesParser.create()
     for item in overrides:
         try:
             parser.parse_overrides([item])
-        except Exception:  # also Python's own, for a number of 5000 digits or a very deep list
+        except Exception:  # also Python's, for a number of 5000 digits or a deeply nested list
             if "=" not in item:
                 return f"{shown(item)}: must have the form SETTING=VALUE"
             return (
@@ -81,14 +81,14 @@ def _one_line(error: Exception) -> str:
 
 
 def _as_typed(key: str, overrides: Sequence[str]) -> str:
-    """The override that set `key`, cut to one readable line; the key alone if there is none."""
+    """The override that set `key`, shortened to one line; the key if there is none."""
     typed = [item.lstrip("+") for item in overrides]
     typed = [item for item in typed if item.partition("=")[0] == key]
     return shown(typed[-1]) if typed else key
 
 
 def _key_in_struct(error: Exception) -> str | None:
-    """The full name of the key that OmegaConf found missing, e.g. of one inside a dictionary."""
+    """The full name of the key that OmegaConf found missing."""
     return getattr(error.__cause__, "full_key", None) or None
 
 
@@ -99,14 +99,14 @@ def _unknown(key: str, typed: str) -> str:
 
 
 def _no_such_choice(missing: str, group: str, options: str) -> str:
-    """`missing` is group/choice; `options` Hydra's list, a choice a line, and what follows it."""
+    """`missing` is group/choice; `options` starts with Hydra's list, one choice per line."""
     known = [line.strip() for line in options.partition("Config search path")[0].splitlines()]
     choice = shown(missing.removeprefix(f"{group}/"))
     return f"{group}={choice}: must be {listed([name for name in known if name])}"
 
 
 def _no_such_part(overrides: Sequence[str]) -> str | None:
-    """Find an override of something inside a setting, such as of an item that a list has not."""
+    """Find an override of a part of a setting, such as an item that a list does not have."""
     for item in overrides:
         key = item.partition("=")[0].lstrip("+~")
         for name in setting_names():
@@ -116,7 +116,7 @@ def _no_such_part(overrides: Sequence[str]) -> str | None:
 
 
 def _cannot_be_set(override: str, cause: BaseException | None) -> str:
-    """A list was given for a group of settings, the other way round, or a setting of Hydra's."""
+    """A list was given for a group of settings, or the reverse, or a setting of Hydra's."""
     reason = str(cause).partition("\n")[0]
     if "Cannot merge" in reason:
         braces = override.partition("=")[2].lstrip().startswith("{")
@@ -125,7 +125,7 @@ def _cannot_be_set(override: str, cause: BaseException | None) -> str:
 
 
 def _not_a_choice(overrides: Sequence[str]) -> str:
-    """Find the group that was given something other than a name, such as a number or null."""
+    """Find the group whose value is not a name, but a number or null, say."""
     parser = OverridesParser.create()
     for parsed in parser.parse_overrides(list(overrides)):
         if parsed.key_or_group in GROUPS and not isinstance(parsed.value(), str | list):

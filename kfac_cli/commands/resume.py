@@ -1,8 +1,8 @@
-"""kfac-run resume=RUN_FOLDER [SETTING=VALUE ...]: which run is meant, and how it goes on.
+"""kfac-run resume=RUN_FOLDER [SETTING=VALUE ...]: which run to resume, and its settings.
 
-This is no setting of a run, so Hydra never sees it: the folder is the very text after the =, with
-any characters that a path can have, and the settings are the folder's own config.yaml, changed by
-what stands beside it on the command line. Nothing here needs torch.
+Hydra does not see resume=, which is no setting: the folder is the text after the =, whatever its
+characters, and the settings are the folder's config.yaml with the changes on the command line.
+Nothing here needs torch.
 """
 
 import json
@@ -33,10 +33,10 @@ LOG_FILE = "run.log"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def named_folder(words: Sequence[str]) -> Path | None:
-    """The folder after resume= among the command line's words; None if there is no such word.
+def folder_to_resume(words: Sequence[str]) -> Path | None:
+    """The folder after resume= in the words of the command line; None if there is no resume=.
 
-    Raises UserError unless it holds a run, and has all its files in itself.
+    Raises UserError if it holds no run, or contains links.
     """
     named = [word.removeprefix(KEYWORD) for word in words if word.startswith(KEYWORD)]
     if not named:
@@ -45,7 +45,7 @@ def named_folder(words: Sequence[str]) -> Path | None:
         raise UserError(f"{KEYWORD}{shown(named[1])}: one run at a time")
     text = named[0]
     if len(text) > 1 and text[0] == text[-1] in "'\"" and not _is_folder(text):
-        text = text[1:-1]  # quoted for Hydra, which does not see it
+        text = text[1:-1]  # quoted as for Hydra
     word = f"{KEYWORD}{shown(text)}"
     if not text:
         raise UserError(f"{KEYWORD}: must be followed by the folder of a run")
@@ -54,16 +54,16 @@ def named_folder(words: Sequence[str]) -> Path | None:
     folder = Path(text).absolute()
     if not (folder / CONFIG_FILE).is_file():
         jobs = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG_FILE}"))
-        hint = f"; {shown(jobs)} in it do, one at a time" if jobs else ""
-        raise UserError(f"{word}: holds no run, for want of a {CONFIG_FILE}{hint}")
+        hint = f"; resume one of its folders {shown(jobs)}" if jobs else ""
+        raise UserError(f"{word}: holds no run: it has no {CONFIG_FILE}{hint}")
     _refuse_links(folder)
     return folder
 
 
-def settings_of(folder: Path, words: Sequence[str]) -> tuple[DictConfig, RunConfig]:
-    """The settings of the run in a folder, changed as the words beside resume= say.
+def resumed_settings(folder: Path, words: Sequence[str]) -> tuple[DictConfig, RunConfig]:
+    """The settings of the run in a folder, with the changes on the command line.
 
-    Raises UserError for words that cannot be obeyed and for settings that must not change.
+    Raises UserError for changes that are malformed or not allowed.
     """
     path = folder / CONFIG_FILE
     changes = [_parsed(word) for word in words if not word.startswith(KEYWORD)]
@@ -81,10 +81,10 @@ def settings_of(folder: Path, words: Sequence[str]) -> tuple[DictConfig, RunConf
     return settings, config
 
 
-def completed(folder: Path, config: RunConfig) -> str | None:
-    """A sentence if the run has ended and `config` gives no reason to go on; None otherwise.
+def reason_not_to_resume(folder: Path, config: RunConfig) -> str | None:
+    """A sentence if the run has ended and `config` does not extend it; None if it can be resumed.
 
-    Raises UserError if the run has ended and left no checkpoint to go on from.
+    Raises UserError if the run has ended and left no checkpoint.
     """
     try:
         summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
@@ -92,29 +92,29 @@ def completed(folder: Path, config: RunConfig) -> str | None:
         seconds, best = float(summary["seconds"]), summary["best_train_error"]
         error = None if best is None else float(best)
     except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
-        return None  # it was killed, or is still to write the end of its record
+        return None  # it was killed before it wrote a summary
     name = shown_folder(folder)
     ended = f"{name}: {status} after {done} iterations"
     if status == FINISHED and done == config.iterations:
-        return f"{ended}; a larger iterations=N goes on"
+        return f"{ended}; a larger iterations=N continues it"
     limit = config.max_seconds
     if status == TIME_LIMIT_REACHED and limit is not None and seconds >= limit:
-        return f"{ended} and {seconds:.1f} s; a larger max_seconds=S or null goes on"
+        return f"{ended} and {seconds:.1f} s; a larger max_seconds=S or null continues it"
     target = config.target_error
     if status == TARGET_REACHED and target is not None and error is not None and error <= target:
-        return f"{ended}; a smaller target_error=E or null goes on"
+        return f"{ended}; a smaller target_error=E or null continues it"
     if done > config.iterations:
         raise UserError(
-            f"iterations={config.iterations}: the run in {name} has done {done} already"
+            f"iterations={config.iterations}: the run in {name} has already done {done}"
         )
     if not checkpoint_iterations(folder):
-        raise UserError(f"{name}: has ended and holds no checkpoint to go on from")
+        raise UserError(f"{name}: has ended and holds no checkpoint to resume from")
     return None
 
 
 @contextmanager
 def logging_to(folder: Path) -> Iterator[None]:
-    """Log to the run's own file, and warnings to the terminal, as conf/config.yaml has it."""
+    """Log to the run's log file, and warnings to the terminal, as conf/config.yaml configures."""
     file = logging.FileHandler(folder / LOG_FILE, encoding="utf-8")
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
@@ -131,35 +131,35 @@ def logging_to(folder: Path) -> Iterator[None]:
         root.setLevel(level)
         for handler in handlers:
             root.removeHandler(handler)
-            with suppress(OSError):  # a line that could not be written is tried once more
+            with suppress(OSError):  # closing retries a line that could not be written
                 handler.close()
 
 
 def _is_folder(text: str) -> bool:
     try:
         return Path(text).is_dir()
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # not a possible name of a file
         return False
 
 
 def _refuse_links(folder: Path) -> None:
-    """A folder that came from elsewhere must not lead writing out of itself, nor into a pipe."""
+    """An untrusted folder must not redirect writes out of itself or into a pipe."""
     for path in folder.rglob("*"):
         if path.is_symlink():
-            raise UserError(f"{path}: is a link; a run goes on in files of its own folder only")
+            raise UserError(f"{path}: is a link; remove it, or replace it by what it points to")
         if not (path.is_file() or path.is_dir()):
-            raise UserError(f"{path}: is no file; a run goes on in files only")
+            raise UserError(f"{path}: is neither a file nor a folder; remove it")
 
 
 def _check_data_dir(path: Path, config: RunConfig) -> None:
-    """What only a file says, which may come from elsewhere, makes no folder one to keep data in."""
+    """Data are not downloaded into a folder that only an untrusted config.yaml names."""
     name = config.dataset.FOLDER
     if config.data_dir is None or name is None:
         return
     if not (Path(config.data_dir).expanduser() / name).is_dir():
         raise UserError(
             f"{path}: data_dir={shown(config.data_dir)}: has no folder {name} with the run's data; "
-            f"give data_dir=FOLDER beside {KEYWORD}"
+            "add data_dir=FOLDER to the command line"
         )
 
 
@@ -170,11 +170,11 @@ def _parsed(word: str) -> Override:
         raise UserError(unreadable([word]) or f"{shown(word)}: cannot be read") from error
     key = override.key_or_group
     if key in GROUPS:
-        raise UserError(f"{shown(word)}: a run keeps its {key}; leave this out beside {KEYWORD}")
+        raise UserError(f"{shown(word)}: a resumed run keeps its {key}; remove this")
     if override.is_sweep_override():
-        raise UserError(f"{shown(word)}: several values, but {KEYWORD} goes on with one run")
+        raise UserError(f"{shown(word)}: several values, but {KEYWORD} continues one run")
     if override.is_add() or override.is_delete() or override.package is not None:
-        raise UserError(f"{shown(word)}: beside {KEYWORD}, write SETTING=VALUE")
+        raise UserError(f"{shown(word)}: with {KEYWORD}, write SETTING=VALUE")
     return override
 
 

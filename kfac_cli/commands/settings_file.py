@@ -15,16 +15,15 @@ MAX_SETTINGS_DEPTH = 8
 
 
 def write_settings(settings: DictConfig, folder: Path) -> None:
-    """Leave every setting, resolved, in the folder, whole or not at all."""
+    """Write every setting, resolved, into the folder, atomically."""
     replace_text(folder / CONFIG_FILE, OmegaConf.to_yaml(settings, resolve=True))
 
 
 def read_settings(path: Path) -> DictConfig:
-    """The settings in a file that may come from elsewhere: values only, as `write_settings` left.
+    """The settings in a file that need not be trusted: values only, as `write_settings` wrote.
 
-    YAML's references, small ones of which can stand for more than any memory holds, brackets in
-    brackets, thousands of which take hours to read, and OmegaConf's interpolations, which can look
-    into the environment, have no place in it.
+    Raises UserError for YAML aliases, which can expand beyond memory, deep nesting, which can take
+    hours to parse, and OmegaConf's interpolations, which can read the environment.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -37,13 +36,13 @@ def read_settings(path: Path) -> DictConfig:
             if depth > MAX_SETTINGS_DEPTH:
                 raise ValueError("it is nested too deeply")
             if isinstance(event, yaml.AliasEvent):
-                raise ValueError("it has a reference (*)")
+                raise ValueError("it has an alias (*)")
         settings = OmegaConf.load(io.StringIO(text))
         if "${" in str(OmegaConf.to_container(settings)):
             raise ValueError("it has an interpolation (${})")
     except OSError:
         raise
-    except Exception as error:  # YAML's and OmegaConf's many
+    except Exception as error:  # YAML and OmegaConf raise many kinds
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: cannot be read: {shown(reason)}") from error
     if not isinstance(settings, DictConfig):

@@ -12,25 +12,27 @@ MAX_JOBS = 100_000
 
 
 def check_sweep(overrides: Sequence[str]) -> None:
-    """Raise UserError for no run at all, and for more than anyone can mean.
+    """Raise UserError for a sweep of no runs, or of more than MAX_JOBS.
 
-    Hydra would list them all before the first.
+    Hydra lists all runs before it starts the first.
     """
     parser = OverridesParser.create()
     jobs = 1.0
     for word in overrides:
         try:
             jobs *= _values(parser.parse_override(word))
-        except Exception:  # Hydra meets it again and is asked what is wrong
+        except Exception:  # Hydra will report it
             return
         if jobs == 0:
-            raise UserError(f"{shown(word)}: stands for no value")
+            raise UserError(f"{shown(word)}: has no values")
         if not jobs <= MAX_JOBS:
-            raise UserError(f"{shown(word)}: makes more than {MAX_JOBS} runs, the most of a sweep")
+            raise UserError(
+                f"{shown(word)}: gives more than {MAX_JOBS} runs, the maximum of a sweep"
+            )
 
 
 def _values(override: Override) -> float:
-    """How many values an override stands for; not a number for a range without an end."""
+    """How many values an override has; infinity for an endless range."""
     value = override.value()
     if isinstance(value, ChoiceSweep):
         return len(value.list)

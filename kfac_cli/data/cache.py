@@ -40,7 +40,7 @@ def load_or_build(
     try:
         _write(path, key, arrays)
     except OSError as error:
-        logger.warning("%s: could not be written (%s); going on without it", path, error)
+        logger.warning("%s: could not be written (%s); continuing without it", path, error)
     return arrays
 
 

@@ -1,4 +1,4 @@
-"""CSV tables that grow by a row at a time and can be taken up again after a crash."""
+"""CSV tables that are appended to row by row and can be resumed after a crash."""
 
 import contextlib
 import csv
@@ -16,15 +16,10 @@ from kfac_cli.recording.values import Row, as_number
 class Table:
     """A CSV file with a fixed header, complete on disk up to the last row appended.
 
-    Args:
-        path: the file; an existing one is replaced unless `keep_until` is given.
-        columns: the header, whose first name must be "iteration".
-        keep_until: goes on with an existing file: its rows up to this iteration stay, later ones
-            and a last line cut short are dropped.
-
-    Raises:
-        ValueError: an existing file has another header, or a damaged row that should stay.
-        OSError: the file cannot be read or written.
+    The first of `columns` must be "iteration". With `keep_until`, an existing file is continued:
+    rows after this iteration and a truncated last line are dropped; otherwise it is replaced.
+    Raises ValueError if an existing file has another header or a damaged row, OSError if it cannot
+    be read or written.
     """
 
     def __init__(
@@ -43,11 +38,8 @@ class Table:
     def append(self, row: Row) -> None:
         """Write one row and flush it; a column that is absent or None stays empty.
 
-        Floats are written with the digits that give the same float when read back.
-
-        Raises:
-            ValueError: the row has a name that is no column.
-            OSError: the row could not be written; the error names the file.
+        Floats are written so that they are read back exactly. Raises ValueError for a name that is
+        no column, OSError, naming the file, if the row cannot be written.
         """
         unknown = [name for name in row if name not in self.columns]
         if unknown:
@@ -55,26 +47,22 @@ class Table:
         self._write(_line(_cell(row.get(name)) for name in self.columns))
 
     def sync(self) -> None:
-        """Have all rows so far on the disk, whatever happens to the machine.
-
-        Raises:
-            OSError: they could not be written.
-        """
+        """Flush all rows to the disk; raises OSError if that fails."""
         with naming(self.path):
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file; closing twice does no harm."""
+        """Close the file; may be repeated."""
         self._file.close()
 
     def _write(self, line: str) -> None:
-        """Write and flush; a table that could not be written is closed."""
+        """Write and flush; close the table if that fails."""
         with naming(self.path):
             try:
                 self._file.write(line)
                 self._file.flush()
             except OSError:
-                with contextlib.suppress(OSError):  # closing tries once more to flush
+                with contextlib.suppress(OSError):  # closing retries the flush
                     self._file.close()
                 raise
 
@@ -93,9 +81,8 @@ class Table:
 def read_table(path: str | Path) -> list[dict[str, int | float | None]]:
     """Read a table's rows: whole numbers as int, others as float, empty cells as None.
 
-    Raises:
-        ValueError: a cell is neither empty nor a number.
-        OSError: the file cannot be read.
+    Raises ValueError for a cell that is neither empty nor a number, OSError if the file cannot be
+    read.
     """
     with Path(path).open(encoding="utf-8", newline="") as file:
         return [{name: _parsed(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
@@ -135,7 +122,7 @@ def _kept_rows(path: Path, columns: tuple[str, ...], keep_until: int) -> str:
     """The text of an existing table's rows up to an iteration."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
-        del lines[-1]  # the process ended in the middle of this row
+        del lines[-1]  # the process was killed while writing it
     if lines and lines[0] != _header(columns):
         raise ValueError(f"{path} has the header {lines[0].strip()!r}, not {','.join(columns)!r}")
     kept = []

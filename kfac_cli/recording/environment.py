@@ -1,4 +1,4 @@
-"""What a run ran on: versions, machine, threads, memory."""
+"""The environment of a run: versions, machine, threads, memory."""
 
 import platform
 from importlib import metadata
@@ -8,14 +8,10 @@ RECORDED_PACKAGES = ("kfac-run", "torch", "torchvision", "numpy", "hydra-core")
 
 
 def environment(device: object = "cpu") -> dict[str, object]:
-    """Describe what figures, timings and bitwise equality depend on.
+    """Describe what results, timings and bitwise equality depend on, for a torch device.
 
-    Args:
-        device: the torch device (or its name) that the run computes on.
-
-    Returns:
-        python and package versions (None for a package that is not installed), platform,
-        thread_count, device, device_name, cuda (the version that torch was built with or None).
+    Versions of python and packages (None if not installed), platform, thread_count, device,
+    device_name, and cuda (the version that torch was built with, or None).
     """
     import torch
 
@@ -34,10 +30,10 @@ def environment(device: object = "cpu") -> dict[str, object]:
 
 
 def peak_memory(device: object = "cpu") -> int:
-    """Give the most memory in bytes that was in use so far.
+    """The peak memory in bytes so far.
 
-    On a GPU it is what torch allocated there. On the CPU it is the resident memory of the whole
-    process, which includes earlier runs of the same process (a multirun).
+    On a GPU this is what torch allocated. On the CPU it is the resident memory of the whole
+    process, including earlier runs in the same process (a multirun).
     """
     import torch
 
@@ -59,7 +55,7 @@ def _processor_name() -> str:
 
 
 def _peak_resident_bytes() -> int:
-    """The kernel's own high-water mark; ru_maxrss, the portable one, starts at the parent's."""
+    """The kernel's high-water mark; the portable ru_maxrss starts at the parent's value."""
     high_water = _field("/proc/self/status", "VmHWM")
     if high_water is not None:
         return int(high_water.split()[0]) * 1024
@@ -71,7 +67,7 @@ def _peak_resident_bytes() -> int:
 
 
 def _field(path: str, name: str) -> str | None:
-    """The value of a `name : value` line of one of the kernel's text files."""
+    """The value in a `name : value` line of a text file of the kernel."""
     try:
         lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

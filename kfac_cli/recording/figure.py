@@ -1,4 +1,4 @@
-"""The picture of a run: its errors, what steered it, and what the network reconstructs."""
+"""The figure of a run: its errors, its hyperparameters over time, and reconstructions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfac_cli.files import replace_bytes
 from kfac_cli.recording.pictures import pair_picture
-from kfac_cli.recording.summary import best_figures
+from kfac_cli.recording.summary import best_evaluation
 from kfac_cli.recording.values import Row, as_finite, significant
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ PANELS = (
     ("mu", "momentum μ", False),
     ("alpha", "step size α", False),
 )
-"""Column, heading and whether on a logarithmic axis; the first three with values are shown."""
+"""Column, heading and whether the axis is logarithmic; the first three with values are shown."""
 
 DOTS_PER_INCH = 160
 
@@ -44,21 +44,14 @@ def draw_run(
     title: str,
     error_name: str = "reconstruction error",
 ) -> None:
-    """Draw a run into a PNG file, which is replaced whole or not at all.
+    """Write `run_figure` as a PNG file, which is replaced atomically.
 
-    Args:
-        path: the file.
-        metrics, evaluations, originals, reconstructions, image_shape, title, error_name: as in
-            `run_figure`.
-
-    Raises:
-        ValueError: the shapes do not fit one another.
-        OSError: the file cannot be written.
+    Raises ValueError if the shapes do not match, OSError if the file cannot be written.
     """
     from matplotlib import style
 
     buffer = io.BytesIO()
-    # Not as a matplotlibrc has it: one in the current folder could have TeX started.
+    # Ignore a matplotlibrc: one in the current folder could start TeX.
     with style.context("default"):
         figure = run_figure(
             metrics, evaluations, originals, reconstructions, image_shape, title, error_name
@@ -76,19 +69,12 @@ def run_figure(
     title: str,
     error_name: str = "reconstruction error",
 ) -> Figure:
-    """Compose the figure of a run, free of pyplot and its global state.
+    """Compose the figure of a run, without pyplot and its global state.
 
-    Args:
-        metrics, evaluations: rows of the two tables; values that a curve cannot show, such as
-            nan, are left out.
-        originals, reconstructions: tensors (n, height * width) of which the first 15 pairs are
-            shown; ignored if `image_shape` is None.
-        image_shape: (height, width) in pixels, None if cases are no images.
-        title: the heading, such as "CURVES, block-tridiagonal K-FAC".
-        error_name: what the errors are, such as "error rate".
-
-    Raises:
-        ValueError: the shapes do not fit one another.
+    `metrics` and `evaluations` are the rows of the two tables; values that cannot be drawn, such as
+    nan, are omitted. `originals` and `reconstructions` are tensors (n, height * width), of which
+    the first 15 pairs are shown; `image_shape` is (height, width) in pixels, None if cases are not
+    images. Raises ValueError if the shapes do not match.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -115,8 +101,8 @@ def run_figure(
 
 
 def _outcome(evaluations: Sequence[Row]) -> str:
-    """The best figures in a line."""
-    best = best_figures(evaluations)
+    """The best errors in one line."""
+    best = best_evaluation(evaluations)
     if best["best_train_error"] is None:
         return "no finite training error was measured"
     text = f"best training error {significant(best['best_train_error'], 3)}"
@@ -181,7 +167,7 @@ def _draw_errors(
 def _draw_panel(
     axes: Axes, metrics: Sequence[Row], column: str, heading: str, logarithmic: bool
 ) -> None:
-    """A small curve of one of the values that steer the run."""
+    """A small curve of one column of the metrics."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     _style(axes)
@@ -217,7 +203,7 @@ def _draw_pairs(
 def _points(
     rows: Sequence[Row], column: str, positive: bool = True
 ) -> tuple[list[float], list[float]]:
-    """Iterations and values of a column where they can be drawn, on a logarithmic axis or not."""
+    """Iterations and values of a column that can be drawn: finite, and positive if `positive`."""
     iterations, values = [], []
     for row in rows:
         iteration, value = as_finite(row.get("iteration")), as_finite(row.get(column))
@@ -228,7 +214,7 @@ def _points(
 
 
 def _use_log_scale(axes: Axes) -> None:
-    """A logarithmic axis, with plain numbers as labels as long as they stay short."""
+    """A logarithmic axis, labelled with plain numbers if they are short."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     axes.set_yscale("log")

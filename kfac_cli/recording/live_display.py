@@ -1,4 +1,4 @@
-"""The live display of a run on a terminal: two lines that stay, evaluations scrolling above."""
+"""The live display of a run on a terminal: two fixed lines, evaluations scrolling above."""
 
 import logging
 import sys
@@ -26,7 +26,7 @@ TITLE_SHARE = 0.35
 
 
 class _State(NamedTuple):
-    """What the refreshing thread draws; replaced whole, so that it never sees half of a change."""
+    """What the refreshing thread draws; replaced as a whole, so that it sees no partial update."""
 
     done: int
     values: dict[str, str]
@@ -34,10 +34,10 @@ class _State(NamedTuple):
 
 
 class LiveDisplay:
-    """A progress bar with the current figures beneath, redrawn four times a second.
+    """A progress bar above the current values, redrawn four times a second.
 
-    The lines are cut to the terminal's width and never wrap. While it stands, warnings and log
-    records that go to the terminal are printed above it.
+    The lines are cut to the terminal's width. While it is active, warnings and log records are
+    printed above it.
     """
 
     def __init__(self, total: int, stream: TextIO, clock: Callable[[], float]) -> None:
@@ -58,7 +58,7 @@ class LiveDisplay:
         self._live = Live(
             console=self._console,
             get_renderable=self._frame,
-            redirect_stdout=sys.stdout.isatty(),  # what goes to a file must still go there
+            redirect_stdout=sys.stdout.isatty(),  # but not output to a file
             redirect_stderr=sys.stderr.isatty(),
         )
         self._live.start(refresh=True)
@@ -66,7 +66,7 @@ class LiveDisplay:
 
     def iteration(self, row: Row, seconds_left: float | None) -> None:
         end = None if seconds_left is None else self._clock() + seconds_left
-        # rho, for one, is known at some iterations only: a missing value stays as it was
+        # some, such as rho, are known at some iterations only: show the latest value
         known = {**self._state.values, **dict(iteration_values(row))}
         values = {name: known[name] for _, name in ITERATION_FIELDS if name in known}
         self._state = _State(iterations_done(row), values, end)
@@ -105,12 +105,12 @@ class LiveDisplay:
             Text(f"{state.done}/{self._total}"),
             Text(f"{clock_time(now - self._started)}, {clock_time(left)} left", style="dim"),
         )
-        return Group(bar, self._figures(state, width))
+        return Group(bar, self._values_line(state, width))
 
-    def _figures(self, state: _State, width: int) -> Text:
-        """As many of the current figures as fit into the width, room for an echoed ^C left."""
+    def _values_line(self, state: _State, width: int) -> Text:
+        """As many of the current values as fit into the width, less an echoed ^C."""
         if not state.values:
-            return Text("first iteration under way", style="dim")
+            return Text("running the first iteration", style="dim")
         line = Text(no_wrap=True, overflow="ellipsis")
         for name, value in state.values.items():
             shown = self._symbols.get(name, name)
@@ -129,11 +129,11 @@ class LiveDisplay:
         self._console.print(Text(text, style=style or ""), no_wrap=True, overflow="ellipsis")
 
     def _redirect_log_records(self) -> None:
-        """Let log handlers that write to a terminal print above the display."""
+        """Make log handlers that write to a terminal print above the display."""
         for handler in logging.getLogger().handlers:
             if not isinstance(handler, logging.StreamHandler):
                 continue
             stream = handler.stream
-            if stream is not None and stream.isatty():  # a file not yet open, or closed, has none
+            if stream is not None and stream.isatty():  # None for a file that is not open
                 handler.setStream(cast(TextIO, FileProxy(self._console, stream)))
                 self._redirected.append((handler, stream))

@@ -1,4 +1,4 @@
-"""The figures of a run: the columns of its tables, and where each of them is shown."""
+"""The metrics of a run: the columns of its tables, and where each is shown."""
 
 from kfac_cli.recording.values import Row, as_finite, significant
 
@@ -20,12 +20,12 @@ METRIC_COLUMNS = (
     "evaluation_seconds",
     "logging_seconds",
 )
-"""One row an iteration: the mini-batch, its figures before the update, and the update's scalars.
+"""One row per iteration: the mini-batch, its errors before the update, and the update's scalars.
 
-`cases` counts the training cases drawn so far. `noise_scale` is the size of a mini-batch whose
-gradient errs by as much as it is long, where the schedule asks for it. `rejected` is 1 where no
-step was taken, being not finite or following one that was taken back, empty for others. `seconds`
-is the time since the run began and the other three are its parts so far.
+`cases` counts the training cases drawn so far. `noise_scale` is the mini-batch size at which the
+gradient's standard error equals its norm, if the schedule measures it. `rejected` is 1 if no step
+was taken, because it was not finite or the previous one was reverted, and empty otherwise.
+`seconds` is the time since the run began; the other three are its parts.
 """
 
 EVALUATION_COLUMNS = (
@@ -40,7 +40,7 @@ EVALUATION_COLUMNS = (
     "test_log_likelihood",
     "test_log_likelihood_average",
 )
-"""One row an evaluation: whole-set figures of the iterate and of the Polyak average."""
+"""One row per evaluation: means over whole sets, for the iterate and the Polyak average."""
 
 ITERATION_TAGS = {
     "objective": "train/minibatch_objective",
@@ -70,7 +70,7 @@ ITERATION_FIELDS = (
     ("rho", "rho"),
     ("objective", "objective"),
 )
-"""Column of the metrics table to name in the display, the more important first."""
+"""Column of the metrics table to name in the display, the most important first."""
 
 EVALUATION_FIELDS = (
     ("train_error", "training error"),
@@ -87,7 +87,7 @@ def iterations_done(row: Row) -> int:
 
 
 def iteration_values(row: Row) -> list[tuple[str, str]]:
-    """Name and text of each value that the display shows of an iteration and the row has."""
+    """Name and text of each value in the row that the display shows."""
     values = []
     for column, name in ITERATION_FIELDS:
         value = row.get(column)

@@ -1,4 +1,4 @@
-"""Pairs of original and reconstruction as pictures: one mapping of intensities for both."""
+"""Pairs of original and reconstruction as pictures, with the same mapping of intensities."""
 
 from __future__ import annotations
 
@@ -15,19 +15,10 @@ def display_pairs(
 ) -> tuple[Pictures, Pictures]:
     """Map pairs of cases to grey levels in [0, 1].
 
-    Originals that all lie in [0, 1] are shown as they are. Otherwise each original's own range is
-    stretched to [0, 1]. Its reconstruction goes through the same mapping, clipped, so that a
-    difference in brightness stays visible; nan becomes black.
-
-    Args:
-        originals, reconstructions: tensors or arrays (n, height * width).
-        image_shape: (height, width) in pixels.
-
-    Returns:
-        Two arrays (n, height, width) of float64.
-
-    Raises:
-        ValueError: the shapes do not fit one another.
+    If all originals are in [0, 1] they are unchanged. Otherwise the range of each is stretched to
+    [0, 1]. Its reconstruction goes through the same mapping, clipped, so that a difference in
+    brightness stays visible; nan becomes black. Takes tensors or arrays (n, height * width) and
+    returns float64 arrays (n, height, width); raises ValueError if the shapes do not match.
     """
     import numpy as np
 
@@ -62,18 +53,9 @@ def pair_picture(
 ) -> Pictures:
     """Compose pairs into one picture: bands of originals above their reconstructions.
 
-    Args:
-        originals, reconstructions: tensors or arrays (n, height * width), n at least 1.
-        image_shape: (height, width) in pixels.
-        columns: pairs in a band.
-        gap: pixels between neighbours; bands are three times as far apart.
-        background: grey level of the gaps.
-
-    Returns:
-        An array (rows, columns) of grey levels in [0, 1].
-
-    Raises:
-        ValueError: there is no pair, or the shapes do not fit one another.
+    Takes tensors or arrays (n, height * width). A band has `columns` pairs; neighbours are `gap`
+    pixels of grey level `background` apart, bands three times as far. Returns an array of grey
+    levels in [0, 1]; raises ValueError if there is no pair or the shapes do not match.
     """
     import numpy as np
 

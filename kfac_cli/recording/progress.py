@@ -11,11 +11,11 @@ from kfac_cli.recording.metrics import EVALUATION_FIELDS, iteration_values, iter
 from kfac_cli.recording.values import Row, clock_time, significant
 
 QUIET_SECONDS = 10.0
-"""Without a terminal, iterations are reported no oftener than this."""
+"""Without a terminal, iterations are reported at most this often."""
 
 
 class Display(Protocol):
-    """What a progress display can be told; `Progress` says what each call means."""
+    """The interface of a progress display; `Progress` documents the methods."""
 
     def start(self, title: str) -> None: ...
     def iteration(self, row: Row, seconds_left: float | None) -> None: ...
@@ -25,12 +25,10 @@ class Display(Protocol):
 
 
 class Progress:
-    """Shows how far a run has come, live if the stream is a terminal and line by line if not.
+    """Shows the progress of a run, live if `stream` is a terminal and line by line if not.
 
-    Args:
-        total: iterations of the whole run.
-        stream: where to show it; standard error if None.
-        clock: gives the time in seconds.
+    `total` is the number of iterations of the whole run, `stream` standard error if None, and
+    `clock` returns the time in seconds.
     """
 
     def __init__(
@@ -49,7 +47,7 @@ class Progress:
             self._display = PlainDisplay(total, stream, clock)
 
     def start(self, title: str) -> None:
-        """Begin: the clock starts and a terminal shows the display from now on."""
+        """Start the clock, and the display on a terminal."""
         self._display.start(title)
 
     def iteration(self, row: Row, seconds_left: float | None) -> None:
@@ -61,11 +59,11 @@ class Progress:
         self._display.evaluation(row)
 
     def message(self, text: str) -> None:
-        """Show a line of text without disturbing the display; allowed before the start too."""
+        """Show a line of text above the display; allowed before `start`."""
         self._display.message(text)
 
     def close(self) -> None:
-        """Leave the display's last state standing and give the terminal back; may be repeated."""
+        """Leave the last state on the screen and release the terminal; may be repeated."""
         self._display.close()
 
     def __enter__(self) -> Self:
@@ -81,7 +79,7 @@ class Progress:
 
 
 class PlainDisplay:
-    """Lines for a log file: the first and last iteration, every evaluation, one in ten seconds."""
+    """Lines for a log file: first and last iteration, evaluations, one iteration per 10 seconds."""
 
     def __init__(self, total: int, stream: TextIO, clock: Callable[[], float]) -> None:
         self._total = total

@@ -1,4 +1,4 @@
-"""The summary of a run: summary.json, and what a person reads at the end."""
+"""The summary of a run: summary.json, and the text printed at the end."""
 
 import json
 import math
@@ -15,28 +15,27 @@ SUMMARY_FILE = "summary.json"
 
 FILE_DESCRIPTIONS = (
     ("*.png", "the whole run in one picture"),
-    (SUMMARY_FILE, "best figures, how the run ended, versions, device, memory"),
+    (SUMMARY_FILE, "best errors, how the run ended, versions, device, memory"),
     ("metrics.csv", "a row per iteration: batch, error, damping, step, time"),
     ("evaluations.csv", "errors and log-likelihoods on the whole training and test sets"),
     ("tensorboard", "the same and more, for TensorBoard"),
     ("events.out.tfevents*", "the same and more, for TensorBoard"),
     ("config.yaml", "every setting of this run"),
     ("parameters*", "the final parameters"),
-    ("checkpoint*", "what a run needs to go on from here"),
+    ("checkpoint*", "what resuming the run needs"),
     ("run.log", "the log"),
     ("error*", "what went wrong"),
     ("traceback*", "what went wrong"),
 )
-"""Pattern of a file's name and what the file is, in the order in which they are listed."""
+"""File name pattern and description, in the order of the list."""
 
 
-def best_figures(evaluations: Iterable[Row]) -> dict[str, object]:
+def best_evaluation(evaluations: Iterable[Row]) -> dict[str, object]:
     """Pick the smallest training error of all evaluations, of the iterate or the Polyak average.
 
-    Returns:
-        best_train_error, best_iteration, best_parameters ("iterate" or "average") and
-        best_test_error, the test error of those same parameters; all None if there is no finite
-        training error.
+    Returns best_train_error, best_iteration, best_parameters ("iterate" or "average") and
+    best_test_error, the test error of the same parameters; all None without a finite training
+    error.
     """
     candidates = []
     for row in evaluations:
@@ -51,11 +50,9 @@ def best_figures(evaluations: Iterable[Row]) -> dict[str, object]:
 
 
 def write_summary(folder: str | Path, summary: Mapping[str, object]) -> Path:
-    """Write summary.json, whole or not at all, as standard JSON: nan and infinities become null.
+    """Write summary.json atomically, as standard JSON: nan and infinities become null.
 
-    Raises:
-        TypeError: a value is nothing that JSON can hold.
-        OSError: the file cannot be written.
+    Raises TypeError for a value that JSON cannot represent, OSError if the file cannot be written.
     """
     path = Path(folder) / SUMMARY_FILE
     text = json.dumps(_jsonable(summary), indent=2, ensure_ascii=False, allow_nan=False)
@@ -64,17 +61,14 @@ def write_summary(folder: str | Path, summary: Mapping[str, object]) -> Path:
 
 
 def terminal_summary(summary: Mapping[str, object], folder: str | Path) -> str:
-    """Say in a few lines how a run ended, what it reached, and what each file in its folder is.
+    """Describe in a few lines how a run ended, its best errors, and each file in its folder.
 
-    Args:
-        summary: status ("finished", "target reached", "time limit reached", "diverged" or
-            "interrupted") and iterations; shown if present and finite: title,
-            iterations_planned, seconds, optimizer_seconds, evaluation_seconds, logging_seconds,
-            peak_memory (bytes), and what `best_figures` gives.
-        folder: the run's folder; named relative to the current one if it lies within.
+    `summary` has status and iterations; shown if present and finite are title, iterations_planned,
+    seconds, optimizer_seconds, evaluation_seconds, logging_seconds, peak_memory (bytes), and what
+    `best_evaluation` returns.
     """
     lines = [_headline(summary), ""]
-    lines += [f"  {name:<15} {text}" for name, text in _figures(summary)]
+    lines += [f"  {name:<15} {text}" for name, text in _entries(summary)]
     lines += ["", f"  {_short(folder)}"]
     files = _described_files(Path(folder))
     width = max((len(name) for name, _ in files), default=0)
@@ -94,25 +88,25 @@ def _headline(summary: Mapping[str, object]) -> str:
     return f"{title}{summary.get('status')} after {done}{of} {noun}{time}"
 
 
-def _figures(summary: Mapping[str, object]) -> list[tuple[str, str]]:
-    figures = []
+def _entries(summary: Mapping[str, object]) -> list[tuple[str, str]]:
+    entries = []
     error = as_finite(summary.get("best_train_error"))
     if error is None:
-        figures.append(("training error", "no finite value was measured"))
+        entries.append(("training error", "no finite value was measured"))
     else:
         by = "by the averaged parameters " if summary.get("best_parameters") == "average" else ""
         where = f"best, reached {by}at iteration {summary.get('best_iteration')}"
-        figures.append(("training error", f"{significant(error):<8} {where}"))
+        entries.append(("training error", f"{significant(error):<8} {where}"))
         test_error = as_finite(summary.get("best_test_error"))
         if test_error is not None:
-            figures.append(("test error", f"{significant(test_error):<8} of the same parameters"))
+            entries.append(("test error", f"{significant(test_error):<8} of the same parameters"))
     shares = _time_shares(summary)
     if shares:
-        figures.append(("time", shares))
+        entries.append(("time", shares))
     memory = as_finite(summary.get("peak_memory"))
     if memory is not None:
-        figures.append(("peak memory", format_bytes(memory)))
-    return figures
+        entries.append(("peak memory", format_bytes(memory)))
+    return entries
 
 
 def _time_shares(summary: Mapping[str, object]) -> str:
@@ -132,7 +126,7 @@ def _time_shares(summary: Mapping[str, object]) -> str:
 
 
 def _short(folder: str | Path) -> str:
-    """A folder relative to the current one if it lies within."""
+    """The folder, relative to the current one if it is inside."""
     path = Path(folder).absolute()
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
@@ -154,7 +148,7 @@ def _described_files(folder: Path) -> list[tuple[str, str]]:
 
 
 def _jsonable(value: object) -> Any:
-    """A value as JSON can hold it, numbers that are not finite becoming None."""
+    """The value for JSON; numbers that are not finite become None."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run: scalars in groups, reconstructions, hyperparameters."""
+"""The TensorBoard log of a run: scalars in groups, reconstructions, hyperparameters."""
 
 import math
 import re
@@ -12,19 +12,14 @@ from kfac_cli.recording.pictures import pair_picture
 from kfac_cli.recording.values import Row, as_finite, as_number
 
 PIXELS_PER_PIXEL = 3
-"""Enlargement of pictures: 28 by 28 pixels are too small to judge on a screen."""
+"""Enlargement of pictures, since 28 by 28 pixels are small on a screen."""
 
 
 class TensorBoardLog:
     """One TensorBoard run in one folder.
 
-    Args:
-        folder: where the event file goes.
-        purge_step: when a run is taken up again, the first iteration that is still to come;
-            TensorBoard then forgets what an earlier event file has from there on.
-
-    Raises:
-        OSError: the folder cannot be written.
+    For a resumed run, `purge_step` is the next iteration: TensorBoard discards what earlier event
+    files have from there on. Raises OSError if the folder cannot be written.
     """
 
     def __init__(self, folder: str | Path, purge_step: int | None = None) -> None:
@@ -35,10 +30,10 @@ class TensorBoardLog:
         self._writer: Any = SummaryWriter(str(folder), purge_step=purge_step, flush_secs=10)
 
     def iteration(self, row: Row) -> None:
-        """Write one row of the metrics table; missing values are left out.
+        """Write one row of the metrics table; missing values are omitted.
 
-        lambda is written as its logarithm too: it can fall below what single precision, all that
-        TensorBoard keeps, can hold.
+        lambda is written as its logarithm too, since it can underflow TensorBoard's single
+        precision.
         """
         step = _step(row)
         for column, tag in ITERATION_TAGS.items():
@@ -48,7 +43,7 @@ class TensorBoardLog:
             self._scalar("damping/log10_lambda", math.log10(damping), step)
 
     def evaluation(self, row: Row) -> None:
-        """Write one row of the evaluations table; missing values are left out."""
+        """Write one row of the evaluations table; missing values are omitted."""
         step = _step(row)
         for column, value in row.items():
             if column != "iteration":
@@ -61,15 +56,9 @@ class TensorBoardLog:
         reconstructions: Any,
         image_shape: tuple[int, int],
     ) -> None:
-        """Write one picture of original and reconstruction pairs.
+        """Write one picture of pairs of originals and reconstructions, (n, height * width).
 
-        Args:
-            iteration: the iteration whose parameters made the reconstructions.
-            originals, reconstructions: tensors (n, height * width), any range of intensities.
-            image_shape: (height, width) in pixels.
-
-        Raises:
-            ValueError: the shapes do not fit one another.
+        Raises ValueError if the shapes do not match.
         """
         picture = pair_picture(originals, reconstructions, image_shape, background=0.5)
         enlarged = picture.repeat(PIXELS_PER_PIXEL, axis=0).repeat(PIXELS_PER_PIXEL, axis=1)
@@ -80,14 +69,10 @@ class TensorBoardLog:
     def hyperparameters(
         self, flat_config: Mapping[str, object], metrics: Row, iteration: int | None = None
     ) -> None:
-        """Write the settings and the run's figures for the HPARAMS tab, once, at the end.
+        """Write settings (dotted name to value) and final metrics for the HPARAMS tab, at the end.
 
-        They go into this run's own event file; `SummaryWriter.add_hparams` would show a second run.
-
-        Args:
-            flat_config: dotted setting to value.
-            metrics: name to number, shown under `result/`.
-            iteration: where on the axis the figures are shown.
+        The metrics are shown under `result/`, at `iteration`. Everything goes into this run's event
+        file; `SummaryWriter.add_hparams` would show a second run.
         """
         from torch.utils.tensorboard.summary import hparams
 
@@ -100,11 +85,11 @@ class TensorBoardLog:
             self._scalar(tag, value, iteration)
 
     def flush(self) -> None:
-        """Write out what is pending, so that it outlives this process."""
+        """Flush pending events to the file."""
         self._writer.flush()
 
     def close(self) -> None:
-        """Write out what is pending and close the event file; closing twice does no harm."""
+        """Flush pending events and close the event file; may be repeated."""
         self._writer.close()
 
     def _scalar(self, tag: str, value: object, step: int | None) -> None:
@@ -114,7 +99,7 @@ class TensorBoardLog:
 
 
 def _wait_for_a_later_name(folder: Path) -> None:
-    """Let up to a second pass until a new event file will come last in the order of names.
+    """Wait up to a second until a new event file sorts after the existing ones.
 
     TensorBoard reads event files in that order, and their names have the time in whole seconds.
     """
@@ -132,7 +117,7 @@ def _step(row: Row) -> int:
 
 
 def _setting(value: object) -> float | str:
-    """A hyperparameter as TensorBoard can show it: a number or a text."""
+    """A hyperparameter as TensorBoard can show it: a number or a string."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     number = as_number(value)

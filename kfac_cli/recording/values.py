@@ -1,4 +1,4 @@
-"""Cells of a row as numbers, and numbers as a person reads them."""
+"""Cells of a row as numbers, and numbers as readable text."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ Row = Mapping[str, object]
 
 
 def as_number(value: object) -> float | None:
-    """Give a cell as a float, nan and infinities included; None if it holds no number.
+    """The cell as a float, which may be nan or infinite; None if it holds no number.
 
     Zero-dimensional tensors and numpy scalars count as numbers, booleans and strings do not.
     """
@@ -20,13 +20,13 @@ def as_number(value: object) -> float | None:
 
 
 def as_finite(value: object) -> float | None:
-    """Give a cell as a finite float; None if it is missing, nan or infinite."""
+    """The cell as a finite float; None if it is missing, nan or infinite."""
     number = as_number(value)
     return number if number is not None and math.isfinite(number) else None
 
 
 def significant(value: object, digits: int = 4) -> str:
-    """Write a number with so many significant digits, trailing zeros kept; a dash if missing."""
+    """Format a number with `digits` significant digits and trailing zeros; a dash if missing."""
     number = as_number(value)
     if number is None:
         return "-"
@@ -36,7 +36,7 @@ def significant(value: object, digits: int = 4) -> str:
 
 
 def clock_time(seconds: float | None) -> str:
-    """Write a duration in seconds as m:ss or h:mm:ss; -:-- if unknown."""
+    """Format a duration in seconds as m:ss or h:mm:ss; -:-- if unknown."""
     if seconds is None or not math.isfinite(seconds):
         return "-:--"
     minutes, rest = divmod(max(0, round(seconds)), 60)
@@ -45,7 +45,7 @@ def clock_time(seconds: float | None) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Write a duration in seconds in its two largest units: 4.2 s, 3 min 41 s, 2 h 5 min."""
+    """Format a duration in seconds in its two largest units: 4.2 s, 3 min 41 s, 2 h 5 min."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     if seconds < 3599.5:
@@ -54,5 +54,5 @@ def format_duration(seconds: float) -> str:
 
 
 def format_bytes(count: float) -> str:
-    """Write a number of bytes in MB or GB (powers of ten)."""
+    """Format a number of bytes in MB or GB (powers of ten)."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,4 +1,4 @@
-"""A run's checkpoints: what it keeps while it runs, and what it takes up again."""
+"""A run's checkpoints: writing them, and resuming from them."""
 
 import logging
 import time
@@ -25,68 +25,66 @@ logger = logging.getLogger(__name__)
 
 
 class SavedRun:
-    """What an earlier part of a run left in `folder`; nothing yet if it ended before a checkpoint.
+    """A run to be resumed from the latest checkpoint in `folder`, or from the start without one.
 
-    `taken_up` is to be called once it is certain that the run goes on under `config`. Raises
-    UserError if the checkpoints are damaged, or if settings are others that must not.
+    `on_resume` is called once the run has been restored and its tables opened. Raises UserError if
+    the checkpoints are damaged, or if `config` changes settings that must not change.
     """
 
-    def __init__(self, config: RunConfig, folder: Path, taken_up: Callable[[], None]) -> None:
+    def __init__(self, config: RunConfig, folder: Path, on_resume: Callable[[], None]) -> None:
         self._config = config
         self._name = shown_folder(folder)
-        self.taken_up = taken_up
+        self.on_resume = on_resume
         self.checkpoints = CheckpointFolder(folder)
-        self._saved: Contents | None = None
+        self._contents: Contents | None = None
         tree = self.checkpoints.read()
         if tree is None:
             logger.info("%s has no checkpoint yet: starting from the beginning", self._name)
             return
         try:
-            self._saved = Contents.of(tree)
+            self._contents = Contents.of(tree)
         except ValueError as error:
-            raise self._of_another_version(error) from error
-        check_settings(self._saved.config, config)
+            raise self._wrong_version(error) from error
+        check_settings(self._contents.config, config)
 
     @property
     def iteration(self) -> int:
-        """The iteration from which the run goes on."""
-        return 0 if self._saved is None else self._saved.iteration
+        """The iteration from which the run resumes."""
+        return 0 if self._contents is None else self._contents.iteration
 
     @property
     def times(self) -> dict[str, float]:
-        """The time that the earlier part took, as `Recorder` wants it."""
-        return {} if self._saved is None else self._saved.times
+        """The state of the `Recorder`; empty without a checkpoint."""
+        return {} if self._contents is None else self._contents.times
 
     def restore(self, session: Session) -> None:
-        """Bring a new session to where the earlier part was; its tensors are given up here.
+        """Load the saved state into a new session; the tensors held here are released.
 
-        Logs whether the end will be bit for bit that of an uninterrupted run. Raises UserError if
-        the data are others.
+        Logs a warning if the result may differ from that of an uninterrupted run. Raises UserError
+        if the data differ.
         """
-        saved = self._saved
-        if saved is None:
+        contents = self._contents
+        if contents is None:
             return
-        check_data(saved.data, session.dataset)
+        check_data(contents.data, session.dataset)
         try:
-            session.load_state_dict(saved.session)
+            session.load_state_dict(contents.session)
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise self._of_another_version(error) from error
-        saved.session.clear()
+            raise self._wrong_version(error) from error
+        contents.session.clear()
         now = environment(session.device)
-        for reason in reasons_for_inexact_resume(saved, self._config, now):
-            logger.warning(
-                "%s: the result need not be bit for bit that of an uninterrupted run", reason
-            )
+        for reason in reasons_for_inexact_resume(contents, self._config, now):
+            logger.warning("%s: the result may differ from that of an uninterrupted run", reason)
 
-    def _of_another_version(self, error: Exception) -> UserError:
+    def _wrong_version(self, error: Exception) -> UserError:
         reason = " ".join(str(error).split())
         return UserError(
-            f"{self._name}: its checkpoint is of another version of kfac-run ({shown(reason)})"
+            f"{self._name}: its checkpoint is from another version of kfac-run ({shown(reason)})"
         )
 
 
 class Saver:
-    """Keeps what a session needs to be taken up again, when it is due and when it is told to."""
+    """Writes checkpoints of a session."""
 
     def __init__(
         self,
@@ -103,7 +101,7 @@ class Saver:
         self._constant: dict[str, Any] | None = None
 
     def save_if_due(self) -> None:
-        """Save if so many iterations or minutes have gone by as the settings say."""
+        """Save if `checkpoint.every` iterations or `checkpoint.minutes` have passed."""
         when, iteration = self._config.checkpoint, self._session.iteration
         minutes = (time.perf_counter() - self._last_time) / 60
         by_count = when.every is not None and iteration > 0 and iteration % when.every == 0
@@ -111,9 +109,9 @@ class Saver:
             self.save()
 
     def save(self) -> None:
-        """Write a checkpoint, unless there is one of this iteration.
+        """Write a checkpoint if this iteration has none.
 
-        Raises OSError, naming the file; what was saved before is untouched then.
+        Raises OSError, naming the file; older checkpoints are then unchanged.
         """
         iteration = self._session.iteration
         if self._checkpoints.latest == iteration:

@@ -1,4 +1,4 @@
-"""What a session's iterate and its Polyak average are worth on all cases, and look like on some."""
+"""Errors of the iterate and its Polyak average on whole sets, and example reconstructions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ PICTURES = 15
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Means over the whole training and test set, of the iterate and of its Polyak average."""
+class SessionEvaluation:
+    """Means over the whole training and test sets, for the iterate and its Polyak average."""
 
     train: Evaluation
     train_average: Evaluation
@@ -27,46 +27,46 @@ class Figures:
 
     @property
     def best(self) -> float:
-        """The smaller training error of the two, the figure that is reported (section 13)."""
+        """The smaller training error of the two, which is reported (section 13)."""
         return _smaller(self.train.error, self.train_average.error)
 
 
-def evaluate_session(session: Session, chunk_size: int) -> Figures:
-    """Evaluate the iterate, and its average where that is another."""
+def evaluate_session(session: Session, chunk_size: int) -> SessionEvaluation:
+    """Evaluate the iterate, and its average if that differs."""
     iterate = session.optimizer.parameters
-    average = session.average.parameters or iterate  # empty before the first step that was taken
+    average = session.average.parameters or iterate  # empty before the first step taken
     train, test = _both_sets(session, iterate, chunk_size)
     if all(a is p for a, p in zip(average, iterate, strict=True)):
-        return Figures(train, train, test, test)
+        return SessionEvaluation(train, train, test, test)
     train_average, test_average = _both_sets(session, average, chunk_size)
-    return Figures(train, train_average, test, test_average)
+    return SessionEvaluation(train, train_average, test, test_average)
 
 
-def evaluation_row(iteration: int, figures: Figures) -> dict[str, Any]:
-    """The figures as a row of evaluations.csv."""
+def evaluation_row(iteration: int, evaluation: SessionEvaluation) -> dict[str, Any]:
+    """The evaluation as a row of evaluations.csv."""
     return {
         "iteration": iteration,
-        "train_error": figures.train.error,
-        "train_error_average": figures.train_average.error,
-        "train_error_best": figures.best,
-        "test_error": figures.test.error,
-        "test_error_average": figures.test_average.error,
-        "train_log_likelihood": -figures.train.loss,
-        "train_log_likelihood_average": -figures.train_average.loss,
-        "test_log_likelihood": -figures.test.loss,
-        "test_log_likelihood_average": -figures.test_average.loss,
+        "train_error": evaluation.train.error,
+        "train_error_average": evaluation.train_average.error,
+        "train_error_best": evaluation.best,
+        "test_error": evaluation.test.error,
+        "test_error_average": evaluation.test_average.error,
+        "train_log_likelihood": -evaluation.train.loss,
+        "train_log_likelihood_average": -evaluation.train_average.loss,
+        "test_log_likelihood": -evaluation.test.loss,
+        "test_log_likelihood_average": -evaluation.test_average.loss,
     }
 
 
 def not_finite(row: Mapping[str, Any]) -> list[str]:
-    """The names of the figures in a row of evaluations.csv that are nan or infinite."""
+    """The columns in a row of evaluations.csv that are nan or infinite."""
     return [name for name, value in row.items() if not math.isfinite(value)]
 
 
 def extreme_case(dataset: Dataset, dtype: torch.dtype) -> str | None:
-    """The first case whose sum of squares overflows `dtype`, in words; None if there is none.
+    """A description of the first case whose sum of squares overflows `dtype`; None without one.
 
-    Such a case makes errors and losses infinite whatever the parameters are.
+    Such a case makes errors and losses infinite for all parameters.
     """
     for name in ("train_inputs", "train_targets", "test_inputs", "test_targets"):
         cases: Tensor = getattr(dataset, name)
@@ -79,10 +79,10 @@ def extreme_case(dataset: Dataset, dtype: torch.dtype) -> str | None:
 
 
 def reconstructions(session: Session, rows: Sequence[Mapping[str, Any]]) -> tuple[Tensor, Tensor]:
-    """Some test cases and what the network makes of them, each (n, d_l).
+    """Some test targets and the network's outputs for them, each (n, d_l).
 
-    By the average of the iterates where the latest of `rows`, those of evaluations.csv, gives it
-    the lower training error, by the iterate elsewhere.
+    They are those of the averaged parameters if these have the lower training error in the latest
+    of `rows` (evaluations.csv), of the iterate otherwise.
     """
     parameters = session.optimizer.parameters
     if rows and rows[-1]["train_error_average"] < rows[-1]["train_error"]:
@@ -94,7 +94,7 @@ def reconstructions(session: Session, rows: Sequence[Mapping[str, Any]]) -> tupl
 
 
 def error_name(session: Session) -> str:
-    """What the reported error is called."""
+    """The name of the reported error."""
     data = session.dataset
     if session.network.output == "categorical":
         return "error rate"

@@ -1,4 +1,4 @@
-"""Everything a run leaves in its folder, behind one object that the loop talks to."""
+"""Everything that a run records in its folder, as one object."""
 
 import contextlib
 import logging
@@ -19,9 +19,9 @@ from kfac_cli.recording.environment import environment, peak_memory
 from kfac_cli.recording.figure import draw_run
 from kfac_cli.recording.metrics import EVALUATION_COLUMNS, METRIC_COLUMNS
 from kfac_cli.recording.progress import Progress
-from kfac_cli.recording.summary import best_figures, terminal_summary, write_summary
+from kfac_cli.recording.summary import best_evaluation, terminal_summary, write_summary
 from kfac_cli.recording.tensorboard import TensorBoardLog
-from kfac_cli.run.evaluation import Figures, error_name, evaluation_row, reconstructions
+from kfac_cli.run.evaluation import SessionEvaluation, error_name, evaluation_row, reconstructions
 from kfac_cli.run.session import Session
 from kfac_cli.run.stopping import DIVERGED
 from kfac_cli.run.time_left import TimeLeft
@@ -33,15 +33,13 @@ PARTS = ("optimizer", "evaluation", "logging")
 
 
 class Recorder:
-    """Records one session: tables, TensorBoard, progress, and at the end summary, figure, θ.
+    """Records one session: tables, TensorBoard, progress, and at the end summary, figure and θ.
 
-    `earlier` is given for a run that is taken up again, as `state_dict` returned it (empty if
-    nothing was kept): what the folder has recorded after the session's iteration is dropped, and
-    the times go on.
+    `times` is given for a resumed run, as `state_dict` returned it (empty without a checkpoint):
+    records after the session's iteration are dropped, and the times continue from these.
 
-    `best_train_error` is the lowest training error measured so far; infinite before any.
     A failing TensorBoard, figure or terminal is logged and does not end the run; a table that
-    cannot be written does (OSError). Raises UserError if the tables to go on with are damaged.
+    cannot be written does (OSError). Raises UserError if the tables of a resumed run are damaged.
     """
 
     def __init__(
@@ -50,17 +48,17 @@ class Recorder:
         folder: Path,
         session: Session,
         progress: Progress,
-        earlier: Mapping[str, float] | None = None,
+        times: Mapping[str, float] | None = None,
     ) -> None:
         self._config = config
         self._folder = folder
         self._session = session
-        times = earlier or {}
         self._last_iteration = time.perf_counter()
-        self._started = self._last_iteration - times.get("seconds", 0.0)
-        self._parts = {name: times.get(f"{name}_seconds", 0.0) for name in PARTS}
+        spent = times or {}
+        self._started = self._last_iteration - spent.get("seconds", 0.0)
+        self._parts = {name: spent.get(f"{name}_seconds", 0.0) for name in PARTS}
         self._time_left = TimeLeft(session.schedule, config.iterations)
-        keep = None if earlier is None else session.iteration
+        keep = None if times is None else session.iteration
         metrics, evaluations = folder / "metrics.csv", folder / "evaluations.csv"
         with contextlib.ExitStack() as opened:
             self._metrics = opened.enter_context(_open_table(metrics, METRIC_COLUMNS, keep))
@@ -90,7 +88,7 @@ class Recorder:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the run began, those between its parts left out."""
+        """Seconds that the run has taken, without those between interruption and resumption."""
         return time.perf_counter() - self._started
 
     @property
@@ -113,7 +111,7 @@ class Recorder:
             self._parts[name] += time.perf_counter() - started
 
     def state_dict(self) -> dict[str, float]:
-        """What a recorder needs to go on besides the files, which are on the disk afterwards."""
+        """The times so far; the files are flushed to the disk."""
         self._metrics.sync()
         self._evaluations.sync()
         self._with_tensorboard(lambda log: log.flush())
@@ -126,7 +124,7 @@ class Recorder:
                 "iteration": self._session.iteration,
                 "batch_size": batch_size,
                 "cases": self._session.cases,
-                **_step_figures(record),
+                **_step_values(record),
                 **self._times(),
             }
             self._metrics.append(row)
@@ -137,10 +135,10 @@ class Recorder:
             left = self._time_left.seconds(self._session.iteration)
             self._with_progress(lambda progress: progress.iteration(row, left))
 
-    def evaluation(self, figures: Figures) -> None:
-        """Record whole-set figures."""
+    def evaluation(self, evaluation: SessionEvaluation) -> None:
+        """Record an evaluation on the whole training and test sets."""
         with self.clock("logging"):
-            row = evaluation_row(self._session.iteration, figures)
+            row = evaluation_row(self._session.iteration, evaluation)
             self._rows.append(row)
             self._evaluations.append(row)
             self._with_tensorboard(lambda log: log.evaluation(row))
@@ -148,7 +146,7 @@ class Recorder:
             self._with_progress(lambda progress: progress.evaluation(row))
 
     def finish(self, status: str, reason: str | None = None) -> None:
-        """Write what belongs to the end of a run, and tell the person how it ended, and why."""
+        """Write parameters, figure and summary, and print how the run ended, and why."""
         self._with_progress(lambda progress: progress.close())
         with self.clock("logging"):
             session = self._session
@@ -178,7 +176,7 @@ class Recorder:
             "cases": self._session.cases,
             "rejections": self._session.rejections,
             "numerical_fallbacks": self._session.fallbacks,
-            **best_figures(self._rows),
+            **best_evaluation(self._rows),
             **final,
             **self._times(),
             "peak_memory": peak_memory(device),
@@ -216,8 +214,8 @@ class Recorder:
             log.images(self._session.iteration, *pairs, shape)
 
     def _log_hyperparameters(self, log: TensorBoardLog) -> None:
-        settings, results = flat_settings(self._config), best_figures(self._rows)
-        # One past the end: there they are forgotten when the run is taken up again.
+        settings, results = flat_settings(self._config), best_evaluation(self._rows)
+        # One past the end: resuming the run purges them.
         log.hyperparameters(settings, results, self._session.iteration + 1)
 
     def _with_tensorboard(self, action: Callable[[TensorBoardLog], None]) -> None:
@@ -228,15 +226,15 @@ class Recorder:
     def _with_progress(self, action: Callable[[Progress], None]) -> None:
         progress = self._progress
         if progress is not None and not self._guarded("progress", lambda: action(progress)):
-            self._progress = None  # a terminal that was closed, say
+            self._progress = None  # such as a terminal that was closed
 
     @staticmethod
     def _guarded(what: str, action: Callable[[], None]) -> bool:
-        """Do something that must not end a run; False if it failed."""
+        """Do something whose failure must not end the run; False if it failed."""
         try:
             action()
         except Exception as error:
-            logger.warning("%s failed and is left out: %s", what, error)
+            logger.warning("%s failed; continuing without it: %s", what, error)
             return False
         return True
 
@@ -245,7 +243,7 @@ def _open_table(path: Path, columns: tuple[str, ...], keep_until: int | None) ->
     try:
         return Table(path, columns, keep_until=keep_until)
     except ValueError as error:
-        raise UserError(f"{error}; mend it, or remove the file to go on without it") from error
+        raise UserError(f"{error}; repair it, or remove it to continue without it") from error
 
 
 def _read_evaluations(path: Path) -> list[dict[str, Any]]:
@@ -254,13 +252,13 @@ def _read_evaluations(path: Path) -> list[dict[str, Any]]:
         for name, value in row.items():
             if value is None:
                 raise UserError(
-                    f"{path}: has no {name} at iteration {row['iteration']}; mend it, or remove "
-                    "the file to go on without it"
+                    f"{path}: has no {name} at iteration {row['iteration']}; repair it, or "
+                    "remove it to continue without it"
                 )
     return rows
 
 
-def _step_figures(record: StepRecord) -> dict[str, float | None]:
+def _step_values(record: StepRecord) -> dict[str, float | None]:
     """A step's record in the columns of metrics.csv."""
     return {
         "objective": record.objective,

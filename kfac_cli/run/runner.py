@@ -1,4 +1,4 @@
-"""The loop of one run: draw, step, average, evaluate, record, checkpoint. Wiring only."""
+"""The loop of one run: step, evaluate, record, checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +27,10 @@ from kfac_cli.signals import StopRequest
 class RunResult:
     """How a run ended.
 
-    `status` is one of those in `stopping.py`; `best_train_error` the lowest training error that
-    was measured, of the iterate or its average (infinite if none was finite); `signal` the number
-    of the signal that interrupted the run, or that came while it was ending by itself; `reason`
-    says what was not finite in the last evaluation of a run that diverged for it.
+    `status` is one of those in `stopping.py`; `best_train_error` is the lowest measured, of the
+    iterate or its average (infinite if none was finite); `signal` is the number of a signal that
+    came during the run; `reason` names what was not finite in the last evaluation, if the run
+    diverged for that reason.
     """
 
     status: str
@@ -41,31 +41,31 @@ class RunResult:
 
 
 def run(
-    config: RunConfig, folder: Path, progress: Progress, earlier: SavedRun | None = None
+    config: RunConfig, folder: Path, progress: Progress, saved: SavedRun | None = None
 ) -> RunResult:
-    """Train as `config` says and leave everything in `folder`, which exists.
+    """Train with `config` and write all results into `folder`, which exists.
 
-    `progress` has been started; it is closed before the summary is printed. `earlier` is what an
-    earlier part of the run has left in the folder: the run goes on from there.
+    `progress` has been started; it is closed before the summary is printed. `saved` is given to
+    resume the run in the folder.
 
-    Raises UserError for what a user can mend: missing or damaged data, no such device; OSError
-    where the folder can no longer be written.
+    Raises UserError for missing or damaged data or a missing device, OSError if the folder cannot
+    be written.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
     dataset = load_dataset(config.dataset, resolve_data_dir(config.data_dir))
     session = make_session(config, dataset, device)
-    if earlier is not None:
-        earlier.restore(session)
-    times = None if earlier is None else earlier.times
-    checkpoints = CheckpointFolder(folder) if earlier is None else earlier.checkpoints
+    if saved is not None:
+        saved.restore(session)
+    times = None if saved is None else saved.times
+    checkpoints = CheckpointFolder(folder) if saved is None else saved.checkpoints
     with (
         StopRequest() as stop,
         Recorder(config, folder, session, progress, times) as recorder,
     ):
-        if earlier is not None:
-            earlier.taken_up()
+        if saved is not None:
+            saved.on_resume()
         saver = Saver(config, checkpoints, session, recorder)
         status = _train(config, session, recorder, saver, stop)
         reason = None
@@ -81,14 +81,14 @@ def run(
 def _train(
     config: RunConfig, session: Session, recorder: Recorder, saver: Saver, stop: StopRequest
 ) -> str:
-    """Iterate until there is a reason to stop; returns that reason."""
+    """Iterate until there is a reason to stop; return it."""
     while True:
         status = reason_to_stop(config, session, recorder, stop)
         if status != INTERRUPTED and evaluation_is_due(config, session, recorder, status):
             with recorder.clock("evaluation"):
-                figures = evaluate_session(session, config.chunk_size)
-            recorder.evaluation(figures)
-            continue  # which may have reached the target
+                evaluation = evaluate_session(session, config.chunk_size)
+            recorder.evaluation(evaluation)
+            continue  # it may have reached the target
         if status is not None:
             return status
         saver.save_if_due()
@@ -100,7 +100,7 @@ def _train(
 
 
 def _reason_for_divergence(session: Session, recorder: Recorder) -> str | None:
-    """What is not finite in the last evaluation, and whether the data are the cause; else None."""
+    """What is not finite in the last evaluation, and whether the data cause it; None if nothing."""
     names = not_finite(recorder.latest_evaluation or {})
     if not names:
         return None

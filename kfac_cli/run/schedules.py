@@ -16,13 +16,13 @@ from kfac_cli.engine import StepRecord
 
 
 class Schedule:
-    """Decides how many cases each mini-batch has: at most |S|, whatever the settings.
+    """Decides how many cases each mini-batch has, at most |S|.
 
-    Most know all sizes beforehand; one that does not learns from each step what comes next.
+    Most know all sizes beforehand; an adaptive one observes each step.
     """
 
     def size(self, iteration: int) -> int:
-        """m_k at k = `iteration`; of later ones, what is expected now."""
+        """m_k at k = `iteration`; for later iterations, the current prediction."""
         raise NotImplementedError
 
     def wants_noise_scale(self, iteration: int) -> bool:
@@ -30,18 +30,18 @@ class Schedule:
         return False
 
     def observe(self, record: StepRecord) -> None:
-        """Take in what a step reported."""
+        """Adapt to what a step reported."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs besides the settings."""
+        """The state that the settings do not determine, for `load_state_dict`."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
 
 
 def make_schedule(config: ScheduleSettings, cases: int) -> Schedule:
-    """The schedule that `config` describes, for a training set S of so many cases."""
+    """The schedule that `config` describes, for a training set S of size `cases`."""
     match config:
         case ExponentialSettings():
             return Exponential(config.initial, config.full_at, cases)
@@ -57,7 +57,7 @@ def make_schedule(config: ScheduleSettings, cases: int) -> Schedule:
 class Exponential(Schedule):
     """m_k = min(⌊m_1 exp((k-1)/b)⌋, |S|) with b such that m_{full_at} = |S|.
 
-    Rounding down gives the batch sizes of the published reference runs, every one of them.
+    Rounding down reproduces all batch sizes of the published reference runs.
     """
 
     def __init__(self, initial: int, full_at: int, cases: int) -> None:
@@ -74,9 +74,9 @@ class Exponential(Schedule):
 
 
 class Stepwise(Schedule):
-    """Sizes from a table of pairs (iteration, cases), each in force from its iteration on.
+    """Sizes from a table of pairs (iteration, size), each valid from its iteration on.
 
-    The first pair is for iteration 1; with no other the size is fixed.
+    The first pair is for iteration 1; a single pair makes the size fixed.
     """
 
     def __init__(self, steps: Sequence[tuple[int, int]], cases: int) -> None:
@@ -90,10 +90,10 @@ class Stepwise(Schedule):
 class Adaptive(Schedule):
     """The sample size test of Byrd et al. (2012), section 3.
 
-    A mini-batch's gradient g errs by V/m, V being the sample variance of the cases' gradients
-    summed over the parameters. Where V/m > θ²‖g‖² the next one has V/(θ²‖g‖²) cases, up to
-    `maximum`. V/‖g‖² is the step's noise scale. Since g has the error in it too, ‖g‖² is not far
-    below V/m, so that a mini-batch grows by about 1/θ² at most.
+    A mini-batch's gradient g has variance V/m, where V is the sample variance of the cases'
+    gradients, summed over the parameters. If V/m > θ²‖g‖², the next one has V/(θ²‖g‖²) cases, up to
+    `maximum`. V/‖g‖² is the step's noise scale. Since g contains this noise, ‖g‖² is not far below
+    V/m, and a mini-batch grows at most by about 1/θ².
     """
 
     def __init__(self, initial: int, maximum: int, theta: float) -> None:

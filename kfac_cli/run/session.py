@@ -1,4 +1,4 @@
-"""From a checked config to the objects of one run: network, optimizer, average, generators."""
+"""The state of one run: network, optimizer, average, schedule, generators."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -26,11 +26,11 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 @dataclass
 class Session:
-    """A run's moving parts. `step` draws a mini-batch and advances them by one iteration.
+    """The state of a run; `step` draws a mini-batch and advances it by one iteration.
 
-    `rejections` counts the iterations that took no step, `rejections_in_a_row` those since a step
-    was taken that stayed. `diverged` says that the objective is not finite and the optimizer cannot
-    reject a step.
+    `rejections` counts the iterations that took no step, `rejections_in_a_row` those since the last
+    step that was not reverted. `diverged` means that the objective is not finite and the optimizer
+    cannot reject a step.
     """
 
     network: Network
@@ -51,23 +51,23 @@ class Session:
 
     @property
     def iteration(self) -> int:
-        """Iterations done."""
+        """The number of iterations done."""
         return self.optimizer.iteration
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return self.optimizer.parameters[0].device
 
     @property
     def fallbacks(self) -> dict[str, int]:
-        """How often rounding forced a factorisation off its usual path, by kind."""
+        """How often rounding errors made a factorisation use a fallback, by kind."""
         if not isinstance(self.optimizer, KFAC):
             return {}
         return asdict(self.optimizer.curvature.fallbacks)
 
     def step(self) -> tuple[int, StepRecord]:
-        """One iteration: the size of its mini-batch and what the optimizer reports."""
+        """Do one iteration; return the size of its mini-batch and the optimizer's record."""
         size = self.schedule.size(self.iteration + 1)
         inputs, targets = draw_batch(self.dataset, size, self.batches)
         before = self.optimizer.parameters, self.average.parameters
@@ -80,11 +80,11 @@ class Session:
             self.rejections_in_a_row += 1
             if record.reverted:
                 self.average.parameters = self._before[1]
-        elif not math.isfinite(record.objective):  # and the optimizer has no means against it
+        elif not math.isfinite(record.objective):  # and the optimizer cannot reject the step
             self.optimizer.parameters, self.average.parameters = self._before
             self.diverged = True
         else:
-            if self._last_step_taken:  # which has stayed, then
+            if self._last_step_taken:  # and it was not reverted
                 self.rejections_in_a_row = 0
             self._before = before
             self.average.update(self.iteration, self.optimizer.parameters)
@@ -92,7 +92,7 @@ class Session:
         return size, record
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on exactly, as a tree for `write_tree`."""
+        """All that an exact resumption needs, as a tree for `write_tree`."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
@@ -106,10 +106,10 @@ class Session:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned, on the device that the session is on.
+        """Restore what `state_dict` returned, on the session's device.
 
-        Raises ValueError if it is not the state of such a network, LookupError or TypeError if it
-        is none at all.
+        Raises ValueError if it is the state of another network, LookupError or TypeError if it is
+        no such state.
         """
         kind = [(p.shape, p.dtype) for p in self.optimizer.parameters]
         state = to_device(state, self.device)
@@ -127,7 +127,7 @@ class Session:
 
 
 def to_device(tree: Any, device: torch.device, known: dict[int, Tensor] | None = None) -> Any:
-    """A tree whose tensors are on `device`, each moved once; bytes, states of generators, stay."""
+    """A tree with its tensors on `device`, each moved once; generator states (bytes) stay."""
     known = {} if known is None else known
     if isinstance(tree, dict):
         return {key: to_device(value, device, known) for key, value in tree.items()}
@@ -141,11 +141,11 @@ def to_device(tree: Any, device: torch.device, known: dict[int, Tensor] | None =
 
 
 def make_session(config: RunConfig, dataset: Dataset, device: torch.device) -> Session:
-    """Everything that one run needs, at iteration 0.
+    """A new session at iteration 0.
 
     The seed gives three independent streams: initial parameters, mini-batches and the targets
-    sampled by the optimizer. So optimizers that are compared under one seed share the start and
-    the mini-batches.
+    sampled by the optimizer. So optimizers with the same seed share initial parameters and
+    mini-batches.
     """
     master = torch.Generator().manual_seed(config.seed)
     initial, batches, targets = (_child(master) for _ in range(3))
@@ -169,9 +169,9 @@ def make_session(config: RunConfig, dataset: Dataset, device: torch.device) -> S
 
 
 def choose_device(setting: str) -> torch.device:
-    """The device for `auto`, `cpu` or `cuda`; `auto` takes a GPU where there is one.
+    """The device for `auto`, `cpu` or `cuda`; `auto` uses a GPU if there is one.
 
-    Raises UserError where `cuda` is asked for and there is none.
+    Raises UserError for `cuda` without a GPU.
     """
     available = torch.cuda.is_available()
     if setting == "cuda" and not available:

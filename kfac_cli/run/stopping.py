@@ -1,4 +1,7 @@
-"""When a run stops, and how a run can end. Nothing here needs torch."""
+"""When a run stops, and how it can end.
+
+Nothing here needs torch.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ INTERRUPTED = "interrupted"
 def reason_to_stop(
     config: RunConfig, session: Session, recorder: Recorder, stop: StopRequest
 ) -> str | None:
-    """How the run ends if it stops now; None if nothing asks it to.
+    """The status with which the run should stop now; None if it should continue.
 
-    A run that has done no iteration stops only for a signal.
+    Before its first iteration, a run stops only for a signal.
     """
     if stop.signal is not None:
         return INTERRUPTED
@@ -41,9 +44,9 @@ def reason_to_stop(
 def evaluation_is_due(
     config: RunConfig, session: Session, recorder: Recorder, status: str | None
 ) -> bool:
-    """Whether to evaluate now: every `evaluate_every` iterations, and once where the run ends.
+    """Whether to evaluate now: every `evaluate_every` iterations, and once at the end.
 
-    `status` is what `reason_to_stop` gave.
+    `status` is what `reason_to_stop` returned.
     """
     latest = recorder.latest_evaluation
     if session.iteration == 0 or (latest is not None and latest["iteration"] == session.iteration):

@@ -1,19 +1,19 @@
-"""How long a run will still take, when its mini-batches grow."""
+"""The remaining time of a run whose mini-batches grow."""
 
 from kfac_cli.run.schedules import Schedule
 
 SAMPLED_ITERATIONS = 1000
-"""Iterations ahead at which the schedule is looked at; more change the estimate by little."""
+"""The schedule is evaluated at this many future iterations; more change the estimate little."""
 
 MIN_VARIATION = 0.25
-"""Relative standard deviation of the sizes from which on the two terms can be told apart."""
+"""The least relative standard deviation of the sizes that distinguishes the two terms."""
 
 
 class TimeLeft:
-    """Fits seconds = a + b·m to the iterations so far, m being the mini-batch size.
+    """Fits seconds = a + b·m to the iterations so far, where m is the mini-batch size.
 
-    Until the sizes vary enough, refreshes of the inverse and other noise would swamp the fit, and
-    half of the time is ascribed to each term. Sizes to come are those that the schedule expects.
+    Until the sizes vary enough for a fit, half of the time is ascribed to each term. Future sizes
+    are those that the schedule predicts.
     """
 
     def __init__(self, schedule: Schedule, iterations: int) -> None:
@@ -23,7 +23,7 @@ class TimeLeft:
         self._sum_m = self._sum_mm = self._sum_t = self._sum_mt = 0.0
 
     def add(self, batch_size: int, seconds: float) -> None:
-        """Take in an iteration, with everything that was done around it."""
+        """Add an iteration, with everything that was done around it."""
         self._count += 1
         self._sum_m += batch_size
         self._sum_mm += batch_size**2

@@ -362,7 +362,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(tmp_path, cap
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.getMessage() == (
-        "checkpoint-10.safetensors is damaged (its checksum does not match); going on from "
+        "checkpoint-10.safetensors is damaged (its checksum does not match); resuming from "
         "checkpoint-5.safetensors instead"
     )
 
@@ -383,7 +383,7 @@ def test_only_damaged_ones_are_one_clear_line(tmp_path, caplog):
     with pytest.raises(UserError) as caught:
         CheckpointFolder(tmp_path).read()
     assert str(caught.value) == (
-        f"{tmp_path}: no checkpoint to go on from: "
+        f"{tmp_path}: no checkpoint to resume from: "
         "checkpoint-10.safetensors is damaged (its checksum does not match), "
         "checkpoint-5.safetensors is damaged (its checksum does not match)"
     )

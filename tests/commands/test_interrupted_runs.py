@@ -70,7 +70,7 @@ def test_a_signal_ends_a_run_after_its_step_with_everything_saved(
     assert answer.code == code
     assert answer.err.endswith("\nkfac-run: interrupted\n")
     assert "interrupted after 6 of 24 iterations" in answer.out
-    assert answer.out.endswith("\n  kfac-run resume=run  goes on from here\n")
+    assert answer.out.endswith("\n  kfac-run resume=run  continues from here\n")
     assert checkpoint_iterations(tmp_path / "run") == [6]
     assert len(read_table(tmp_path / "run/metrics.csv")) == 6
     assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "interrupted"
@@ -239,7 +239,7 @@ def test_a_process_of_its_own_ends_with_143_and_goes_on(tmp_path, words):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 143, err
     assert "Traceback" not in err
-    assert "kfac-run resume=sweep/0  goes on from here" in out
+    assert "kfac-run resume=sweep/0  continues from here" in out
     rows = metrics(tmp_path / "sweep/0")
     assert checkpoint_iterations(tmp_path / "sweep/0") == [len(rows)]
     assert not (tmp_path / "sweep/1").exists()

@@ -155,10 +155,10 @@ def fail_with(error):
     [
         (UserError("faces.pkz: is truncated"), "faces.pkz: is truncated"),
         (OSError(28, "No space left on device", "metrics.csv"), "metrics.csv: No space left on"),
-        (MemoryError(), "out of memory: a smaller chunk_size or a smaller network needs less"),
+        (MemoryError(), "out of memory: set a smaller chunk_size or use a smaller network"),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
-            "out of memory: a smaller chunk_size",
+            "out of memory: set a smaller chunk_size",
         ),
     ],
 )
@@ -331,8 +331,8 @@ MISTAKES = [
     (["data_dir=\udcff"], '"data_dir=\\udcff": cannot be read'),
     (["iterations=" + "9" * 5000], f"iterations={'9' * 46}...: cannot be read"),
     (["iterations=" + "[" * 3000], f"iterations={'[' * 46}...: cannot be read"),
-    (["--nonsense"], "--nonsense: not understood here; put options before the settings"),
-    (["seed=0,1", "-m", "l2=0"], "l2=0: not understood here; put options before the settings"),
+    (["--nonsense"], "--nonsense: not recognized here; put options before the settings"),
+    (["seed=0,1", "-m", "l2=0"], "l2=0: not recognized here; put options before the settings"),
     (["--cfg", "job", "--package", "nowhere"], "--package nowhere: no such part of the settings"),
     (["--cfg", "jobs"], "argument --cfg/-c: invalid choice: 'jobs'"),
     (["-m", "--cfg", "job"], "Only one of --run, --multirun, --cfg"),

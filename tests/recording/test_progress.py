@@ -141,7 +141,7 @@ def test_the_live_display_shows_everything_and_never_wraps(width, clock):
         progress.evaluation({"iteration": 50})
     lines = terminal.lines()
     assert max(map(len, lines)) <= width
-    assert "first iteration under way" in lines[1]
+    assert "running the first iteration" in lines[1]
     bar, figures = lines[-2:]
     assert bar.startswith("CURVES, block-tridi")
     assert bar.endswith("99999/100000 1:01:01, 1:00:00 left")

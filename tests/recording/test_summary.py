@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kfac_cli.recording.environment import environment
-from kfac_cli.recording.summary import best_figures, terminal_summary, write_summary
+from kfac_cli.recording.summary import best_evaluation, terminal_summary, write_summary
 
 EVALUATIONS = [
     {"iteration": 25, "train_error": 3.0, "train_error_average": 3.0, "test_error": 3.5},
@@ -34,7 +34,7 @@ COMPLETE = {
     "evaluation_seconds": 18.0,
     "logging_seconds": 1.2,
     "peak_memory": 532_000_000,
-    **best_figures(EVALUATIONS),
+    **best_evaluation(EVALUATIONS),
 }
 
 
@@ -46,8 +46,8 @@ def written(tmp_path, summary):
     return json.loads(write_summary(tmp_path, summary).read_text(), parse_constant=refuse)
 
 
-def test_best_figures_are_those_of_the_better_parameters_and_belong_together():
-    assert best_figures(EVALUATIONS) == {
+def test_the_best_errors_belong_to_the_same_parameters_the_better_ones():
+    assert best_evaluation(EVALUATIONS) == {
         "best_train_error": 0.352,
         "best_iteration": 50,
         "best_parameters": "average",
@@ -56,13 +56,13 @@ def test_best_figures_are_those_of_the_better_parameters_and_belong_together():
 
 
 def test_a_tie_goes_to_the_iterate():
-    best = best_figures(EVALUATIONS[:1])
+    best = best_evaluation(EVALUATIONS[:1])
     assert (best["best_parameters"], best["best_test_error"]) == ("iterate", 3.5)
 
 
 @pytest.mark.parametrize("evaluations", [[], [{"iteration": 5, "train_error": math.inf}]])
-def test_best_figures_without_a_finite_error_are_all_none(evaluations):
-    assert set(best_figures(evaluations).values()) == {None}
+def test_without_a_finite_error_there_is_no_best_evaluation(evaluations):
+    assert set(best_evaluation(evaluations).values()) == {None}
 
 
 def test_summary_is_standard_json_whatever_the_numbers(tmp_path):
@@ -176,7 +176,7 @@ def test_the_terminal_summary_of_a_finished_run(tmp_path, monkeypatch):
         "",
         "  outputs/curves run",
         "    run.png       the whole run in one picture",
-        "    summary.json  best figures, how the run ended, versions, device, memory",
+        "    summary.json  best errors, how the run ended, versions, device, memory",
         "    metrics.csv   a row per iteration: batch, error, damping, step, time",
         "    tensorboard/  the same and more, for TensorBoard",
         "    notes.txt",

@@ -114,7 +114,7 @@ def test_so_many_rejections_in_a_row_end_the_run_as_diverged(begin, words, tmp_p
     answer = begin("run", [*words, "max_rejections=3", "checkpoint.every=5"])
     assert answer.code == 1
     assert answer.err.endswith(
-        "kfac-run: error: the run diverged; what it had until then is in run\n"
+        "kfac-run: error: the run diverged; its results until then are in run\n"
     )
     found = summary(tmp_path)
     assert (found["status"], found["iterations"], found["rejections"]) == ("diverged", 14, 5)
@@ -182,7 +182,9 @@ def test_a_diverged_run_without_a_checkpoint_says_that_there_is_no_way_on(begin,
     begin("run", steep)
     answer = kfac_run("resume=run")
     assert answer.code == 1
-    assert answer.err == ("kfac-run: error: run: has ended and holds no checkpoint to go on from\n")
+    assert answer.err == (
+        "kfac-run: error: run: has ended and holds no checkpoint to resume from\n"
+    )
 
 
 STEEPEST = [
@@ -208,7 +210,7 @@ def test_a_run_whose_last_evaluation_is_not_finite_has_diverged(begin, tmp_path)
     assert found["reason"].startswith("train_error")
     assert "test_error" in found["reason"]
     assert found["reason"].endswith("no value in the data is the cause")
-    assert f"the run diverged: {found['reason']}; what it had until then is in run\n" in answer.err
+    assert f"the run diverged: {found['reason']}; its results until then are in run\n" in answer.err
     assert checkpoint_iterations(tmp_path / "run") == []
 
 

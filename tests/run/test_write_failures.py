@@ -64,7 +64,7 @@ def test_a_full_disk_is_one_line_at_whatever_moment_and_the_run_can_go_on(
         line = the_one_line(begin(folder.name, words, Faults(folder, moment, disk_full)))
         assert "No space left on device" in line
         if kept := checkpoint_iterations(folder):
-            assert f"resume={folder.name} goes on from iteration {kept[0]}" in line
+            assert f"resume={folder.name} continues from iteration {kept[0]}" in line
             assert CheckpointFolder(folder).read()["iteration"] == kept[0]
         assert kfac_run(f"resume={folder.name}").code == 0
         assert differences(folder, tmp_path / "whole") == []
@@ -105,7 +105,7 @@ def test_a_limit_on_the_size_of_files_stops_checkpoints_and_keeps_the_old_ones(
     line = the_one_line(answer)
     assert line == (
         f"{tmp_path}/run/checkpoint-9.safetensors: File too large; "
-        "kfac-run resume=run goes on from iteration 6"
+        "kfac-run resume=run continues from iteration 6"
     )
     assert sorted(path.name for path in (tmp_path / "run").glob("checkpoint*")) == [
         "checkpoint-3.safetensors",
@@ -149,7 +149,9 @@ def test_what_cannot_be_written_at_the_end_is_named_and_written_by_a_resumption(
     line = the_one_line(
         begin("run", words, Faults(folder, 1, disk_full, lambda path: f"{name}.tmp" in path))
     )
-    assert line.startswith(f"{folder / name}: No space left on device; kfac-run resume=run goes on")
+    assert line.startswith(
+        f"{folder / name}: No space left on device; kfac-run resume=run continues"
+    )
     assert not (folder / name).exists()
     assert kfac_run("resume=run").code == 0
     begin("whole", words)
@@ -161,7 +163,7 @@ def test_a_tensorboard_file_that_cannot_be_written_does_not_end_the_run(begin, w
     answer = begin("run", words, Faults(folder, 4, disk_full, lambda path: "tfevents" in path))
     assert answer.code == 0
     assert "Traceback" not in answer.err
-    assert answer.err.count("TensorBoard failed and is left out") == 1
+    assert answer.err.count("TensorBoard failed; continuing without it") == 1
     begin("whole", words)
     shutil.rmtree(folder / "tensorboard")
     shutil.rmtree(tmp_path / "whole/tensorboard")
@@ -186,4 +188,4 @@ def test_a_terminal_that_went_away_does_not_end_the_run(begin, words, monkeypatc
     monkeypatch.setattr(Progress, "iteration", gone)
     answer = begin("run", words)
     assert answer.code == 0
-    assert "progress failed and is left out" in (tmp_path / "run/run.log").read_text()
+    assert "progress failed; continuing without it" in (tmp_path / "run/run.log").read_text()
