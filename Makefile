@@ -17,25 +17,25 @@ PYTHON ?=
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-run: $(INSTALLED) ## train; settings go in ARGS, e.g. make run ARGS="dataset=mnist iterations=150"
+run: $(INSTALLED) ## train; ARGS has the settings, e.g. make run ARGS="dataset=mnist iterations=150"
 	$(VENV)/bin/kfac-run $(ARGS)
 
-smoke: $(INSTALLED) ## a run of seconds, to see that everything works
+smoke: $(INSTALLED) ## a run of a few seconds, to check that everything works
 	$(VENV)/bin/kfac-run experiment=smoke $(ARGS)
 
 test: lint ## lint, check formatting and types, then run all tests (PYTEST_ARGS="-k NAME" for some)
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
-soak: $(INSTALLED) ## kill and resume small runs, minutes long (ARGS="--kills 1000 --seed 1" for more)
+soak: $(INSTALLED) ## kill and resume small runs for minutes (ARGS="--kills 1000 --seed 1" for more)
 	$(VENV)/bin/python -m tests.soak $(ARGS)
 
-fuzz: $(INSTALLED) ## try 5000 absurd command lines, others each time: half an hour
+fuzz: $(INSTALLED) ## try 5000 random command lines, new ones each time: half an hour
 	KFAC_FUZZ=5000 $(VENV)/bin/python -m pytest -q tests/commands/test_any_command_line.py
 
-compare: $(INSTALLED) ## compare results bit for bit with the last commit's, or with BASE=COMMIT's, for minutes
+compare: $(INSTALLED) ## compare results bit for bit with the last commit's or BASE=COMMIT's: minutes
 	$(VENV)/bin/python -m tests.compare $(BASE) $(ARGS)
 
-lint: $(INSTALLED) ## check style, formatting, types and which room imports which
+lint: $(INSTALLED) ## check style, formatting, types and imports between packages
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -44,20 +44,20 @@ lint: $(INSTALLED) ## check style, formatting, types and which room imports whic
 docs: $(INSTALLED) ## write docs/settings.md from the declarations of the settings
 	$(VENV)/bin/python -m kfac_cli.config.reference > docs/settings.md
 
-format: $(INSTALLED) ## format the code and mend what the linter can
+format: $(INSTALLED) ## format the code and apply the fixes of the linter
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-clean: ## remove caches and build results; outputs/ and .venv stay
+clean: ## remove caches and build results, but not outputs/ and .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-clean-all: clean ## also remove .venv, which the next command then sets up afresh
+clean-all: clean ## also remove .venv, which the next command sets up again
 	rm -rf $(VENV)
 
-# The stamp is written last, so a set-up that failed half-way is taken up again. A .venv whose Python
-# is gone or out of range is made anew. Some distributions ship Python without ensurepip; there the
-# pip that belongs to that Python installs one into .venv.
+# The stamp is written last, so a set-up that failed is resumed. A .venv whose Python is missing or
+# unsupported is recreated. Some distributions ship Python without ensurepip; then the pip of that
+# Python installs one into .venv.
 $(INSTALLED): pyproject.toml
 	@if ! $(VENV)/bin/python -c 'import pip; $(SUPPORTED)' 2>/dev/null; then \
 	    python=; \

@@ -1,4 +1,4 @@
-"""kfac-run and python -m kfac_cli: answers signals from here on, then loads the command."""
+"""Entry point of kfac-run and python -m kfac_cli: handle signals, then load the command."""
 
 import signal
 import sys
@@ -9,7 +9,7 @@ from kfac_cli.signals import EXIT_SIGNAL, InterruptOnSignal
 def main() -> int:
     """Run the command line in sys.argv; return 0, 1 after a failure or 128 + a signal's number.
 
-    The rest of kfac-run is imported here, because that takes a while in which Ctrl-C may come.
+    The rest of kfac-run is imported here, so that Ctrl-C during the imports is handled.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
         from kfac_cli.commands.help_page import PAGE
@@ -19,14 +19,14 @@ def main() -> int:
     unwinding = InterruptOnSignal()
     try:
         with unwinding:
-            from kfac_cli.commands.main import main as obey
+            from kfac_cli.commands.main import main as run_command_line
 
-            code = obey()
+            code = run_command_line()
             unwinding.check()
             return code
     except KeyboardInterrupt as interruption:
         return _interrupted(getattr(interruption, "signal", signal.SIGINT))
-    except BaseException:  # what was interrupted may raise an error of its own instead
+    except BaseException:  # interrupted code may raise another error instead
         if unwinding.signal is None:
             raise
         return _interrupted(unwinding.signal)

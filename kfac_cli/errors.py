@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend, and how a line about one is shown."""
+"""The exception for errors that a user can correct, and the formatting of its one line."""
 
 import contextlib
 import json
@@ -16,14 +16,14 @@ Choice = TypeVar("Choice")
 
 
 class UserError(Exception):
-    """A mistake in a setting or a file: one line that names it, its value and the way out."""
+    """An error in a setting or a file: one line that names it, its value and how to correct it."""
 
 
 def one_line(text: str) -> str:
-    """The text as one line that a terminal can show, whatever names and values stand in it.
+    """The text as one printable line.
 
-    What is not printable is escaped, line breaks and a terminal's control codes too; of a line too
-    long to read the middle is left out.
+    Line breaks, control codes and other unprintable characters are escaped; the middle of a very
+    long line is omitted.
     """
     if len(text) > MAX_LINE_LENGTH:
         text = f"{text[: MAX_LINE_LENGTH * 2 // 3]} ... {text[-MAX_LINE_LENGTH // 4 :]}"
@@ -31,14 +31,14 @@ def one_line(text: str) -> str:
 
 
 class LogLine(logging.Formatter):
-    """A log's line, shown in the same way: it may quote what a file from elsewhere holds."""
+    """Formats log records with `one_line`, since they may quote untrusted files."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         return one_line(super().formatMessage(record))
 
 
 def shown(value: object) -> str:
-    """The value as a person would type it, on one line and never longer than a glance."""
+    """The value as it is written on the command line, on one line of limited length."""
     if value is None:
         text = "null"
     elif isinstance(value, bool):
@@ -62,27 +62,27 @@ def refuse(name: str, value: object, reason: str) -> UserError:
 
 
 def listed(options: Sequence[str]) -> str:
-    """The options as running text: "a", "a or b", "a, b or c"."""
+    """The options as text: "a", "a or b", "a, b or c"."""
     return " or ".join([", ".join(options[:-1]), options[-1]]) if len(options) > 1 else options[0]
 
 
 def check_choice(option: str, value: str, known: Collection[str]) -> None:
-    """Raise ValueError, naming `option` and what is allowed, unless `value` is among `known`."""
+    """Raise ValueError, naming `option` and `known`, if `value` is not among them."""
     if value not in known:
         raise ValueError(f"{option}={value!r}: must be one of {', '.join(known)}")
 
 
 def choose(option: str, value: str, known: Mapping[str, Choice]) -> Choice:
-    """What `value` names in `known`. Raises ValueError as `check_choice` does."""
+    """The entry of `known` for `value`; raises ValueError as `check_choice` does."""
     check_choice(option, value, known)
     return known[value]
 
 
 @contextlib.contextmanager
 def background_errors_logged() -> Iterator[None]:
-    """Log what helper threads die of, and let a log that cannot be written be.
+    """Log the exceptions of helper threads, and ignore a log that cannot be written.
 
-    TensorBoard's writer hands its error to the main thread too, which deals with it.
+    TensorBoard's writer also raises its error in the main thread, which handles it.
     """
     before = logging.raiseExceptions, threading.excepthook
     logging.raiseExceptions, threading.excepthook = False, _log

@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all, and folders that one process has to itself."""
+"""Atomic replacement of files, and exclusive use of folders."""
 
 import contextlib
 import errno
@@ -17,18 +17,16 @@ except ImportError:  # not a Unix: there the folder is not locked
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of `path` once the block has ended well.
+    """Open a file that replaces `path` when the block ends without an exception.
 
-    What was written is on the disk before the name changes, so that a crash, of the machine too,
-    leaves either the old contents or the new ones.
-
-    Raises:
-        OSError: the file cannot be written; the error names it, the old contents are untouched.
+    The new contents are flushed to the disk before the renaming, so that a crash, even of the
+    machine, leaves either the old contents or the new ones. Raises OSError, naming the file, if it
+    cannot be written; the old contents are then unchanged.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
         with naming(path, temporary):
-            # One may be left from a process that was killed, and may be a link to anywhere.
+            # A killed process may have left one; it may also be a link.
             temporary.unlink(missing_ok=True)
             with temporary.open("xb") as file:
                 yield file
@@ -43,19 +41,19 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def replace_bytes(path: Path, contents: bytes | memoryview) -> None:
-    """Give a file new contents, whole or not at all; raises OSError as `replacing` does."""
+    """Replace the contents of a file atomically; raises OSError as `replacing` does."""
     with replacing(path) as file:
         file.write(contents)
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Give a text file new contents (UTF-8) in the same way."""
+    """Replace the contents of a text file (UTF-8) in the same way."""
     replace_bytes(path, text.encode())
 
 
 @contextlib.contextmanager
 def naming(path: Path, instead_of: Path | None = None) -> Iterator[None]:
-    """Let an OSError that names no file, as one from writing does, or `instead_of` name `path`."""
+    """Make an OSError that names no file (as from writing), or `instead_of`, name `path`."""
     try:
         yield
     except OSError as error:
@@ -66,7 +64,7 @@ def naming(path: Path, instead_of: Path | None = None) -> Iterator[None]:
 
 
 def flush_folder(folder: Path) -> None:
-    """Have the names of a folder's files on the disk, on systems where a folder can be flushed."""
+    """Flush a folder's entries to the disk, on systems that can."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -79,8 +77,7 @@ def flush_folder(folder: Path) -> None:
 def open_file(path: Path) -> BinaryIO:
     """Open a file for reading.
 
-    Raises OSError for one that cannot be read and for what is no file: a pipe under a file's name
-    would keep its reader waiting for ever.
+    Raises OSError if it cannot be read or is not a regular file; reading a pipe could block.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is not a file", str(path))
@@ -88,16 +85,16 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def shown_folder(folder: Path) -> Path:
-    """The folder as a person in the current directory would name it."""
+    """The folder, relative to the current one if it is inside."""
     here = Path.cwd()
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 @contextlib.contextmanager
 def exclusive_use(folder: Path) -> Iterator[None]:
-    """Hold a folder against other processes of kfac-run; the lock goes when the process does.
+    """Lock a folder against other kfac-run processes; the lock ends with the process.
 
-    Raises UserError if another one holds it.
+    Raises UserError if another process holds it.
     """
     if fcntl is None:
         yield

@@ -1,4 +1,4 @@
-"""parameters.pt: the parameters of a run and their average, with the network they belong to."""
+"""parameters.pt: the final parameters of a run, their average, and the network."""
 
 import io
 from pathlib import Path
@@ -11,16 +11,16 @@ from kfac_cli.errors import UserError
 from kfac_cli.files import replace_bytes
 
 CHOICES = {"average": "average", "iterate": "parameters"}
-"""The parameters that a run leaves, and their names in its parameters.pt."""
+"""The parameters that a run saves, and their keys in parameters.pt."""
 
 
 def save_parameters(
     path: Path, network: Network, iteration: int, parameters: Parameters, average: Parameters
 ) -> None:
-    """Save θ and its average, whole or not at all; `torch.load(path, weights_only=True)` reads it.
+    """Save θ and its average atomically; `torch.load(path, weights_only=True)` reads the file.
 
-    A dict with `layer_sizes`, `activations`, `output`, `iteration`, `parameters` and `average`,
-    the last two as lists of W_i, (d_i, d_{i-1}+1), on the CPU.
+    It is a dict with `layer_sizes`, `activations`, `output`, `iteration`, `parameters` and
+    `average`, the last two as lists of W_i, (d_i, d_{i-1}+1), on the CPU.
     """
     contents = {
         "layer_sizes": list(network.layer_sizes),
@@ -30,16 +30,16 @@ def save_parameters(
         "parameters": [p.cpu() for p in parameters],
         "average": [p.cpu() for p in average],
     }
-    buffer = io.BytesIO()  # torch.save would turn a full disk into an error of its own
+    buffer = io.BytesIO()  # torch.save raises another error on a full disk
     torch.save(contents, buffer)
     replace_bytes(path, buffer.getbuffer())
 
 
 def read_parameters(path: str | Path, choice: str = "average") -> tuple[Network, Parameters]:
-    """The network of a run from the parameters.pt that it left, on the CPU.
+    """The network and the parameters in a parameters.pt, on the CPU.
 
     `choice`: `average` for the average of the iterates, `iterate` for the last of them. Raises
-    ValueError for another choice, UserError if the file cannot be read or is no such file.
+    ValueError for another choice, UserError if the file cannot be read or is not a parameters.pt.
     """
     if choice not in CHOICES:
         raise ValueError(f"choice={choice!r}: must be one of {', '.join(CHOICES)}")

@@ -1,4 +1,4 @@
-"""Signals that ask a run to end: the step in progress is finished first."""
+"""Handling of the signals that ask a run to stop."""
 
 import os
 import signal
@@ -9,16 +9,16 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
-"""Ctrl-C, a scheduler's polite end, and a terminal that was closed."""
+"""Sent by Ctrl-C, by schedulers before they kill, and by a terminal that is closed."""
 
 EXIT_SIGNAL = 128
-"""What a signal's number is added to, to become an exit code."""
+"""An exit code is this plus the signal's number."""
 
 SIGNALS = tuple(signal.Signals[name] for name in NAMES if name in signal.Signals.__members__)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal ended what was under way; `signal` is its number."""
+    """A signal interrupted the program; `signal` is its number."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -26,9 +26,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Within its context, a first of `SIGNALS` is noted in `signal`; a second ends at once.
+    """A context in which the first of `SIGNALS` only sets `signal`; the next is handled as before.
 
-    Raises Interrupted on entering if one came before and was lost.
+    So a run can finish the step in progress. Raises Interrupted on entry if an earlier signal's
+    exception was swallowed.
     """
 
     def __init__(self) -> None:
@@ -37,7 +38,7 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         check_interrupted()
-        self._previous = _handled_by(self._note)
+        self._previous = _install(self._note)
         return self
 
     def __exit__(
@@ -53,16 +54,16 @@ class StopRequest:
         self._restore()
 
     def _restore(self) -> None:
-        _handle_again(self._previous)
+        _reinstall(self._previous)
         self._previous = {}
 
 
 class InterruptOnSignal:
-    """Within its context each of `SIGNALS` unwinds the program as Interrupted, like Ctrl-C.
+    """A context in which the first of `SIGNALS` raises Interrupted; the second exits immediately.
 
-    So what is open is closed, and the exit code tells the signal, whenever it comes. A second one
-    ends the process at once. `signal` is the first one's number: Python drops what is raised inside
-    some callbacks, those of imports among them, and an import may turn it into an error of its own.
+    So open files are closed and the exit code names the signal. `signal` is the first one's number:
+    Python ignores exceptions in some callbacks, such as those of imports, and an import may raise
+    another exception instead.
     """
 
     def __init__(self) -> None:
@@ -71,8 +72,8 @@ class InterruptOnSignal:
         self._report = sys.unraisablehook
 
     def __enter__(self) -> Self:
-        self._report, sys.unraisablehook = sys.unraisablehook, self._report_others
-        self._previous = _handled_by(self)
+        self._report, sys.unraisablehook = sys.unraisablehook, self._report_except_interrupted
+        self._previous = _install(self)
         return self
 
     def __exit__(
@@ -81,40 +82,40 @@ class InterruptOnSignal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _handle_again(self._previous)
+        _reinstall(self._previous)
         sys.unraisablehook = self._report
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Answer a signal."""
+        """Handle a signal."""
         if self.signal is not None:
             os._exit(EXIT_SIGNAL + number)
         self.signal = number
         raise Interrupted(number)
 
     def check(self) -> None:
-        """Raise Interrupted if a signal has come, although nothing may have been seen of it."""
+        """Raise Interrupted if a signal came whose exception may have been swallowed."""
         if self.signal is not None:
             raise Interrupted(self.signal)
 
-    def _report_others(self, dropped: "sys.UnraisableHookArgs") -> None:
+    def _report_except_interrupted(self, dropped: "sys.UnraisableHookArgs") -> None:
         if not issubclass(dropped.exc_type, Interrupted):
             self._report(dropped)
 
 
 def check_interrupted() -> None:
-    """Raise Interrupted if the program should be unwinding, but an import kept it from that."""
+    """Raise Interrupted if a signal came whose exception was swallowed, by an import, say."""
     for number in SIGNALS:
         handler = signal.getsignal(number)
         if isinstance(handler, InterruptOnSignal):
             handler.check()
 
 
-def _handled_by(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:
-    """Have `SIGNALS` answered by a handler; returns those they had.
+def _install(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:
+    """Install a handler for `SIGNALS` and return the previous ones.
 
-    Outside the main thread, where Python delivers no signals, nothing is done. A SIGHUP that is
-    ignored, as under nohup, stays so; a SIGINT that is, as in what a script runs in the background,
-    is heard: nobody types that one by chance.
+    Does nothing outside the main thread, where Python delivers no signals. An ignored SIGHUP, as
+    under nohup, stays ignored; an ignored SIGINT, as in a script's background jobs, does not, since
+    it is only sent on purpose.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}
@@ -125,6 +126,6 @@ def _handled_by(handler: Callable[[int, FrameType | None], None]) -> dict[signal
     }
 
 
-def _handle_again(previous: dict[signal.Signals, Any]) -> None:
+def _reinstall(previous: dict[signal.Signals, Any]) -> None:
     for number, handler in previous.items():
         signal.signal(number, handler)

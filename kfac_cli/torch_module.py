@@ -1,7 +1,7 @@
-"""Networks as ordinary PyTorch modules, and back.
+"""Conversion between the engine's networks and PyTorch modules.
 
-A trained network leaves as a `torch.nn.Sequential` of Linear layers and activation functions; an
-MLP of that form enters as the engine's `Network` and its parameters.
+A network becomes a `torch.nn.Sequential` of Linear layers and activation functions; an MLP of that
+form becomes the engine's `Network` and its parameters.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ MEAN_MODULES: dict[str, type[nn.Module]] = {
     "gaussian": nn.Identity,
     "categorical": nn.Softmax,
 }
-"""What turns the natural parameters of an output into its mean."""
+"""The functions from the natural parameters of an output to its mean."""
 
 
 def to_sequential(
@@ -37,9 +37,9 @@ def to_sequential(
 
     Modules 0, 2, 4, … are the Linear layers W_1, W_2, W_3, …, so that the state_dict has
     `0.weight`, `0.bias`, `2.weight` and so on; those between are φ_i, Identity for a linear layer.
-    `output_activation` appends what makes the predictive mean: Sigmoid for Bernoulli outputs,
-    Softmax for categorical ones, Identity for Gaussian ones. The weights are copies of the same
-    dtype and device. Raises ValueError if `parameters` are not of the network's shapes.
+    `output_activation` appends the function that gives the predictive mean: Sigmoid for Bernoulli
+    outputs, Softmax for categorical ones, Identity for Gaussian ones. The weights are copies of the
+    same dtype and device. Raises ValueError if the shapes of `parameters` are not the network's.
     """
     shapes = [tuple(weights.shape) for weights in parameters]
     if shapes != network.parameter_shapes:
@@ -57,15 +57,15 @@ def to_sequential(
 
 
 def from_sequential(module: nn.Sequential, output: str) -> tuple[Network, Parameters]:
-    """The engine's network and parameters for an MLP whose `output` is one of the engine's.
+    """The engine's network and parameters for an MLP with the engine's distribution `output`.
 
-    `module` is a Sequential, in which others may be nested, of Linear layers, each but the last
-    followed by a Sigmoid, Tanh or ReLU, or by Identity or nothing where it is linear. The last
-    Linear gives the natural parameters s_ℓ; if it is followed by what makes their mean (Sigmoid
-    for `bernoulli`, Softmax for `categorical`), that is left out here, since it belongs to the
-    output. A Linear without bias enters with biases of 0, which training will change. The
-    parameters are copies. Raises ValueError, naming the layer as the state_dict does, for all other
-    modules, for widths that do not fit, and for a mixture of dtypes or devices.
+    `module` is a Sequential, possibly nested, of Linear layers, each but the last followed by a
+    Sigmoid, Tanh or ReLU, or by Identity or nothing if it is linear. The last Linear gives the
+    natural parameters s_ℓ; a function after it that gives their mean (Sigmoid for `bernoulli`,
+    Softmax for `categorical`) is omitted, since it is part of the output distribution. A Linear
+    without bias gets trainable biases of 0. The parameters are copies. Raises ValueError, naming
+    the layer as the state_dict does, for other modules, widths that do not match, and mixed dtypes
+    or devices.
     """
     if type(module) is not nn.Sequential:
         raise ValueError(f"module: must be a Sequential, not a {type(module).__name__}")
@@ -80,13 +80,13 @@ def from_sequential(module: nn.Sequential, output: str) -> tuple[Network, Parame
 def load_network(
     path: str | Path, choice: str = "average", output_activation: bool = False
 ) -> nn.Sequential:
-    """The network of a run as a module: `to_sequential` of what `read_parameters` reads."""
+    """The network in a run's parameters.pt as a module: `to_sequential` of `read_parameters`."""
     return to_sequential(*read_parameters(path, choice), output_activation)
 
 
 @dataclass
 class _Layer:
-    """A Linear and what follows it, with their names in the state_dict."""
+    """A Linear and the function after it, with their names in the state_dict."""
 
     name: str
     linear: nn.Linear
@@ -119,7 +119,7 @@ def _parse(module: nn.Sequential) -> list[_Layer]:
 
 
 def _parts(module: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Its modules with their names, nested Sequentials opened."""
+    """The modules with their names, nested Sequentials flattened."""
     for name, part in module.named_children():
         if type(part) is nn.Sequential:
             yield from _parts(part, f"{prefix}{name}.")
@@ -128,7 +128,7 @@ def _parts(module: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Mo
 
 
 def _check_fit(layers: list[_Layer]) -> None:
-    """The last layer takes what the one below it gives, in the same dtype and place."""
+    """Raise ValueError if width, dtype or device of the last two layers do not match."""
     if len(layers) < 2:
         return
     below, layer = layers[-2].linear, layers[-1].linear
@@ -174,7 +174,7 @@ def _called(name: str, part: nn.Module) -> str:
 def _linear(weights: Tensor) -> nn.Linear:
     """A Linear with copies of W_i."""
     units, inputs = weights.shape
-    # On the meta device its own initialisation draws no random numbers.
+    # On the meta device the initialisation draws no random numbers.
     linear = nn.Linear(inputs - 1, units, device="meta")
     weight = weights[:, :-1].detach().clone(memory_format=torch.contiguous_format)
     linear.weight = nn.Parameter(weight)
@@ -183,7 +183,7 @@ def _linear(weights: Tensor) -> nn.Linear:
 
 
 def _weights(linear: nn.Linear) -> Tensor:
-    """W_i as a new tensor, the last column being the bias."""
+    """W_i as a new tensor, whose last column is the bias."""
     weight = linear.weight.detach()
     bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach()
     return torch.cat([weight, bias[:, None]], dim=1)

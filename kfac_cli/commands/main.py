@@ -59,7 +59,7 @@ def main() -> int:
     OmegaConf.register_new_resolver("run_stamp", run_stamp, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     try:
-        if any(len(word) > 2 and "--version".startswith(word) for word in arguments):
+        if any(len(argument) > 2 and "--version".startswith(argument) for argument in arguments):
             print(f"kfac-run {version('kfac-run')}")
             return 0
         options = _parse(arguments)
@@ -192,10 +192,10 @@ def _check_before_creating_folders(overrides: Sequence[str]) -> None:
 
 def _refuse_output_subdir(overrides: Sequence[str]) -> None:
     """Refuse a folder for Hydra's own record of the settings: it could be that of any run."""
-    for word in overrides:
-        if word.lstrip("+~").startswith("hydra") and "output_subdir" in word:
+    for override in overrides:
+        if override.lstrip("+~").startswith("hydra") and "output_subdir" in override:
             reason = f"cannot be set; the settings of a run are recorded in its {CONFIG_FILE}"
-            raise UserError(f"{shown(word)}: {reason}")
+            raise UserError(f"{shown(override)}: {reason}")
 
 
 @contextmanager

@@ -33,12 +33,12 @@ LOG_FILE = "run.log"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def folder_to_resume(words: Sequence[str]) -> Path | None:
-    """The folder after resume= in the words of the command line; None if there is no resume=.
+def folder_to_resume(arguments: Sequence[str]) -> Path | None:
+    """The folder after resume= in the command line's arguments; None if there is no resume=.
 
     Raises UserError if it holds no run, or contains links.
     """
-    named = [word.removeprefix(KEYWORD) for word in words if word.startswith(KEYWORD)]
+    named = [text.removeprefix(KEYWORD) for text in arguments if text.startswith(KEYWORD)]
     if not named:
         return None
     if len(named) > 1:
@@ -46,27 +46,27 @@ def folder_to_resume(words: Sequence[str]) -> Path | None:
     text = named[0]
     if len(text) > 1 and text[0] == text[-1] in "'\"" and not _is_folder(text):
         text = text[1:-1]  # quoted as for Hydra
-    word = f"{KEYWORD}{shown(text)}"
+    argument = f"{KEYWORD}{shown(text)}"
     if not text:
         raise UserError(f"{KEYWORD}: must be followed by the folder of a run")
     if not _is_folder(text):
-        raise UserError(f"{word}: no such folder")
+        raise UserError(f"{argument}: no such folder")
     folder = Path(text).absolute()
     if not (folder / CONFIG_FILE).is_file():
         jobs = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG_FILE}"))
         hint = f"; resume one of its folders {shown(jobs)}" if jobs else ""
-        raise UserError(f"{word}: holds no run: it has no {CONFIG_FILE}{hint}")
+        raise UserError(f"{argument}: holds no run: it has no {CONFIG_FILE}{hint}")
     _refuse_links(folder)
     return folder
 
 
-def resumed_settings(folder: Path, words: Sequence[str]) -> tuple[DictConfig, RunConfig]:
+def resumed_settings(folder: Path, arguments: Sequence[str]) -> tuple[DictConfig, RunConfig]:
     """The settings of the run in a folder, with the changes on the command line.
 
     Raises UserError for changes that are malformed or not allowed.
     """
     path = folder / CONFIG_FILE
-    changes = [_parsed(word) for word in words if not word.startswith(KEYWORD)]
+    changes = [_parsed(argument) for argument in arguments if not argument.startswith(KEYWORD)]
     settings = read_settings(path)
     try:
         before = validate(settings)
@@ -163,18 +163,18 @@ def _check_data_dir(path: Path, config: RunConfig) -> None:
         )
 
 
-def _parsed(word: str) -> Override:
+def _parsed(argument: str) -> Override:
     try:
-        override = OverridesParser.create().parse_override(word)
+        override = OverridesParser.create().parse_override(argument)
     except Exception as error:
-        raise UserError(unreadable([word]) or f"{shown(word)}: cannot be read") from error
+        raise UserError(unreadable([argument]) or f"{shown(argument)}: cannot be read") from error
     key = override.key_or_group
     if key in GROUPS:
-        raise UserError(f"{shown(word)}: a resumed run keeps its {key}; remove this")
+        raise UserError(f"{shown(argument)}: a resumed run keeps its {key}; remove this")
     if override.is_sweep_override():
-        raise UserError(f"{shown(word)}: several values, but {KEYWORD} continues one run")
+        raise UserError(f"{shown(argument)}: several values, but {KEYWORD} continues one run")
     if override.is_add() or override.is_delete() or override.package is not None:
-        raise UserError(f"{shown(word)}: with {KEYWORD}, write SETTING=VALUE")
+        raise UserError(f"{shown(argument)}: with {KEYWORD}, write SETTING=VALUE")
     return override
 
 

@@ -18,16 +18,16 @@ def check_sweep(overrides: Sequence[str]) -> None:
     """
     parser = OverridesParser.create()
     jobs = 1.0
-    for word in overrides:
+    for argument in overrides:
         try:
-            jobs *= _values(parser.parse_override(word))
+            jobs *= _values(parser.parse_override(argument))
         except Exception:  # Hydra will report it
             return
         if jobs == 0:
-            raise UserError(f"{shown(word)}: has no values")
+            raise UserError(f"{shown(argument)}: has no values")
         if not jobs <= MAX_JOBS:
             raise UserError(
-                f"{shown(word)}: gives more than {MAX_JOBS} runs, the maximum of a sweep"
+                f"{shown(argument)}: gives more than {MAX_JOBS} runs, the maximum of a sweep"
             )
 
 

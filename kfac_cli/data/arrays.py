@@ -1,4 +1,4 @@
-"""The user's own arrays, from .npy files or one .npz file."""
+"""The user's arrays, from .npy files or one .npz file."""
 
 import textwrap
 from pathlib import Path
@@ -16,18 +16,18 @@ from kfac_cli.files import open_file
 INPUTS = ("train_inputs", "test_inputs")
 TARGETS = ("train_targets", "test_targets")
 PROBABILITY_SUM_TOLERANCE = 1e-3
-REAL_KINDS = "buif"  # numpy's letters for booleans, unsigned and signed integers, and floats
+REAL_KINDS = "buif"  # numpy's codes for booleans, unsigned and signed integers, and floats
 
-Sources = dict[str, tuple[str, NDArray[Any]]]  # by name: how to call it in a message, and the array
+Sources = dict[str, tuple[str, NDArray[Any]]]  # name to its label in messages and the array
 
 
 def load_arrays(config: ArraysOptions) -> Dataset:
-    """The user's problem: inputs (N, d_0) and targets (N, d_l), an autoencoder if without targets.
+    """The user's inputs (N, d_0) and targets (N, d_l); without targets, an autoencoder problem.
 
-    For categorical outputs targets are class probabilities (N, d_l) or labels (N,), which become
-    such. Raises UserError, naming file, fault and what was expected, for anything that cannot be
-    trained on: unreadable files, wrong dtypes, shapes or numbers of cases, values that are not
-    finite, and targets that the output cannot have.
+    For categorical outputs, targets are class probabilities (N, d_l) or labels (N,), which are
+    converted. Raises UserError, naming the file, the error and what was expected, for unreadable
+    files, wrong dtypes, shapes or numbers of cases, values that are not finite, and targets outside
+    the range of the output.
     """
     sources = _read_paths(config) if config.file is None else _read_archive(config.file)
     if set(sources) not in ({*INPUTS}, {*INPUTS, *TARGETS}):
@@ -79,9 +79,9 @@ def _read_archive(path: str) -> Sources:
 
 
 def _read(path: str, setting: str) -> NDArray[Any] | dict[str, NDArray[Any]]:
-    """The array in a .npy file, or those in an .npz file that have one of the four names."""
+    """The array in a .npy file, or those of the four names in an .npz file."""
     try:
-        # numpy would leave a damaged file open if it had opened it itself.
+        # numpy leaves a damaged file open that it opened itself
         with open_file(Path(path).expanduser()) as stream:
             loaded = np.load(stream, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
@@ -99,7 +99,7 @@ def _read(path: str, setting: str) -> NDArray[Any] | dict[str, NDArray[Any]]:
 
 
 def _cases(part: str, sources: Sources, config: ArraysOptions) -> tuple[torch.Tensor, torch.Tensor]:
-    """The checked inputs and targets of a part, "train" or "test": one tensor twice if the same."""
+    """Checked inputs and targets of "train" or "test"; one tensor twice if they are the same."""
     label, raw = sources[f"{part}_inputs"]
     inputs = targets = _checked(label, raw, config.layer_sizes[0])
     if f"{part}_targets" in sources:
@@ -122,7 +122,7 @@ def _cases(part: str, sources: Sources, config: ArraysOptions) -> tuple[torch.Te
 
 
 def _targets(label: str, raw: NDArray[Any], config: ArraysOptions) -> NDArray[np.float32]:
-    """Checked targets (N, d_l); labels, for categorical outputs, become rows with a single 1."""
+    """Checked targets (N, d_l); labels for categorical outputs become one-hot rows."""
     width = config.layer_sizes[-1]
     if config.output != "categorical":
         return _checked(label, raw, width, "or labels (cases,) for dataset.output=categorical")
@@ -148,7 +148,7 @@ def _targets(label: str, raw: NDArray[Any], config: ArraysOptions) -> NDArray[np
 def _checked(
     label: str, raw: NDArray[Any], width: int, alternative: str = ""
 ) -> NDArray[np.float32]:
-    """The array as float32 if it has cases of that width and is finite."""
+    """The array as float32; raises UserError if its shape is wrong or a value is not finite."""
     if raw.dtype.kind not in REAL_KINDS:
         raise UserError(f"{label}: has dtype {raw.dtype}; expected real numbers, such as float32")
     if raw.ndim != 2 or raw.shape[1] != width or len(raw) == 0:
@@ -157,14 +157,14 @@ def _checked(
             f"{label}: has shape {raw.shape}; expected {shapes}, with the width that "
             "dataset.layer_sizes gives and at least one case"
         )
-    with np.errstate(over="ignore"):  # too large for float32: infinite, and refused as such
+    with np.errstate(over="ignore"):  # too large for float32: becomes infinite, and is refused
         array = np.ascontiguousarray(raw, dtype=np.float32)
     _refuse(label, raw, ~np.isfinite(array), "a finite number within the range of float32")
     return array
 
 
 def _refuse(label: str, raw: NDArray[Any], wrong: NDArray[np.bool_], expected: str) -> None:
-    """Raise UserError for the first value marked wrong, if there is any."""
+    """Raise UserError for the first value that is marked wrong."""
     if wrong.any():
         place = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
         where = ", ".join(

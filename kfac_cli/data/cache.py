@@ -1,4 +1,4 @@
-"""Generated arrays kept on disk: verified when read, replaced atomically, rebuilt when damaged."""
+"""An on-disk cache of generated arrays: verified, replaced atomically, rebuilt if damaged."""
 
 import logging
 import math
@@ -15,7 +15,7 @@ from kfac_cli.files import open_file
 
 logger = logging.getLogger(__name__)
 
-MAX_HEADER_SIZE = 1000  # bytes in front of an array of numbers; numpy writes 128
+MAX_HEADER_SIZE = 1000  # bytes before the numbers; numpy writes 128
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -23,11 +23,11 @@ Arrays = dict[str, NDArray[np.float32]]
 def load_or_build(
     path: Path, key: str, shapes: Mapping[str, tuple[int, ...]], build: Callable[[], Arrays]
 ) -> Arrays:
-    """The float32 arrays named in `shapes`, read from `path` if it holds them, else built.
+    """The float32 arrays named in `shapes`, read from `path` if it holds them, otherwise built.
 
-    `key` names everything the arrays depend on, the version of the code that makes them included;
-    a file written under another key is not used. A damaged file is replaced and an unwritable
-    folder does without a file, each with a logged warning. Several processes may do this at once.
+    `key` identifies everything that the arrays depend on, including the version of the code; a file
+    with another key is not used. A damaged file is replaced, and an unwritable one is not written,
+    both with a logged warning. Several processes may do this concurrently.
     """
     try:
         return _read(path, key, shapes)
@@ -45,11 +45,11 @@ def load_or_build(
 
 
 def _read(path: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
-    """Read and check a file; zipfile compares each array's CRC-32, so altered bytes are noticed."""
-    # numpy would leave a damaged file open if it had opened it itself.
+    """Read and check a file; zipfile verifies the CRC-32 of each array."""
+    # numpy leaves a damaged file open that it opened itself
     with open_file(path) as stream, np.load(stream, allow_pickle=False) as archive:
         largest = {"key": 4 * len(key)} | {name: 4 * math.prod(shapes[name]) for name in shapes}
-        for name, size in largest.items():  # before something is read that would fill the memory
+        for name, size in largest.items():  # before an oversized array fills the memory
             if archive.zip.getinfo(f"{name}.npy").file_size > size + MAX_HEADER_SIZE:
                 raise ValueError(f"{name} is larger than it can be")
         found = str(archive["key"])
@@ -66,7 +66,7 @@ def _read(path: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> Arrays
 
 
 def _write(path: Path, key: str, arrays: Arrays) -> None:
-    """Write beside `path` under a name of this process's own, then rename: never half a file."""
+    """Write to a unique temporary name, then rename it, so that `path` is never incomplete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     contents: dict[str, Any] = {"key": np.array(key), **arrays}

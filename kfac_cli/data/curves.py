@@ -1,8 +1,8 @@
 """CURVES: pen strokes through three random points, regenerated from the published description.
 
-The curves are those of Hinton and Salakhutdinov (2006), supporting online material; the ink is that
-of Hinton and Nair (2005), section 2. The two constants of the ink were never published: these are
-not the original images, but images like them.
+The curves follow Hinton and Salakhutdinov (2006), supporting online material, and the ink Hinton
+and Nair (2005), section 2. The two constants of the ink were never published, so the images are
+similar to the original ones, but not the same.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from kfac_cli.data.options import CurvesOptions
 
 Floats = NDArray[np.float64]
 
-VERSION = 1  # of what is generated: raise it when the same parameters begin to give other images
+VERSION = 1  # increase when the same parameters give other images
 SIDE = CurvesOptions.SIDE
 LOW, HIGH = 2.0, 26.0  # the points' coordinates
 GAP = 2.0  # between the x of one point and that of the next
@@ -38,7 +38,7 @@ def load_curves(config: CurvesOptions, data_dir: Path) -> Dataset:
     shapes = {"train": (config.train_cases, pixels), "test": (config.test_cases, pixels)}
 
     def build() -> Arrays:
-        # A stream each: the number of training images does not change the test images.
+        # Separate streams: the number of training images does not change the test images.
         streams = np.random.SeedSequence(config.seed).spawn(len(shapes))
         return {
             part: generate_curves(
@@ -67,8 +67,8 @@ def generate_curves(
 def draw_points(cases: int, generator: np.random.Generator) -> tuple[Floats, Floats]:
     """The points' x and y, each (cases, 3): x sorted, uniform among those at least GAP apart.
 
-    Three sorted uniforms, pushed apart by GAP, are distributed like sorted uniforms of the whole
-    range of which all those too close together were rejected.
+    Three sorted uniforms, moved apart by GAP, have the distribution of sorted uniforms on the whole
+    range after rejection of those closer than GAP.
     """
     draws = generator.random((cases, 6))
     x = LOW + np.sort(draws[:, :3], axis=1) * (HIGH - LOW - 2 * GAP) + GAP * np.arange(3)
@@ -91,7 +91,7 @@ def natural_spline(x: Floats, y: Floats, at: Floats) -> Floats:
 def trajectory(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
     """Where a pen leaves ink on its way through points (n, 3): x, y and amount, each (n, 65).
 
-    17 points evenly spaced in x, and three more between any two that are over a pixel apart.
+    17 points evenly spaced in x, and three more between neighbours over a pixel apart.
     """
     share = np.linspace(0, 1, TRAJECTORY_POINTS)
     pen_x = x[:, :1] + (x[:, 2:] - x[:, :1]) * share
@@ -114,8 +114,7 @@ def deposit(x: Floats, y: Floats, amount: Floats) -> Floats:
     """Share the ink of points (n, m) among their four closest pixels, bilinearly: (n, 28, 28).
 
     The middle of the pixel in row r and column c is (c + ½, r + ½), so that the points' square
-    [2, 26]² sits in the middle of the image. A spline may swing out of it; ink beyond the image
-    is lost.
+    [2, 26]² is in the middle of the image. A spline may leave it; ink outside the image is lost.
     """
     first_column, first_row = np.floor(x - 0.5), np.floor(y - 0.5)
     right, down = x - 0.5 - first_column, y - 0.5 - first_row
@@ -131,7 +130,7 @@ def deposit(x: Floats, y: Floats, amount: Floats) -> Floats:
 
 
 def smear(wet: Floats, spread: float, ink: float) -> Floats:
-    """Let the ink of images (n, 28, 28) run, four times, by the 3×3 kernel with a, b given."""
+    """Smear images (n, 28, 28), four times, with the 3×3 kernel of a = `spread`, b = `ink`."""
     edge, corner = spread / 6, spread / 12
     kernel = np.array([[corner, edge, corner], [edge, 1 - spread, edge], [corner, edge, corner]])
     for _ in range(SMEARS):

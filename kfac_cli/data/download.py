@@ -1,4 +1,4 @@
-"""Fetching public files that are not there yet."""
+"""Downloading missing public files."""
 
 import logging
 import os
@@ -18,10 +18,10 @@ TIMEOUT_SECONDS = 10.0
 
 
 def ensure_downloaded(folder: Path, names: Sequence[str], fetch: Callable[[Path], Path]) -> None:
-    """Make sure that the files `names` are in `folder`, downloading all of them if one is not.
+    """Download the files `names` into `folder` if any of them is missing.
 
-    `fetch(scratch)` downloads into an empty folder and returns where in it the files are; they
-    are moved into place only when complete. Raises UserError without network or write permission.
+    `fetch(scratch)` downloads into an empty folder and returns the subfolder with the files, which
+    are then moved. Raises UserError without network or write permission.
     """
     missing = [name for name in names if not os.path.exists(folder / name)]
     if not missing:
@@ -47,12 +47,12 @@ def ensure_downloaded(folder: Path, names: Sequence[str], fetch: Callable[[Path]
 
 @contextmanager
 def _timeout() -> Iterator[None]:
-    """Silent servers count as absent after a while; a loader's warnings on retries are muted."""
-    patience = socket.getdefaulttimeout()
+    """Set a timeout for servers, and ignore a loader's warnings about retries."""
+    previous = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_SECONDS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        socket.setdefaulttimeout(patience)
+        socket.setdefaulttimeout(previous)

@@ -1,8 +1,8 @@
-"""FACES: crops of the 400 Olivetti photographs, turned and scaled at random.
+"""FACES: crops of the 400 Olivetti photographs, randomly rotated and scaled.
 
 Hinton and Salakhutdinov (2006), supporting online material: 165,600 images of 25×25 pixels, made
-"by rotating (-90° to +90°), scaling (1.4 to 1.8), cropping, and subsampling". Neither where they
-cropped nor how they subsampled is published; here every crop is centred, and the subsampling step
+"by rotating (-90° to +90°), scaling (1.4 to 1.8), cropping, and subsampling". The positions of the
+crops and the subsampling were not published; here every crop is centred, and the subsampling step
 was calibrated on the published error of principal component analysis.
 """
 
@@ -21,27 +21,27 @@ from kfac_cli.data.options import FacesOptions
 from kfac_cli.errors import UserError
 from kfac_cli.files import open_file
 
-VERSION = 1  # of what is generated: raise it when the same parameters begin to give other images
+VERSION = 1  # increase when the same parameters give other images
 SIDE = FacesOptions.SIDE
 PHOTOGRAPHS = 400
 PHOTOGRAPH_SIDE = 64
-MAX_ANGLE = 90.0  # degrees, to either side
+MAX_ANGLE = 90.0  # degrees, in both directions
 MIN_SCALE, MAX_SCALE = 1.4, 1.8
-# Photographs, ten a person: people 1-25, 26-30 and 31-40.
+# Photographs, ten per person: people 1-25, 26-30 and 31-40.
 GROUPS = {"train": range(250), "validation": range(250, 300), "test": range(300, 400)}
 
 FILE = "olivetti_py3.pkz"
 SHA256 = "a3f75007cc103363b61a63e06bec8ea4846407682ef6e7c9ae1eb9c1bd0e8a00"
-MAX_PICKLE_SIZE = 10_000  # bytes; the one around the photographs has 241
+MAX_PICKLE_SIZE = 10_000  # bytes without the photographs; the real one has 241
 MAX_INTENSITY = 242  # the largest byte in the photographs, by which scikit-learn divides
 
 
 def load_faces(config: FacesOptions, data_dir: Path) -> Dataset:
     """The autoencoder problem FACES: images (N, 625), built once and cached in data_dir/faces.
 
-    People 1-25 are trained on and people 31-40 tested on; the five between are left out, though
-    they count in the mean and the scale. Raises UserError for photographs that cannot be
-    downloaded or are not the canonical ones, and for more cases than there are.
+    People 1-25 are for training and people 31-40 for testing; the other five only contribute to the
+    mean and the scale. Raises UserError if the photographs cannot be downloaded or are not the
+    canonical ones, or for more cases than available.
     """
     crops = config.crops_per_photograph
     shapes = {}
@@ -68,7 +68,7 @@ def load_faces(config: FacesOptions, data_dir: Path) -> Dataset:
 
 
 def read_photographs(folder: Path) -> NDArray[np.float32]:
-    """The Olivetti photographs (400, 64, 64) in `folder`, downloaded if absent; ten a person.
+    """The Olivetti photographs (400, 64, 64) in `folder`, downloaded if missing; ten per person.
 
     Raises UserError if they cannot be downloaded or are not the canonical ones.
     """
@@ -84,7 +84,7 @@ def read_photographs(folder: Path) -> NDArray[np.float32]:
     advice = "delete the file to have it downloaded again, or put the canonical file in its place"
     try:
         with open_file(path) as stream:
-            pixels = unpacked(stream.read())
+            pixels = unpack(stream.read())
     except (OSError, ValueError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
@@ -99,16 +99,16 @@ def read_photographs(folder: Path) -> NDArray[np.float32]:
     return photographs.astype(np.float32) / np.float32(MAX_INTENSITY)
 
 
-def unpacked(packed: bytes) -> NDArray[np.uint8]:
-    """The bytes (400, 64, 64) in scikit-learn's file, which is a pickle that joblib compressed.
+def unpack(packed: bytes) -> NDArray[np.uint8]:
+    """The bytes (400, 64, 64) in scikit-learn's file, a pickle compressed by joblib.
 
-    A pickle is a program, and this one may come from anywhere, so it is not run: joblib puts the
-    array's bytes in one piece just before the pickle's last opcode, and whether they are the right
-    ones their checksum tells. Raises zlib.error or ValueError for a file of another form.
+    A pickle can execute code, so it is not loaded: joblib stores the array's bytes contiguously
+    before the pickle's last opcode, and the caller verifies their checksum. Raises zlib.error or
+    ValueError for a file of another form.
     """
     size = PHOTOGRAPHS * PHOTOGRAPH_SIDE**2
     unpacker = zlib.decompressobj()
-    content = unpacker.decompress(packed, size + MAX_PICKLE_SIZE)  # a bomb stops here
+    content = unpacker.decompress(packed, size + MAX_PICKLE_SIZE)  # limits a decompression bomb
     if not unpacker.eof:
         raise ValueError("it is cut short, or holds more than the photographs")
     if len(content) <= size:
@@ -125,9 +125,9 @@ def build_faces(
 ) -> Arrays:
     """The whole dataset: "train", "validation" and "test" images (crops · photographs, 625).
 
-    Every pixel has zero mean and the average variance of a pixel is 1, over all three together.
-    Each group goes through its photographs once for the first crop of each, again for the second
-    and so on, so that a few leading cases show everyone.
+    Over all three together, every pixel has mean zero and the average variance of a pixel is 1.
+    A group has the first crop of all its photographs, then the second of all, and so on, so that
+    its first cases show everyone.
     """
     images = {}
     for part, group in GROUPS.items():
@@ -142,10 +142,10 @@ def build_faces(
 def crop_photograph(
     photograph: NDArray[np.float32], crops: int, subsampling: float, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Random crops (crops, 625) about the middle of a photograph, interpolated bilinearly.
+    """Random crops (crops, 625) around the middle of a photograph, interpolated bilinearly.
 
-    Enlarging by a scale and keeping every `subsampling`-th pixel is done in one: neighbouring
-    pixels of a crop lie subsampling / scale pixels of the photograph apart.
+    Scaling and subsampling are one operation: neighbouring pixels of a crop are subsampling / scale
+    pixels of the photograph apart.
     """
     angle = np.radians(generator.uniform(-MAX_ANGLE, MAX_ANGLE, (crops, 1)))
     step = subsampling / generator.uniform(MIN_SCALE, MAX_SCALE, (crops, 1))
@@ -163,7 +163,7 @@ def crop_photograph(
 def standardize(groups: list[NDArray[np.float32]]) -> None:
     """Shift every pixel of the groups (n, d) to mean zero, then scale all to average variance 1.
 
-    One shift a pixel and one scale in all, from all groups together; in place.
+    Mean and scale are those of all groups together; in place.
     """
     cases = sum(len(group) for group in groups)
     mean = sum(group.sum(axis=0, dtype=np.float64) for group in groups) / cases

@@ -1,4 +1,4 @@
-"""Where data files live."""
+"""The folder of the data files."""
 
 import os
 from pathlib import Path
@@ -11,8 +11,7 @@ VARIABLE = "KFAC_DATA_DIR"
 def resolve_data_dir(setting: str | None) -> Path:
     """The absolute data folder: `setting`, else $KFAC_DATA_DIR, else the user's cache folder.
 
-    The folder need not exist yet. Raises UserError if its name leads to something that is not a
-    folder, or if the user has no home folder to hold a cache.
+    It may not exist yet. Raises UserError if it is not a folder, or if the user has no home folder.
     """
     if setting:
         source, chosen = "data_dir", setting
@@ -30,6 +29,6 @@ def resolve_data_dir(setting: str | None) -> Path:
 
 
 def _user_cache() -> Path:
-    """$XDG_CACHE_HOME, which its specification has ignored unless absolute, else ~/.cache."""
+    """$XDG_CACHE_HOME if it is absolute, as its specification requires, else ~/.cache."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
     return Path(cache) if os.path.isabs(cache) else Path("~/.cache")

@@ -26,8 +26,8 @@ MD5 = {
 def load_mnist(config: MnistOptions, data_dir: Path) -> Dataset:
     """The autoencoder problem MNIST: images (N, 784) in [0, 1].
 
-    Reads the .gz files in data_dir/MNIST/raw, where nothing need be writable once they are there.
-    Raises UserError for a file that cannot be downloaded or is not the canonical one.
+    Reads the .gz files in data_dir/MNIST/raw, which may be read-only. Raises UserError for a file
+    that cannot be downloaded or is not the canonical one.
     """
     files = read_files(data_dir)
     train = _pixels(files["train-images-idx3-ubyte.gz"], config.train_cases)
@@ -36,9 +36,9 @@ def load_mnist(config: MnistOptions, data_dir: Path) -> Dataset:
 
 
 def load_mnist_labels(config: MnistLabelsOptions, data_dir: Path) -> Dataset:
-    """MNIST as classification: images (N, 784) in [0, 1], digits as rows (N, 10) with a single 1.
+    """MNIST as classification: images (N, 784) in [0, 1], digits as one-hot rows (N, 10).
 
-    From the same files as `load_mnist`, and with the same errors.
+    Files and errors are those of `load_mnist`.
     """
     files = read_files(data_dir)
     train_inputs, train_targets = _labelled("train", files, config.train_cases)
@@ -49,7 +49,7 @@ def load_mnist_labels(config: MnistLabelsOptions, data_dir: Path) -> Dataset:
 
 
 def read_files(data_dir: Path) -> dict[str, NDArray[np.uint8]]:
-    """The contents of the four files by name, downloaded into data_dir/MNIST/raw if absent."""
+    """The contents of the four files by name, downloaded into data_dir/MNIST/raw if missing."""
     folder = data_dir / "MNIST" / "raw"
     ensure_downloaded(folder, list(MD5), _fetch)
     return {name: read_idx(folder / name, md5) for name, md5 in MD5.items()}
@@ -62,7 +62,7 @@ def _fetch(scratch: Path) -> Path:
 
 
 def read_idx(path: Path, md5: str) -> NDArray[np.uint8]:
-    """The bytes in a gzipped IDX file whose checksum is `md5`, in the shape that its header gives.
+    """The bytes in a gzipped IDX file with checksum `md5`, in the shape given by its header.
 
     Raises UserError if the file cannot be read or has another checksum.
     """
@@ -91,7 +91,7 @@ def _pixels(images: NDArray[np.uint8], count: int | None) -> NDArray[np.float32]
 def _labelled(
     part: str, files: dict[str, NDArray[np.uint8]], count: int | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images and digits of a part, "train" or "t10k"."""
+    """Images and one-hot digits of "train" or "t10k"."""
     images = _pixels(files[f"{part}-images-idx3-ubyte.gz"], count)
     digits = one_hot(leading(files[f"{part}-labels-idx1-ubyte.gz"], count), DIGITS)
     return torch.from_numpy(images), torch.from_numpy(digits)

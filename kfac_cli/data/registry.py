@@ -1,4 +1,4 @@
-"""From the options of a dataset to tensors."""
+"""Loading a dataset from its options."""
 
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from kfac_cli.data.options import (
 
 
 def load_dataset(config: DatasetOptions, data_dir: Path) -> Dataset:
-    """The dataset that the options describe, its files kept in `data_dir`.
+    """The dataset that the options describe, with its files in `data_dir`.
 
-    Raises UserError for data that are missing, damaged or not what the options say.
+    Raises UserError for data that are missing, damaged or do not match the options.
     """
     match config:
         case ArraysOptions():
