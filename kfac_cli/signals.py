@@ -9,7 +9,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
-"""Sent by Ctrl-C, by schedulers before they kill, and by a terminal that is closed."""
+"""Ctrl-C, a request to terminate, and a closed terminal."""
 
 EXIT_SIGNAL = 128
 """An exit code is this plus the signal's number."""

@@ -1,4 +1,4 @@
-"""Command lines that nobody should type: strategies for words that are wrong, odd or absurd."""
+"""Strategies for command lines with wrong, odd or absurd arguments."""
 
 from hypothesis import strategies as st
 
@@ -8,7 +8,7 @@ HOSTILE_VALUES = [
     # numbers that are none, or not finite, or too large to print
     "", "null", "true", "nan", "-inf", "1e400", "1e-400", "-0", "0x10", "1_000", "10**9", "1e9",
     "9" * 30, "9" * 5000, "-1", "0", "1", "0.5", "2147483648", "9223372036854775808", "3.0000001",
-    # what Hydra's grammar or YAML gives a meaning of its own
+    # special in Hydra's grammar or YAML
     "???", "'", '"', "''", '""', "\\", "\\,", "a,b", "1,2", "[", "]", "{", "}", "[]", "{}", "[[]]",
     "[1,2", "{a:1}", "{a:{b:[c]}}", "{1:2}", "{null:1}", "{a:1,a:2}", "[null]", "[1,'',true,nan]",
     "[784,784]", "[784,1000000,784]", "[logistic]", "'[1'", "key=value", "=", "a:b", "# no", "%",
@@ -95,12 +95,12 @@ keys = st.one_of(
 
 WHERE = ["run", "run/deeper", "a b", "'ü'", "${nope}", "${seed}", "", "null"]
 HARMLESS = {"hydra.run.dir": WHERE, "hydra.sweep.dir": WHERE}
-"""What decides where the command writes, which must be in its own folder here."""
+"""The settings that decide where the command writes, which must be in the test's folder."""
 
 
 @st.composite
 def assignments(draw: st.DrawFn) -> str:
-    """One word of the form SETTING=VALUE, right or wrong."""
+    """One argument of the form SETTING=VALUE, right or wrong."""
     if draw(st.integers(0, 19)) == 0:
         key = draw(st.sampled_from(sorted(HARMLESS)))
         return f"{key}={draw(st.sampled_from(HARMLESS[key]))}"

@@ -1,4 +1,4 @@
-"""What all tests share: a data folder of their own, the command in this process, tidy logging."""
+"""Fixtures of all tests: a separate cache folder, the command in this process, tidy logging."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from kfac_cli.__main__ import main
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call of kfac-run came to."""
+    """The result of a call of kfac-run."""
 
     code: int | str | None
     out: str
@@ -25,7 +25,7 @@ class Answer:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_test_uses_the_cache_folder_of_whoever_runs_it(
+def _separate_cache_folder(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -56,7 +56,7 @@ def kfac_run(
 
 @pytest.fixture
 def begin(kfac_run: Callable[..., Answer], tmp_path: Path) -> Callable[..., Answer]:
-    """Runs the experiment of a command line in a folder of the given name, among faults if any."""
+    """Runs the experiment of a command line in a folder of the given name, with faults if any."""
 
     def run(name: str, words: list[str], faults: Faults | None = None) -> Answer:
         prepare(tmp_path / name, words)

@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all."""
+"""Files that are replaced atomically."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_the_new_contents_take_the_place_of_the_old_at_the_end_of_the_block(tmp_path):
+def test_the_new_contents_replace_the_old_at_the_end_of_the_block(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
     with replacing(path) as file:
@@ -34,7 +34,7 @@ def test_whatever_goes_wrong_the_old_contents_stay_and_nothing_is_left_over(tmp_
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
-def test_an_error_names_the_file_that_was_meant(tmp_path, monkeypatch, function):
+def test_an_error_names_the_file_to_be_replaced(tmp_path, monkeypatch, function):
     def fail(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device", *map(str, arguments[:0]))
 
@@ -44,13 +44,13 @@ def test_an_error_names_the_file_that_was_meant(tmp_path, monkeypatch, function)
     assert caught.value.filename == str(tmp_path / "file")
 
 
-def test_a_folder_that_is_gone_is_said_of_the_file_and_not_of_a_temporary_one(tmp_path):
+def test_the_error_for_a_missing_folder_names_the_file_and_not_a_temporary_one(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         replace_text(tmp_path / "gone/file", "text")
     assert caught.value.filename == str(tmp_path / "gone/file")
 
 
-def test_what_lies_in_the_way_of_the_temporary_file_is_removed_and_no_link_is_followed(tmp_path):
+def test_a_link_with_the_name_of_the_temporary_file_is_removed_and_not_followed(tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("precious")
     (tmp_path / "file.tmp").symlink_to(victim)

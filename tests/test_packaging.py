@@ -19,7 +19,7 @@ needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 
 
 def call(*command, cwd, **environment):
-    """Run a command and return what it came to; it inherits no settings of an outer make."""
+    """Run a command without the settings of an outer make; return the completed process."""
     inherited = {
         k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     }
@@ -116,7 +116,7 @@ def test_every_package_is_listed():
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A copy of what set-up reads."""
+    """A copy of the files that set-up reads."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     for file in ("Makefile", "pyproject.toml"):
@@ -133,9 +133,9 @@ def script(path, text):
 
 @pytest.fixture
 def stub_python(tmp_path):
-    """A Python that makes a .venv whose tools only write down how they were called.
+    """A Python that creates a .venv whose tools only log how they were called.
 
-    Its pip fails as long as the file `broken` lies beside `calls`.
+    Its pip fails while the file `broken` exists.
     """
     log, broken = tmp_path / "calls", tmp_path / "broken"
     tool = f'echo "$(basename "$0") $*" >> {log}'
@@ -148,7 +148,7 @@ def stub_python(tmp_path):
 
 
 class SimplePython:
-    """The stub's path, and what has been called so far."""
+    """The stub's path, and its log of calls."""
 
     def __init__(self, path, log, broken):
         self.path, self.log, self.broken = path, log, broken
@@ -184,7 +184,7 @@ def test_changed_dependencies_are_installed_into_the_same_environment(checkout, 
 
 
 @needs_make
-def test_a_set_up_that_failed_half_way_is_taken_up_again(checkout, stub_python):
+def test_a_set_up_that_failed_is_resumed(checkout, stub_python):
     run = ("make", "run", f"PYTHON={stub_python.path}")
     stub_python.broken.touch()
     assert call(*run, cwd=checkout).returncode != 0
@@ -219,7 +219,7 @@ def test_without_a_suitable_python_one_line_says_so(checkout):
 
 
 @needs_make
-def test_a_python_out_of_range_is_passed_over(checkout, stub_python):
+def test_an_unsupported_python_is_skipped(checkout, stub_python):
     bin_folder = checkout.parent / "bin"
     for name in ("python3", "python3.13"):
         script(bin_folder / name, "exit 1")
@@ -251,7 +251,7 @@ def test_clean_keeps_runs_and_the_environment(checkout):
 
 @pytest.fixture
 def ci(tmp_path):
-    """A checkout whose `make test` notes where it was told to look for data, then writes there."""
+    """A checkout whose `make test` logs its data folder, then writes there."""
     folder = tmp_path / "checkout"
     (folder / ".ci").mkdir(parents=True)
     shutil.copy(ROOT / ".ci/run", folder / ".ci/run")
@@ -269,7 +269,7 @@ def run_ci(folder, code):
 
 @needs_make
 @pytest.mark.parametrize("code", [0, 1])
-def test_ci_hands_on_a_scratch_copy_of_shared_data_and_the_verdict(ci, code):
+def test_ci_passes_on_a_scratch_copy_of_shared_data_and_the_exit_code(ci, code):
     data = ci.parent / "shared/data/sub"
     data.mkdir(parents=True)
     (data / "file").write_text("pixels")
@@ -287,7 +287,7 @@ def test_ci_hands_on_a_scratch_copy_of_shared_data_and_the_verdict(ci, code):
 
 
 @needs_make
-def test_ci_does_without_shared_data(ci):
+def test_ci_works_without_shared_data(ci):
     assert run_ci(ci, 0).returncode == 0
     assert (ci / "seen").read_text() == "\n"
 

@@ -1,4 +1,4 @@
-"""Files from elsewhere are data: nothing in them is executed, nothing leads out of its folder."""
+"""Untrusted files are data: nothing in them is executed, no path leaves its folder."""
 
 import ast
 import io
@@ -28,12 +28,12 @@ from kfac_cli.data.cache import load_or_build
 from kfac_cli.errors import UserError
 from kfac_cli.parameters_file import read_parameters
 
-# Pickles, which are programs
+# Pickles, which can execute code
 
 
 @pytest.fixture
 def alarm(tmp_path):
-    """Where a sprung trap leaves its file: none may have by the end of a test."""
+    """The file that an executed trap creates; it must not exist at the end of a test."""
     path = tmp_path / "sprung"
     yield path
     assert not path.exists()
@@ -41,7 +41,7 @@ def alarm(tmp_path):
 
 @pytest.fixture
 def trap(alarm):
-    """An object whose pickle, when it is opened, leaves the file; seen to do so here."""
+    """An object whose pickle, when it is loaded, creates the file, which is verified here."""
 
     class Trap:
         def __reduce__(self):
@@ -63,7 +63,7 @@ def pixels(monkeypatch):
 
 
 @pytest.mark.parametrize("place", ["alone", "before", "behind", "within"])
-def test_a_pickle_in_the_place_of_the_photographs_is_not_opened(tmp_path, pixels, trap, place):
+def test_a_pickle_instead_of_the_photographs_is_not_opened(tmp_path, pixels, trap, place):
     within = np.array([trap], dtype=object)
     contents = {"alone": trap, "before": [trap, pixels], "behind": [pixels, trap], "within": within}
     joblib.dump(contents[place], tmp_path / faces.FILE, compress=6)
@@ -71,8 +71,8 @@ def test_a_pickle_in_the_place_of_the_photographs_is_not_opened(tmp_path, pixels
         faces.read_photographs(tmp_path)
 
 
-def test_photographs_behind_a_trap_are_read_without_springing_it(tmp_path, pixels, trap):
-    program = pickle.dumps(trap, protocol=4)[:-1]  # without the opcode that ends it
+def test_photographs_after_a_trap_are_read_without_executing_it(tmp_path, pixels, trap):
+    program = pickle.dumps(trap, protocol=4)[:-1]  # without the last opcode
     (tmp_path / faces.FILE).write_bytes(zlib.compress(program + pixels.tobytes() + b"."))
     assert faces.read_photographs(tmp_path).max() == 1
 
@@ -109,7 +109,7 @@ def test_a_pickle_in_a_cache_is_not_opened(tmp_path, trap, name):
 
 
 def tar_of(program):
-    """The form that torch.load had first, and which it opened unasked before torch 2.6."""
+    """The oldest format of torch.load, which it read without asking before torch 2.6."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name in ("sys_info", "pickle", "storages", "tensors"):
@@ -137,7 +137,7 @@ def test_saved_parameters_are_read_without_opening_a_pickle(tmp_path, trap, form
 
 @pytest.fixture
 def run(kfac_run, tmp_path, monkeypatch):
-    """The folder of a run that ended after 4 iterations, and which could go on."""
+    """The folder of a run that ended after 4 iterations and can be resumed."""
     monkeypatch.setattr("kfac_cli.run.recorder.draw_run", lambda *arguments: None)
     file = Path("cases.npz")
     write_cases(file)
@@ -153,7 +153,7 @@ def contents(folder):
 
 @pytest.fixture
 def refusal(kfac_run, run):
-    """Going on is refused with one line and leaves the folder as it was; returns the line."""
+    """Asserts that resuming is refused with one line and an unchanged folder; returns the line."""
 
     def call(*words):
         before = contents(run)
@@ -169,7 +169,7 @@ def refusal(kfac_run, run):
 
 @pytest.fixture
 def edit(run):
-    """Changes the settings that the folder holds."""
+    """Changes the settings in the folder."""
 
     def write(change):
         file = run / "config.yaml"
@@ -182,7 +182,7 @@ def edit(run):
 
 @pytest.fixture
 def checkpoint(run):
-    """The folder's newest checkpoint as a tree, and how to put another in its place."""
+    """The folder's newest checkpoint as a tree, and a function that replaces it."""
     file = run / "checkpoint-4.safetensors"
 
     def replace(tree):
@@ -192,7 +192,7 @@ def checkpoint(run):
     return read_tree(file), replace
 
 
-def test_a_pickle_in_the_place_of_a_checkpoint_is_not_opened(run, refusal, trap):
+def test_a_pickle_instead_of_a_checkpoint_is_not_opened(run, refusal, trap):
     for write in (
         lambda file: torch.save(trap, file),
         lambda file: file.write_bytes(pickle.dumps(trap)),
@@ -203,8 +203,8 @@ def test_a_pickle_in_the_place_of_a_checkpoint_is_not_opened(run, refusal, trap)
 
 
 @pytest.mark.parametrize("place", ["optimizer", "average", "curvature", "inverse", "factors"])
-def test_a_checkpoint_cannot_name_a_class_of_its_own(checkpoint, refusal, alarm, place):
-    """Its checksum is right; it was made by somebody who knows the format."""
+def test_a_checkpoint_cannot_name_a_class(checkpoint, refusal, alarm, place):
+    """Its checksum is right: an attacker knows the format."""
     tree, replace = checkpoint
     session = tree["session"]
     holders = (session, session["optimizer"], session["optimizer"]["curvature"])
@@ -214,7 +214,7 @@ def test_a_checkpoint_cannot_name_a_class_of_its_own(checkpoint, refusal, alarm,
     assert "its checkpoint is from another version" in refusal()
 
 
-def test_a_terminal_obeys_no_text_from_a_checkpoint(checkpoint, kfac_run):
+def test_control_codes_in_a_checkpoint_do_not_reach_the_terminal(checkpoint, kfac_run):
     tree, replace = checkpoint
     tree["environment"]["torch"] = "\x1b]0;mine\x07"
     replace(tree)
@@ -235,7 +235,7 @@ PROGRAMS = (
     "${oc.env:HOME}",
     "'${oc.decode:${oc.env:HOME}}'",
     "*seed",
-    "[" * 100_000,  # would take hours to be told from settings
+    "[" * 100_000,  # would take hours to parse
     "9" * 10_000,
     "#" * 1_000_000,
     "\0",
@@ -277,8 +277,8 @@ def test_a_name_in_the_settings_is_no_path(refusal, edit, name):
 
 
 @pytest.mark.parametrize("dataset", ["curves", "mnist", "faces", "mnist_labels"])
-def test_settings_from_elsewhere_make_no_folder_one_of_data(kfac_run, tmp_path, dataset):
-    """A run would write its cache or its downloads there; the user's own word is enough."""
+def test_untrusted_settings_cannot_choose_a_folder_for_data(kfac_run, tmp_path, dataset):
+    """A run would write its cache or downloads there; only the command line may name it."""
     folder = tmp_path / "home"
     folder.mkdir()
     prepare(tmp_path / "run", [f"dataset={dataset}", f"data_dir={folder}"])
@@ -306,7 +306,7 @@ def test_a_link_anywhere_in_a_folder_is_refused(run, refusal, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["run.log", "metrics.csv", "checkpoint-9.safetensors"])
-def test_a_pipe_in_a_folder_is_not_waited_for(run, refusal, name):
+def test_a_pipe_in_a_folder_is_refused_without_blocking(run, refusal, name):
     (run / name).unlink(missing_ok=True)
     os.mkfifo(run / name)
     assert refusal() == f"{run / name}: is neither a file nor a folder; remove it"
@@ -334,13 +334,13 @@ def test_a_summary_that_makes_no_sense_does_not_matter(kfac_run, run, text):
 @pytest.mark.parametrize(
     "name", ["../../../x", "/tmp/x", "a/b", "..", "", "x" * 5000, "a\0b", "\ud800", "ü"]
 )
-def test_what_a_folder_is_named_after_is_made_a_single_name(name):
+def test_a_folder_name_is_a_single_safe_component(name):
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", folder_name(name))
 
 
 @pytest.mark.parametrize("setting", ["optimizer.name", "dataset.name"])
 def test_a_name_does_not_lead_out_of_the_folder_of_runs(kfac_run, tmp_path, monkeypatch, setting):
-    """Not even where a value that depends on the folder keeps it from being checked before."""
+    """Not even if a value that depends on the folder prevents an earlier check."""
     here = tmp_path / "here/and/there"
     here.mkdir(parents=True)
     monkeypatch.chdir(here)

@@ -1,4 +1,4 @@
-"""Signals that come before a run has begun: while Python still imports the program."""
+"""Signals that come before a run starts, while Python still imports the program."""
 
 import contextlib
 import signal
@@ -41,7 +41,7 @@ sys.exit(main())
 
 
 def interrupted_at(module, what, name, folder):
-    """The command, with a signal that comes as it imports a module."""
+    """The command, with a signal during the import of a module."""
     return subprocess.run(
         [sys.executable, "-c", AT_AN_IMPORT.format(module=module, what=what, name=name)],
         cwd=folder,
@@ -51,29 +51,29 @@ def interrupted_at(module, what, name, folder):
     )
 
 
-def said(ended):
-    """What is on stderr, but for the title of a run that was about to begin."""
+def error_output(ended):
+    """The text on stderr, except for the title of the run."""
     return ended.stderr.removeprefix("curves, kfac_tridiag: 1 iterations\n").rstrip()
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 @pytest.mark.parametrize("module", ["hydra", "omegaconf", "torch"])
-def test_the_command_ends_in_one_line_whatever_it_is_importing(tmp_path, module, name, code):
+def test_during_any_import_the_command_ends_with_one_line(tmp_path, module, name, code):
     ended = interrupted_at(module, "send()", name, tmp_path)
-    assert (ended.returncode, said(ended)) == (code, "kfac-run: interrupted")
+    assert (ended.returncode, error_output(ended)) == (code, "kfac-run: interrupted")
 
 
 @pytest.mark.parametrize("what", ["swallowed()", "turned_into_another_error()"])
 @pytest.mark.parametrize("module", ["hydra", "torch"])
-def test_a_signal_that_an_import_keeps_to_itself_is_not_lost(tmp_path, module, what):
+def test_a_signal_that_an_import_swallows_is_not_lost(tmp_path, module, what):
     ended = interrupted_at(module, what, "SIGINT", tmp_path)
-    assert (ended.returncode, said(ended)) == (130, "kfac-run: interrupted")
+    assert (ended.returncode, error_output(ended)) == (130, "kfac-run: interrupted")
     assert not list(tmp_path.rglob("summary.json"))
 
 
 @pytest.mark.parametrize("error", [None, AttributeError("half a setting"), SystemExit(0)])
-def test_nothing_else_is_said_when_an_interruption_ended_it(kfac_run, monkeypatch, error):
-    """Composing settings too can swallow an interruption, or turn it into an error of its own."""
+def test_an_interruption_is_the_only_message(kfac_run, monkeypatch, error):
+    """Composing settings, too, can swallow an interruption, or raise another error instead."""
 
     def interrupted(overrides):
         with contextlib.suppress(Interrupted):
@@ -86,7 +86,7 @@ def test_nothing_else_is_said_when_an_interruption_ended_it(kfac_run, monkeypatc
     assert (answer.code, answer.err) == (143, "kfac-run: interrupted\n")
 
 
-UNHEARD = """
+TWO_SIGNALS = """
 import contextlib, signal
 from kfac_cli.signals import Interrupted, InterruptOnSignal
 
@@ -94,15 +94,15 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 with InterruptOnSignal():
     with contextlib.suppress(Interrupted):
         signal.raise_signal(signal.SIGINT)
-        print("the first one was not heard")
+        print("the first signal was ignored")
     signal.raise_signal(signal.SIGTERM)
-    print("the second one was not heard")
+    print("the second signal was ignored")
 """
 
 
 def test_a_second_signal_ends_the_process_at_once():
-    """The first is heard although a shell has SIGINT ignored in what it runs in the background."""
-    command = [sys.executable, "-c", UNHEARD]
+    """The first is handled although shells make background jobs ignore SIGINT."""
+    command = [sys.executable, "-c", TWO_SIGNALS]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (ended.returncode, ended.stdout, ended.stderr) == (143, "", "")
 
@@ -115,9 +115,9 @@ def test_the_package_can_be_run_by_its_name():
 
 def test_a_signal_that_was_lost_is_found_later():
     with InterruptOnSignal() as unwinding:
-        with contextlib.suppress(Interrupted):  # as what calls back into Python may do
+        with contextlib.suppress(Interrupted):  # as callbacks may do
             signal.raise_signal(signal.SIGTERM)
         with pytest.raises(Interrupted) as found:
             check_interrupted()
     assert found.value.signal == unwinding.signal == signal.SIGTERM
-    check_interrupted()  # outside, nothing is asked to end
+    check_interrupted()  # outside, nothing is interrupted

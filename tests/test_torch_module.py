@@ -1,4 +1,4 @@
-"""Networks as torch.nn.Sequential and back, and from the file that a run leaves."""
+"""Conversion of networks to torch.nn.Sequential and back, and from a run's parameters.pt."""
 
 import re
 
@@ -70,7 +70,7 @@ def test_with_the_output_activation_it_computes_the_prediction(network):
     torch.testing.assert_close(module(inputs).detach(), expected)
 
 
-def test_it_is_the_module_that_anyone_would_write():
+def test_the_module_has_the_usual_form():
     """So its state_dict has the usual keys, and loads into a module built by hand."""
     network = Network((4, 3, 2, 5), ("logistic", "linear"), "bernoulli")
     parameters = random_parameters(network)
@@ -274,8 +274,8 @@ def file(session, tmp_path):
 
 def test_a_run_leaves_its_network_as_a_module(file, session):
     inputs = random_inputs(4)
-    kept = {"average": session.average.parameters, "iterate": session.optimizer.parameters}
-    for choice, parameters in kept.items():
+    saved = {"average": session.average.parameters, "iterate": session.optimizer.parameters}
+    for choice, parameters in saved.items():
         logits = session.network.forward(parameters, inputs).logits
         module = load_network(file, choice)
         torch.testing.assert_close(module(inputs).detach(), logits)

@@ -1,4 +1,4 @@
-"""Calling kfac-run many times in one process: what a call leaves behind is put back."""
+"""Restoring global state after a call of kfac-run in the same process."""
 
 import contextlib
 import logging
@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 
 @contextlib.contextmanager
 def tidied() -> Iterator[None]:
-    """Leave no log handlers and no settings of Hydra's behind."""
+    """Remove the log handlers and the settings of Hydra that a call adds."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     disabled = {name for name, log in logging.root.manager.loggerDict.items() if _is_off(log)}

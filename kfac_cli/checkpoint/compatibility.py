@@ -60,7 +60,7 @@ def changed_settings(before: Mapping[str, Any], config: RunConfig) -> dict[str, 
 
 
 def check_settings(before: Mapping[str, Any], config: RunConfig) -> None:
-    """Raise UserError, naming them, if settings differ from `before` that must not."""
+    """Raise UserError, naming the settings, if some differ from `before` that must not."""
     changed = changed_settings(before, config)
     wrong = [text for name, text in changed.items() if name not in MAY_CHANGE]
     if wrong:

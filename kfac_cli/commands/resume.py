@@ -105,7 +105,8 @@ def reason_not_to_resume(folder: Path, config: RunConfig) -> str | None:
         return f"{ended}; a smaller target_error=E or null continues it"
     if done > config.iterations:
         raise UserError(
-            f"iterations={config.iterations}: the run in {name} has already done {done}"
+            f"iterations={config.iterations}: the run in {name} has already done {done}; "
+            f"set {done} or more"
         )
     if not checkpoint_iterations(folder):
         raise UserError(f"{name}: has ended and holds no checkpoint to resume from")

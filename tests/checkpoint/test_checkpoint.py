@@ -1,4 +1,4 @@
-"""Checkpoints as files: exact, verified, without code, whole or not there at all."""
+"""Checkpoint files: exact, verified, without code, written atomically."""
 
 import hashlib
 import itertools
@@ -79,7 +79,7 @@ def test_numbers_come_back_exactly(tmp_path):
     [
         torch.randn(3, 5).T,
         torch.randn(2, 3, 4).permute(2, 0, 1),
-        torch.randn(1, 5).T,  # its strides say how it is multiplied, though only one matters
+        torch.randn(1, 5).T,  # its strides decide how it is multiplied
         torch.randn(6, 4)[2:5],
         torch.randn(6, 4)[2:5].T,
         torch.randn(0, 3).T,
@@ -100,7 +100,7 @@ def test_a_view_with_gaps_comes_back_without_them(tmp_path):
     assert found.is_contiguous()
 
 
-def test_what_was_one_tensor_is_one_tensor_again_and_is_kept_once(tmp_path):
+def test_shared_tensors_are_saved_once_and_shared_again(tmp_path):
     tensor = torch.zeros(1000)
     found = there_and_back(tmp_path / "tree", {"a": tensor, "b": [tensor, torch.zeros(1000)]})
     assert found["a"] is found["b"][0]
@@ -156,7 +156,7 @@ def test_parameters_that_require_gradients_come_back_without(tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_kept_is_refused_by_name(tmp_path, tree, error, message):
+def test_what_cannot_be_saved_is_refused_by_name(tmp_path, tree, error, message):
     with pytest.raises(error, match=message):
         written(tmp_path / "tree", tree)
 
@@ -205,7 +205,7 @@ def test_every_cut_and_every_addition_is_noticed(example):
 
 
 def signed(header, values=b"", length=None):
-    """A file with the right checksum, whatever else is wrong with it."""
+    """A file with the right checksum but any other contents."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     data = (len(text) if length is None else length).to_bytes(8, "little") + text + values
     return data + hashlib.sha256(data).digest()
@@ -299,7 +299,7 @@ def test_a_reference_needs_a_layout_only_if_it_is_not_that_of_the_tensor(
     ],
     ids=itertools.count(),
 )
-def test_a_file_made_to_mislead_is_refused_even_with_the_right_checksum(tmp_path, contents):
+def test_a_malicious_file_is_refused_even_with_the_right_checksum(tmp_path, contents):
     refused(tmp_path / "file", contents)
 
 
@@ -355,7 +355,7 @@ def test_the_newest_is_read_and_two_are_kept(tmp_path):
     assert reader.read()["iteration"] == reader.latest == 10
 
 
-def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(tmp_path, caplog):
+def test_a_damaged_newest_falls_back_to_the_one_before_with_a_warning(tmp_path, caplog):
     filled(tmp_path, 5, 10)
     flip(path_of(tmp_path, 10))
     assert CheckpointFolder(tmp_path).read()["iteration"] == 5
@@ -367,7 +367,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(tmp_path, cap
     )
 
 
-def test_after_a_fall_back_the_good_one_is_kept_and_the_damaged_one_goes(tmp_path):
+def test_after_a_fall_back_the_good_one_is_kept_and_the_damaged_one_deleted(tmp_path):
     filled(tmp_path, 5, 10)
     flip(path_of(tmp_path, 10))
     checkpoints = CheckpointFolder(tmp_path)
@@ -390,14 +390,14 @@ def test_only_damaged_ones_are_one_clear_line(tmp_path, caplog):
     assert checkpoint_iterations(tmp_path) == [10, 5]
 
 
-def test_one_that_the_disk_cannot_give_back_counts_as_damaged(tmp_path, caplog):
+def test_an_unreadable_one_counts_as_damaged(tmp_path, caplog):
     filled(tmp_path, 5)
     path_of(tmp_path, 10).mkdir()
     assert CheckpointFolder(tmp_path).read()["iteration"] == 5
     assert "checkpoint-10.safetensors cannot be read (Is a directory)" in caplog.text
 
 
-def test_what_a_killed_process_left_half_way_is_ignored_and_then_removed(tmp_path):
+def test_a_partial_file_of_a_killed_process_is_ignored_and_then_removed(tmp_path):
     filled(tmp_path, 5)
     (tmp_path / "checkpoint-9.safetensors.tmp").write_bytes(b"half")
     assert CheckpointFolder(tmp_path).read()["iteration"] == 5
@@ -420,7 +420,7 @@ def test_a_failed_write_leaves_all_that_was_there(tmp_path, monkeypatch):
     assert checkpoints.latest == 10
 
 
-def test_a_checkpoint_is_on_the_disk_before_its_name_and_the_name_before_others_go(
+def test_a_checkpoint_is_on_the_disk_before_it_is_renamed_and_before_others_are_deleted(
     tmp_path, monkeypatch
 ):
     checkpoints = filled(tmp_path, 5, 10)
@@ -452,7 +452,7 @@ def test_a_checkpoint_is_on_the_disk_before_its_name_and_the_name_before_others_
     ]
 
 
-def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_path):
+def test_a_link_with_the_name_of_the_temporary_file_is_not_followed(tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("precious")
     folder = tmp_path / "run"

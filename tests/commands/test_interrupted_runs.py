@@ -1,4 +1,4 @@
-"""Signals: a first one ends a run after its step, a second one at once, and nothing is lost."""
+"""Signals: the first ends a run after its step, the second at once, and nothing is lost."""
 
 import contextlib
 import json
@@ -27,8 +27,8 @@ def words(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _quick_and_listening(monkeypatch):
-    """No figures; and SIGINT is heard, which shells turn off for what runs in the background."""
+def _fast_and_interruptible(monkeypatch):
+    """Draw no figures, and handle SIGINT, which shells disable in background jobs."""
     monkeypatch.setattr(recorder, "draw_run", lambda *arguments: None)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -41,7 +41,7 @@ def send(number):
 
 @pytest.fixture
 def during_step(monkeypatch):
-    """Lets an action happen within the step of an iteration, before it does anything."""
+    """Arranges an action at the beginning of the step of an iteration."""
     step = Session.step
 
     def arrange(iteration, action):
@@ -85,7 +85,7 @@ def test_a_second_signal_ends_it_at_once_and_without_damage(
     def twice():
         send(number)
         send(number)
-        raise AssertionError("the second signal was not heard")
+        raise AssertionError("the second signal was ignored")
 
     during_step(6, twice)
     answer = begin("run", [*words, "checkpoint.every=4"])
@@ -145,7 +145,7 @@ def test_a_signal_in_a_sweep_keeps_what_was_done_and_starts_no_further_job(
 
 
 @pytest.mark.parametrize(("number", "code"), CODES)
-def test_a_signal_before_the_first_step_ends_it_at_once_and_the_run_can_begin_again(
+def test_a_signal_before_the_first_step_ends_it_at_once_and_the_run_can_be_resumed(
     begin, kfac_run, words, tmp_path, monkeypatch, number, code
 ):
     with monkeypatch.context() as patch:
@@ -185,7 +185,7 @@ def test_a_signal_during_an_evaluation_needs_no_further_step(begin, words, tmp_p
     assert [row["iteration"] for row in read_table(tmp_path / "run/evaluations.csv")] == [4]
 
 
-def test_under_nohup_a_closed_terminal_goes_unheard(begin, words, during_step):
+def test_under_nohup_a_closed_terminal_is_ignored(begin, words, during_step):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         during_step(6, lambda: send(signal.SIGHUP))
@@ -195,10 +195,10 @@ def test_under_nohup_a_closed_terminal_goes_unheard(begin, words, during_step):
         signal.signal(signal.SIGHUP, before)
 
 
-def test_the_checkpoint_is_written_before_anything_else_that_an_interruption_asks_for(
+def test_an_interruption_writes_the_checkpoint_first(
     begin, words, tmp_path, during_step, monkeypatch
 ):
-    """A scheduler may not wait for figures."""
+    """A scheduler may not wait until the figure is drawn."""
     order = []
     save, finish = checkpointing.Saver.save, recorder.Recorder.finish
     monkeypatch.setattr(
@@ -212,8 +212,8 @@ def test_the_checkpoint_is_written_before_anything_else_that_an_interruption_ask
     assert order == ["save", "finish"]
 
 
-def test_a_process_of_its_own_ends_with_143_and_goes_on(tmp_path, words):
-    """The same from outside: a real process and its exit code, in a sweep."""
+def test_a_separate_process_ends_with_143_and_a_checkpoint(tmp_path, words):
+    """A sweep in a real process, with its exit code."""
     command = [
         sys.executable,
         "-c",

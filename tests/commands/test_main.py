@@ -1,4 +1,4 @@
-"""The command kfac-run: what it answers, where runs land, how it ends."""
+"""The command kfac-run: its messages, the folders of runs, exit codes."""
 
 import contextlib
 import io
@@ -30,7 +30,7 @@ SHIPPED = "kfac-run --cfg job lists them all"
 
 @pytest.fixture
 def runner(monkeypatch):
-    """Stands in for kfac_cli.run.runner: notes the calls; `behave` decides what a run comes to."""
+    """A stub for kfac_cli.run.runner: records the calls; `behave` decides how a run ends."""
     stub = SimpleNamespace(calls=[], behave=lambda config: "finished", shown=[])
 
     class Silent(Progress):
@@ -56,10 +56,10 @@ def runner(monkeypatch):
     return stub
 
 
-# What a run is given and where it lands
+# Settings and folders of runs
 
 
-def test_a_run_gets_the_checked_settings_and_a_folder_of_its_own(kfac_run, runner, tmp_path):
+def test_a_run_gets_the_checked_settings_and_a_new_folder(kfac_run, runner, tmp_path):
     answer = kfac_run("experiment=smoke", "seed=7")
     assert (answer.code, answer.err) == (0, "")
     [(config, folder)] = runner.calls
@@ -68,12 +68,12 @@ def test_a_run_gets_the_checked_settings_and_a_folder_of_its_own(kfac_run, runne
     assert validate(OmegaConf.load(folder / "config.yaml")) == config
 
 
-def test_runs_of_the_same_second_have_folders_of_their_own(kfac_run, runner, monkeypatch):
+def test_runs_of_the_same_second_have_different_folders(kfac_run, runner, monkeypatch):
     for _ in range(3):
         kfac_run("optimizer=nesterov_sgd", "dataset=mnist")
     assert len({folder for _, folder in runner.calls}) == 3
     assert {folder.parent.name for _, folder in runner.calls} == {"nesterov_sgd"}
-    assert len({run_stamp() for _ in range(100)}) == 100  # a collision: once in a million times
+    assert len({run_stamp() for _ in range(100)}) == 100  # a collision has probability 1e-6
 
 
 def test_a_folder_that_holds_a_run_is_not_given_to_another(kfac_run, runner, tmp_path):
@@ -107,11 +107,11 @@ def test_config_yaml_is_the_only_record_of_the_settings(kfac_run, runner, tmp_pa
     }
 
 
-def test_what_a_library_warns_about_reaches_the_terminal_and_the_log(kfac_run, runner, tmp_path):
+def test_warnings_of_libraries_reach_the_terminal_and_the_log(kfac_run, runner, tmp_path):
     def behave(config):
         import logging
 
-        logging.getLogger("some.library").warning("careful\x1b[31m")  # no colours of its own
+        logging.getLogger("some.library").warning("careful\x1b[31m")  # control codes are escaped
         logging.getLogger("some.library").info("by the way")
         return "finished"
 
@@ -124,7 +124,7 @@ def test_what_a_library_warns_about_reaches_the_terminal_and_the_log(kfac_run, r
     assert "by the way" in log
 
 
-# How it ends
+# Exit codes
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_bug_shows_its_traceback_and_leaves_it_in_the_folder(kfac_run, runner,
     assert "in behave" in (tmp_path / "mine/error.log").read_text()
 
 
-def test_progress_shows_before_torch_loads_and_gives_the_terminal_back(kfac_run, runner):
+def test_progress_shows_before_torch_loads_and_releases_the_terminal(kfac_run, runner):
     runner.behave = fail_with(ZeroDivisionError("a bug"))
     kfac_run("experiment=smoke")
     assert runner.shown == ["curves, kfac_tridiag", "closed"]
@@ -361,7 +361,7 @@ def test_a_mistake_on_the_command_line_is_one_line(kfac_run, runner, tmp_path, a
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interpolation_that_stands_for_nothing_is_one_line(kfac_run, runner):
+def test_an_interpolation_that_cannot_be_resolved_is_one_line(kfac_run, runner):
     answer = kfac_run("l2=${oc.env:KFAC_NOT_SET_AT_ALL}")
     assert answer.code == 1
     assert answer.err.startswith("kfac-run: error: l2: KeyError raised while resolving")
@@ -369,7 +369,7 @@ def test_an_interpolation_that_stands_for_nothing_is_one_line(kfac_run, runner):
     assert runner.calls == []
 
 
-def test_a_current_folder_that_is_gone_is_one_line(kfac_run, runner, tmp_path, monkeypatch):
+def test_a_missing_current_folder_is_one_line(kfac_run, runner, tmp_path, monkeypatch):
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -382,7 +382,7 @@ def test_a_current_folder_that_is_gone_is_one_line(kfac_run, runner, tmp_path, m
     )
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(kfac_run, runner, tmp_path):
+def test_a_folder_that_cannot_be_created_is_one_line(kfac_run, runner, tmp_path):
     (tmp_path / "outputs").write_text("a file in the way")
     answer = kfac_run("experiment=smoke")
     assert answer.code == 1
@@ -407,7 +407,7 @@ def test_settings_may_refer_to_each_other_and_to_the_folder(kfac_run, runner, tm
     assert (config.evaluate_every, config.data_dir) == (10, f"{tmp_path}/data")
 
 
-# Answers without a run
+# Without a run
 
 
 def without_torch(*arguments, **environment):
@@ -437,7 +437,7 @@ def without_torch(*arguments, **environment):
         (["iterations=0"], r"\A\Z"),
     ],
 )
-def test_what_needs_no_run_needs_no_torch(arguments, expected):
+def test_without_a_run_torch_is_not_needed(arguments, expected):
     answer = without_torch(*arguments)
     assert re.search(expected, answer.stdout), answer
     assert answer.returncode == (1 if arguments == ["iterations=0"] else 0)
@@ -489,7 +489,7 @@ def test_help_names_every_choice(kfac_run):
     assert max(map(len, page.splitlines())) <= 100
 
 
-def test_the_settings_that_help_shows_as_defaults_are_the_defaults(kfac_run):
+def test_the_defaults_that_help_shows_are_the_defaults(kfac_run):
     page = kfac_run("--help").out
     config = load_config()
     for name in ("iterations", "seed", "device", "evaluate_every", "chunk_size", "l2"):
@@ -553,7 +553,7 @@ def test_the_smoke_experiment_needs_no_files(kfac_run, tmp_path):
         (["device=cuda"], "device=cuda"),
     ],
 )
-def test_what_only_a_run_can_find_out_is_one_line_too(kfac_run, tmp_path, setup, named):
+def test_an_error_found_only_during_a_run_is_one_line_too(kfac_run, tmp_path, setup, named):
     if named == "device=cuda" and __import__("torch").cuda.is_available():
         pytest.skip("there is a CUDA device here")
     shape = ["dataset.layer_sizes=[784,3,784]", "dataset.activations=[linear]"]
@@ -570,7 +570,7 @@ def test_what_only_a_run_can_find_out_is_one_line_too(kfac_run, tmp_path, setup,
 
 
 def started(folder, *arguments):
-    """Start a run in a process of its own and wait until it has done some iterations."""
+    """Start a run in a separate process and wait until it has done some iterations."""
     code = "import sys; from kfac_cli.__main__ import main; sys.exit(main())"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
@@ -579,7 +579,7 @@ def started(folder, *arguments):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-        # Whoever runs the tests in the background has them ignore SIGINT, which is inherited.
+        # Background jobs ignore SIGINT, which is inherited.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120

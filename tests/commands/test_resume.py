@@ -1,4 +1,4 @@
-"""Taking up a run again: it ends bit for bit where an undisturbed run ends."""
+"""Resuming a run: the result is bit for bit that of an uninterrupted run."""
 
 import contextlib
 import io
@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 
 class KilledError(BaseException):
-    """Stands for SIGKILL: nothing catches it, nothing is written after it."""
+    """Simulates SIGKILL: nothing catches it, nothing is written after it."""
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +46,12 @@ def file(tmp_path_factory):
 
 @pytest.fixture
 def words(file):
-    """The command line of the small experiment, without TensorBoard, which takes its time."""
+    """The command line of the small experiment, without TensorBoard, which is slow."""
     return [*overrides(file), "tensorboard=false"]
 
 
 def start(folder, words):
-    """Begin a run as kfac-run does, but quicker."""
+    """Start a run as kfac-run does, but faster."""
     config = validate(composed(tuple(words)))
     prepare(folder, words)
     silence = io.StringIO()
@@ -60,8 +60,8 @@ def start(folder, words):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """The folder of the undisturbed run with the given command line."""
+def uninterrupted(tmp_path_factory):
+    """The folder of the uninterrupted run with the given command line."""
     root = tmp_path_factory.mktemp("whole")
     folders = {}
 
@@ -82,7 +82,7 @@ def _no_figures(monkeypatch):
 
 @pytest.fixture
 def die_in_step(monkeypatch):
-    """Lets the process die at the end of the step after so many iterations; never after None."""
+    """Kills the process at the end of the step after the given iteration; never for None."""
     step = Session.step
 
     def arrange(iteration):
@@ -103,10 +103,10 @@ def die_in_step(monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_from_every_iteration_a_restored_session_takes_the_very_same_step(
+def test_from_every_iteration_a_restored_session_takes_exactly_the_same_step(
     file, tmp_path, optimizer, dtype
 ):
-    """Bit for bit, so that by induction all later steps are the same too."""
+    """Bit for bit; by induction, all later steps are the same too."""
     config = load_config([*overrides(file, optimizer), f"dtype={dtype}"])
     dataset = load_dataset(config.dataset, tmp_path)
     session = make_session(config, dataset, CPU)
@@ -123,7 +123,7 @@ def test_from_every_iteration_a_restored_session_takes_the_very_same_step(
 
 
 def test_the_state_is_that_of_the_whole_session(file, tmp_path):
-    """Everything that steps change is restored, not only what is compared above."""
+    """Everything that steps change is restored, not only what state_dict lists."""
     config = load_config(overrides(file))
     dataset = load_dataset(config.dataset, tmp_path)
     session, restored = (make_session(config, dataset, CPU) for _ in range(2))
@@ -144,7 +144,7 @@ def test_the_state_is_that_of_the_whole_session(file, tmp_path):
 
 
 def test_tensors_move_to_another_device_once_and_generators_stay():
-    """`meta` stands for a GPU."""
+    """`meta` represents a GPU."""
     weights, state = torch.zeros(2, 3), torch.Generator().get_state()
     tree = to_device({"w": [weights], "same": weights, "g": state, "n": 3}, torch.device("meta"))
     assert tree["w"][0].device.type == "meta"
@@ -158,8 +158,8 @@ def test_tensors_move_to_another_device_once_and_generators_stay():
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("iteration", [1, 4, 9, 13])
-def test_a_killed_run_ends_where_an_undisturbed_one_ends(
-    kfac_run, file, tmp_path, die_in_step, undisturbed, optimizer, iteration
+def test_a_killed_run_ends_where_an_uninterrupted_one_ends(
+    kfac_run, file, tmp_path, die_in_step, uninterrupted, optimizer, iteration
 ):
     words = [*overrides(file, optimizer), "checkpoint.every=3"]
     die_in_step(iteration)
@@ -169,15 +169,15 @@ def test_a_killed_run_ends_where_an_undisturbed_one_ends(
     answer = kfac_run("resume=killed")
     assert answer.code == 0, answer.err
     assert f"resuming from iteration {iteration // 3 * 3}\n" in answer.err
-    assert differences(tmp_path / "killed", undisturbed(words)) == []
+    assert differences(tmp_path / "killed", uninterrupted(words)) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("iteration", [5, 8])
-def test_a_run_ended_by_a_signal_goes_on_from_that_very_step(
-    kfac_run, words, tmp_path, monkeypatch, number, iteration, undisturbed
+def test_a_run_ended_by_a_signal_resumes_from_that_step(
+    kfac_run, words, tmp_path, monkeypatch, number, iteration, uninterrupted
 ):
-    """Also where an evaluation was due when the signal came."""
+    """Also if an evaluation was due when the signal came."""
     step = Session.step
 
     def interrupted(self):
@@ -191,11 +191,11 @@ def test_a_run_ended_by_a_signal_goes_on_from_that_very_step(
     assert checkpoint_iterations(tmp_path / "stopped") == [iteration]
     monkeypatch.setattr(Session, "step", step)
     assert kfac_run("resume=stopped").code == 0
-    whole = undisturbed(words)
+    whole = uninterrupted(words)
     assert differences(tmp_path / "stopped", whole) == []
 
 
-def test_the_times_go_on(kfac_run, words, tmp_path, die_in_step, monkeypatch):
+def test_the_times_continue(kfac_run, words, tmp_path, die_in_step, monkeypatch):
     die_in_step(13)
     with pytest.raises(KilledError):
         start(tmp_path / "run", [*words, "checkpoint.every=10"])
@@ -213,7 +213,7 @@ def test_the_times_go_on(kfac_run, words, tmp_path, die_in_step, monkeypatch):
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(
-    kfac_run, words, tmp_path, die_in_step, undisturbed
+    kfac_run, words, tmp_path, die_in_step, uninterrupted
 ):
     die_in_step(6)
     with pytest.raises(KilledError):
@@ -222,11 +222,11 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(
     die_in_step(None)
     assert kfac_run("resume=run").code == 0
     assert "no checkpoint yet" in (tmp_path / "run/run.log").read_text()
-    assert differences(tmp_path / "run", undisturbed(words)) == []
+    assert differences(tmp_path / "run", uninterrupted(words)) == []
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over(
-    kfac_run, words, tmp_path, die_in_step, undisturbed
+def test_a_damaged_newest_checkpoint_is_skipped(
+    kfac_run, words, tmp_path, die_in_step, uninterrupted
 ):
     die_in_step(10)
     with pytest.raises(KilledError):
@@ -238,7 +238,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
     assert answer.code == 0
     assert "checkpoint-8.safetensors is damaged (its checksum does not match)" in answer.err
     assert "resuming from iteration 4\n" in answer.err
-    whole = undisturbed([*words, "checkpoint.every=4"])
+    whole = uninterrupted([*words, "checkpoint.every=4"])
     assert differences(tmp_path / "run", whole) == []
 
 
@@ -258,12 +258,12 @@ def saved_at(monkeypatch, tmp_path, words):
     return iterations
 
 
-def test_checkpoints_come_every_so_many_iterations_and_at_the_end(monkeypatch, tmp_path, words):
+def test_checkpoints_come_every_n_iterations_and_at_the_end(monkeypatch, tmp_path, words):
     assert saved_at(monkeypatch, tmp_path, [*words, "checkpoint.every=9"]) == [9, 18, 24]
     assert checkpoint_iterations(tmp_path / "run") == [24, 18]
 
 
-def test_checkpoints_come_every_so_many_minutes(monkeypatch, tmp_path, words):
+def test_checkpoints_come_every_n_minutes(monkeypatch, tmp_path, words):
     """A step takes 50 seconds here, so that two minutes are over after three."""
     step, clock = Session.step, SimpleNamespace(seconds=0.0)
 
@@ -293,13 +293,13 @@ def test_writing_checkpoints_counts_as_logging(tmp_path, words, monkeypatch):
     assert json.loads((tmp_path / "run/summary.json").read_text())["logging_seconds"] > 0.6
 
 
-# What may be another, and what must not
+# What may change, and what must not
 
 
 @pytest.fixture
-def half(words, tmp_path, undisturbed):
+def half(words, tmp_path, uninterrupted):
     """A folder with a run that ended at iteration 12 of 12."""
-    return shutil.copytree(undisturbed([*words, "iterations=12"]), tmp_path / "run")
+    return shutil.copytree(uninterrupted([*words, "iterations=12"]), tmp_path / "run")
 
 
 def contents_of(folder):
@@ -307,7 +307,7 @@ def contents_of(folder):
 
 
 def refusal(kfac_run, folder, *arguments):
-    """The one line with which going on is refused; the folder stays as it was."""
+    """The line with which resuming is refused; the folder stays unchanged."""
     before = contents_of(folder)
     answer = kfac_run(*arguments)
     after = contents_of(folder)
@@ -332,7 +332,7 @@ def test_the_help_page_lists_everything_that_may_change(kfac_run):
     assert "the paths of dataset=arrays" in " ".join(page.split())
 
 
-def test_a_finished_run_says_so_and_stays_as_it_is(kfac_run, half):
+def test_a_finished_run_says_so_and_stays_unchanged(kfac_run, half):
     before = contents_of(half)
     answer = kfac_run("resume=run")
     assert (answer.code, answer.err) == (0, "")
@@ -342,7 +342,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(kfac_run, half):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS[::2])
 def test_more_iterations_continue_a_finished_run_exactly(
-    kfac_run, file, tmp_path, optimizer, undisturbed
+    kfac_run, file, tmp_path, optimizer, uninterrupted
 ):
     """Its last evaluation, at iteration 12, is due in the longer run too."""
     words = [*overrides(file, optimizer), "tensorboard=false"]
@@ -351,7 +351,7 @@ def test_more_iterations_continue_a_finished_run_exactly(
     answer = kfac_run("resume=run", "iterations=24")
     assert answer.code == 0
     assert "the result may differ" not in answer.err
-    assert differences(tmp_path / "run", undisturbed(words)) == []
+    assert differences(tmp_path / "run", uninterrupted(words)) == []
     assert OmegaConf.load(tmp_path / "run/config.yaml").iterations == 24
 
 
@@ -359,8 +359,8 @@ def test_more_iterations_continue_a_finished_run_exactly(
     ("first", "stopped_at", "then", "exact"),
     [(24, 12, 30, True), (24, 22, 30, False), (24, 22, 24, True), (30, 24, 26, False)],
 )
-def test_the_lowered_mu_of_the_last_iterations_decides_whether_more_of_them_are_exact(
-    kfac_run, file, tmp_path, die_in_step, first, stopped_at, then, exact, undisturbed
+def test_more_iterations_are_exact_if_mu_was_not_lowered_yet(
+    kfac_run, file, tmp_path, die_in_step, first, stopped_at, then, exact, uninterrupted
 ):
     """Nesterov's mu is lowered in the last 4."""
     words = [*overrides(file, "nesterov_sgd"), "tensorboard=false", "checkpoint.every=1"]
@@ -370,17 +370,17 @@ def test_the_lowered_mu_of_the_last_iterations_decides_whether_more_of_them_are_
     die_in_step(None)
     answer = kfac_run("resume=run", f"iterations={then}")
     assert ("the result may differ" not in answer.err) == exact
-    whole = undisturbed([*words, f"iterations={then}"])
+    whole = uninterrupted([*words, f"iterations={then}"])
     assert (differences(tmp_path / "run", whole) == []) == exact
 
 
 def test_fewer_iterations_than_were_done_are_refused(kfac_run, half):
     assert refusal(kfac_run, half, "resume=run", "iterations=11") == (
-        "iterations=11: the run in run has already done 12"
+        "iterations=11: the run in run has already done 12; set 12 or more"
     )
 
 
-def test_the_time_limit_is_one_for_all_parts(kfac_run, words, tmp_path):
+def test_the_time_limit_includes_the_time_before_the_resumption(kfac_run, words, tmp_path):
     start(tmp_path / "run", [*words, "max_seconds=1e-9"])
     answer = kfac_run("resume=run")
     assert answer.code == 0
@@ -391,8 +391,8 @@ def test_the_time_limit_is_one_for_all_parts(kfac_run, words, tmp_path):
     assert [row["iteration"] for row in rows] == [1, 4, 8, 12, 16, 20, 24]
 
 
-def test_a_target_that_was_reached_ends_it_until_a_smaller_one_is_set(
-    kfac_run, words, tmp_path, undisturbed
+def test_a_run_that_reached_its_target_resumes_with_a_smaller_one(
+    kfac_run, words, tmp_path, uninterrupted
 ):
     start(tmp_path / "run", [*words, "target_error=1e6"])
     answer = kfac_run("resume=run")
@@ -400,7 +400,7 @@ def test_a_target_that_was_reached_ends_it_until_a_smaller_one_is_set(
         "run: target reached after 4 iterations; a smaller target_error=E or null continues it\n"
     )
     assert kfac_run("resume=run", "target_error=null").code == 0
-    assert differences(tmp_path / "run", undisturbed(words)) == []
+    assert differences(tmp_path / "run", uninterrupted(words)) == []
 
 
 def test_settings_that_must_not_change_are_named_with_both_values(kfac_run, half):
@@ -452,7 +452,7 @@ def test_missing_data_leave_the_folder_as_it_was(kfac_run, half):
     ("name", "value"),
     [("torch", "0.4.1"), ("thread_count", 77), ("device", "cuda"), ("kfac-run", "9.9")],
 )
-def test_another_machine_or_version_says_that_bitwise_equality_is_off(
+def test_another_machine_or_version_warns_that_the_result_may_differ(
     kfac_run, half, monkeypatch, name, value
 ):
     path = half / "checkpoint-12.safetensors"
@@ -469,7 +469,7 @@ def test_another_machine_or_version_says_that_bitwise_equality_is_off(
     assert sentence in (half / "run.log").read_text()
 
 
-def test_another_chunk_size_says_so_too(kfac_run, half):
+def test_another_chunk_size_warns_too(kfac_run, half):
     answer = kfac_run("resume=run", "iterations=14", "chunk_size=7")
     assert answer.code == 0
     assert "chunk_size=7 (was 2000): the result may differ" in answer.err
@@ -509,7 +509,7 @@ def test_parameters_of_other_shapes_are_refused(kfac_run, half):
 # The tables
 
 
-def test_a_table_that_was_removed_is_said_to_have_a_gap(kfac_run, half):
+def test_a_removed_table_is_reported_to_have_a_gap(kfac_run, half):
     (half / "metrics.csv").unlink()
     answer = kfac_run("resume=run", "iterations=14")
     assert answer.code == 0
@@ -581,7 +581,7 @@ MISTAKES = [
 @pytest.mark.parametrize(
     ("arguments", "line"), MISTAKES, ids=[ascii(" ".join(m[0])[:40]) for m in MISTAKES]
 )
-def test_a_mistake_beside_resume_is_one_line(kfac_run, half, tmp_path, arguments, line):
+def test_a_mistake_next_to_resume_is_one_line(kfac_run, half, tmp_path, arguments, line):
     (tmp_path / "empty").mkdir()
     found = refusal(kfac_run, half, *arguments)
     assert found.startswith(line)
@@ -604,14 +604,14 @@ def test_settings_that_cannot_be_used_are_one_line(kfac_run, half, tmp_path, tex
     assert not (tmp_path / "owned").exists()
 
 
-def test_an_ended_run_without_checkpoints_is_not_begun_again(kfac_run, half):
+def test_an_ended_run_without_checkpoints_is_not_started_again(kfac_run, half):
     (half / "checkpoint-12.safetensors").unlink()
     assert refusal(kfac_run, half, "resume=run", "iterations=20") == (
         "run: has ended and holds no checkpoint to resume from"
     )
 
 
-def test_two_processes_cannot_have_one_folder(kfac_run, half):
+def test_two_processes_cannot_use_one_folder(kfac_run, half):
     import fcntl
 
     descriptor = os.open(half, os.O_RDONLY)
@@ -625,9 +625,7 @@ def test_two_processes_cannot_have_one_folder(kfac_run, half):
 
 
 @pytest.mark.parametrize("name", ["metrics.csv", "run.log", "tensorboard/events", "error.log"])
-def test_a_link_in_the_folder_is_refused_since_writing_would_follow_it(
-    kfac_run, half, tmp_path, name
-):
+def test_a_link_in_the_folder_is_refused(kfac_run, half, tmp_path, name):
     victim = tmp_path / "victim"
     victim.write_text("precious")
     (half / "tensorboard").mkdir(exist_ok=True)
@@ -639,10 +637,10 @@ def test_a_link_in_the_folder_is_refused_since_writing_would_follow_it(
     assert victim.read_text() == "precious"
 
 
-def test_while_it_goes_on_the_folder_does_not_look_like_that_of_an_ended_run(
+def test_while_a_run_continues_its_folder_does_not_look_like_that_of_an_ended_run(
     kfac_run, half, die_in_step
 ):
-    (half / "error.log").write_text("an earlier mishap")
+    (half / "error.log").write_text("an earlier error")
     die_in_step(15)
     with pytest.raises(KilledError):
         kfac_run("resume=run", "iterations=24")
@@ -653,8 +651,8 @@ def test_while_it_goes_on_the_folder_does_not_look_like_that_of_an_ended_run(
     assert len(read_table(half / "metrics.csv")) == 24
 
 
-def test_a_run_killed_while_it_writes_its_end_writes_it_again(
-    kfac_run, words, tmp_path, monkeypatch, undisturbed
+def test_a_run_killed_while_it_writes_its_results_writes_them_again(
+    kfac_run, words, tmp_path, monkeypatch, uninterrupted
 ):
     def die(*arguments):
         raise KilledError
@@ -665,11 +663,11 @@ def test_a_run_killed_while_it_writes_its_end_writes_it_again(
             start(tmp_path / "run", words)
     assert checkpoint_iterations(tmp_path / "run") == [24]
     assert kfac_run("resume=run").code == 0
-    assert differences(tmp_path / "run", undisturbed(words)) == []
+    assert differences(tmp_path / "run", uninterrupted(words)) == []
 
 
-def test_one_job_of_a_sweep_is_taken_up_by_its_own_folder(
-    kfac_run, words, tmp_path, die_in_step, undisturbed
+def test_one_job_of_a_sweep_is_resumed_by_its_folder(
+    kfac_run, words, tmp_path, die_in_step, uninterrupted
 ):
     die_in_step(13)
     with pytest.raises(KilledError):
@@ -679,5 +677,5 @@ def test_one_job_of_a_sweep_is_taken_up_by_its_own_folder(
     assert answer.code == 1
     assert "holds no run: it has no config.yaml; resume one of its folders [0]" in answer.err
     assert kfac_run(f"resume={Path('sweep/0')}").code == 0
-    whole = undisturbed([*words, "seed=1", "checkpoint.every=5"])
+    whole = uninterrupted([*words, "seed=1", "checkpoint.every=5"])
     assert differences(tmp_path / "sweep/0", whole) == []

@@ -1,4 +1,4 @@
-"""What the tests of data share: the real files, if there are any, and how errors are looked at."""
+"""Fixtures of the data tests: the real files, if available, and the message of an error."""
 
 import os
 import urllib.request

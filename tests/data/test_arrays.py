@@ -1,4 +1,4 @@
-"""The user's own arrays: what is accepted, and how each fault is told."""
+"""The user's arrays: what is accepted, and the message for each error."""
 
 from types import SimpleNamespace
 
@@ -104,11 +104,11 @@ def test_other_arrays_in_the_archive_do_not_matter(as_archive, unsupervised):
     load_arrays(as_archive({**unsupervised, "notes": np.array(["x"])}, UNSUPERVISED))
 
 
-# Faults in an array
+# Errors in an array
 
 
 @pytest.mark.parametrize(
-    ("replacement", "told"),
+    ("replacement", "reason"),
     [
         (np.zeros((4, 7)), "has shape (4, 7); expected (cases, 6)"),
         (np.zeros(6), "has shape (6,); expected (cases, 6)"),
@@ -120,10 +120,10 @@ def test_other_arrays_in_the_archive_do_not_matter(as_archive, unsupervised):
         (np.zeros((4, 6), "datetime64[s]"), "has dtype datetime64[s]"),
     ],
 )
-def test_a_wrong_shape_or_dtype(saved, unsupervised, refusal, replacement, told):
+def test_a_wrong_shape_or_dtype(saved, unsupervised, refusal, replacement, reason):
     config = saved({**unsupervised, "test_inputs": replacement}, UNSUPERVISED)
     message = refusal(load_arrays, config)
-    assert told in message
+    assert reason in message
     assert "test_inputs" in message
 
 
@@ -155,7 +155,7 @@ def test_bernoulli_autoencoders_have_their_inputs_checked(saved, unsupervised, r
     assert "2.0 in row 0, column 5" in message
 
 
-def test_bernoulli_inputs_may_be_anything_beside_targets(saved, supervised):
+def test_bernoulli_inputs_may_be_anything_if_there_are_targets(saved, supervised):
     supervised["train_inputs"][0, 0] = 17
     load_arrays(saved(supervised, SUPERVISED, "bernoulli"))
 
@@ -171,7 +171,7 @@ def test_an_autoencoder_is_as_wide_at_its_end_as_at_its_beginning(saved, unsuper
     assert message.startswith("dataset.layer_sizes: begins with 6 and ends with 5")
 
 
-# Faults in a file
+# Errors in a file
 
 
 @pytest.mark.parametrize("missing", ["train_inputs", "test_inputs", "train_targets"])

@@ -62,8 +62,8 @@ def assert_refused(file, load):
 
 
 @pytest.fixture(autouse=True)
-def _warnings_are_no_answer():
-    """What numpy warns about in a damaged file is not told twice, nor taken for an error."""
+def _no_warnings():
+    """Ignore numpy's warnings about damaged files."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -104,7 +104,7 @@ def test_no_damaged_file_of_mnist_is_taken(small_mnist, load, name):
 
 
 def test_other_idx_files_are_not_mnist(small_mnist):
-    """Wrong magic numbers, dtypes and numbers of images, in archives that are whole."""
+    """Wrong magic numbers, dtypes and numbers of images, in undamaged archives."""
     file = small_mnist / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
     content = gzip.decompress(file.read_bytes())
     for other in (
@@ -125,7 +125,7 @@ def test_other_idx_files_are_not_mnist(small_mnist):
 def pixels(monkeypatch):
     """Bytes (400, 4096) that count as the canonical photographs."""
     generator = np.random.default_rng(0)
-    pixels = np.zeros((400, 4096), np.uint8)  # packs well
+    pixels = np.zeros((400, 4096), np.uint8)  # compresses well
     pixels[::7] = generator.integers(0, 243, 4096, dtype=np.uint8)
     pixels[:9] = generator.integers(0, 243, (9, 4096), dtype=np.uint8)
     upright = pixels.reshape(400, 64, 64).transpose(0, 2, 1)
@@ -135,7 +135,7 @@ def pixels(monkeypatch):
 
 @pytest.fixture
 def photographs(tmp_path, pixels):
-    """The file of them, as scikit-learn would write it."""
+    """Their file, as scikit-learn writes it."""
     path = tmp_path / "olivetti_py3.pkz"
     joblib.dump(pixels, path, compress=6)
     return path
@@ -143,7 +143,7 @@ def photographs(tmp_path, pixels):
 
 def test_no_damaged_file_of_photographs_gives_others(tmp_path, photographs, pixels):
     expected = read_photographs(tmp_path)
-    harmless = []  # behind the end, or in bits that only fill up a byte
+    harmless = []  # after the end, or in padding bits
     for done, content in damaged(photographs.read_bytes(), truncations=30, flips=60):
         photographs.write_bytes(content)
         try:
@@ -207,7 +207,7 @@ def build():
 
 
 def assert_right(path):
-    """Whatever the file holds, the arrays are the right ones, and the file is so afterwards."""
+    """Whatever the file contains, the arrays are right, and the file is afterwards."""
     for _ in range(2):
         for name, array in load_or_build(path, "key", SHAPES, build).items():
             assert array.dtype == np.float32
@@ -221,7 +221,7 @@ def cached(tmp_path):
     return path
 
 
-def test_no_damaged_cache_is_believed(cached):
+def test_no_damaged_cache_is_used(cached):
     for _, content in damaged(cached.read_bytes(), truncations=60, flips=200):
         cached.write_bytes(content)
         assert_right(cached)
@@ -265,7 +265,7 @@ def test_a_cache_that_would_fill_the_memory_is_not_unpacked(cached, monkeypatch)
 
 
 def header(shape, descr="<f4", fortran=False, version=1, length=None):
-    """The beginning of a .npy file that claims this."""
+    """The header of a .npy file with these claims."""
     text = f"{{'descr': {descr!r}, 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
     text += b" " * (118 - len(text)) + b"\n"
     size = len(text) if length is None else length
@@ -321,7 +321,7 @@ def assert_usable(dataset):
 
 
 def test_a_damaged_npy_file_is_refused_or_is_still_one_of_cases(single):
-    """It has no checksum: where a value's bit was flipped, nobody can tell."""
+    """It has no checksum, so a flipped bit of a value cannot be detected."""
     file, load = single
     refused = 0
     for done, content in damaged(file.read_bytes(), truncations=100, flips=150):
@@ -340,7 +340,7 @@ def test_a_damaged_npz_file_is_refused(archive, cases):
     for _, content in damaged(file.read_bytes(), truncations=100, flips=150):
         file.write_bytes(content)
         try:
-            dataset = load()  # the damage is where the archive holds nothing that matters
+            dataset = load()  # the damage is in unused bytes
         except UserError:
             assert_refused(file, load)
         else:
@@ -408,7 +408,7 @@ LEGAL_NPY = {
     "whole numbers": np.arange(9 * WIDTH).reshape(9, WIDTH) - 20,
     "halves": np.arange(9 * WIDTH, dtype=np.float16).reshape(9, WIDTH),
     "long doubles": np.arange(9 * WIDTH, dtype=np.longdouble).reshape(9, WIDTH),
-    "smaller than float32 can tell from 0": np.full((9, WIDTH), 1e-300),
+    "too small for float32": np.full((9, WIDTH), 1e-300),
 }
 
 
@@ -448,7 +448,7 @@ def every_kind(small_mnist, tmp_path, photographs, cases):
 
 
 @pytest.mark.parametrize("kind", ["mnist", "faces", "arrays"])
-def test_what_is_no_file_is_refused_and_not_waited_for(every_kind, kind, tmp_path):
+def test_what_is_no_file_is_refused_without_blocking(every_kind, kind, tmp_path):
     file, load = every_kind[kind]
     content = file.read_bytes()
     file.unlink()
@@ -459,7 +459,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(every_kind, kind, tmp_pat
     assert "it is not a file" in str(refusal(load))
     file.unlink()
     (tmp_path / "elsewhere").write_bytes(content)
-    file.symlink_to(tmp_path / "elsewhere")  # the user's own business
+    file.symlink_to(tmp_path / "elsewhere")  # a user may link files
     load()
 
 
@@ -469,7 +469,7 @@ def refusal(load):
     return caught.value
 
 
-def test_a_cache_that_is_no_file_is_done_without(cached):
+def test_a_cache_that_is_no_file_is_ignored(cached):
     for make in (os.mkdir, os.mkfifo):
         cached.unlink(missing_ok=True)
         make(cached)

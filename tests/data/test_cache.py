@@ -1,4 +1,4 @@
-"""Generated arrays kept on disk."""
+"""The on-disk cache of generated arrays."""
 
 import logging
 import subprocess
@@ -57,7 +57,7 @@ def test_a_truncated_file_is_replaced(cached, caplog, share):
 
 
 def test_no_flipped_byte_gets_through(cached):
-    """Whichever byte is altered, the arrays are the right ones: the file's or built anew."""
+    """Whichever byte is altered, the arrays are right: read from the file or rebuilt."""
     content = cached.read_bytes()
     rebuilt = 0
 
@@ -93,8 +93,8 @@ def test_a_file_that_holds_something_else_is_replaced(cached, caplog, contents, 
     assert_built(load_or_build(cached, KEY, SHAPES, build_never))
 
 
-def test_whoever_reads_the_old_file_is_not_disturbed(cached):
-    """The new file takes the old one's place in one step; none is ever written over."""
+def test_readers_of_the_old_file_are_not_affected(cached):
+    """The new file replaces the old one by renaming; no file is overwritten."""
     cached.write_bytes(b"old and damaged")
     with cached.open("rb") as reader:
         load_or_build(cached, KEY, SHAPES, build)

@@ -176,7 +176,7 @@ def test_training_and_test_images_differ(tmp_path):
     assert not (dataset.train_inputs[:, None] == dataset.test_inputs).all(dim=-1).any()
 
 
-def test_a_seed_says_it_all(tmp_path):
+def test_a_seed_determines_the_images(tmp_path):
     first = load_curves(config(), tmp_path / "a")
     again = load_curves(config(), tmp_path / "b")
     other = load_curves(config(seed=1), tmp_path / "a")

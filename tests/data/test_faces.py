@@ -59,7 +59,7 @@ def test_a_crop_is_turned_and_scaled_about_the_middle():
 
 
 def test_no_person_is_in_two_groups_and_the_first_cases_show_everyone():
-    """Photographs of one brightness each, their index: an image's brightness tells its origin."""
+    """Each photograph has its index as brightness, which identifies an image's origin."""
     photographs = np.repeat(np.arange(400, dtype=np.float32), 64 * 64).reshape(400, 64, 64)
     images = build_faces(photographs, 3, STEP, np.random.default_rng(0))
     spacing = 1 / np.std(np.arange(400))
@@ -80,7 +80,7 @@ def test_pixels_have_mean_zero_and_average_variance_one_over_the_entire_dataset(
     assert np.abs(images["train"].mean(axis=0, dtype=np.float64)).max() > 1e-3
 
 
-def test_the_generator_says_it_all():
+def test_the_generator_determines_the_images():
     first, again, other = noise(seed=0), noise(seed=0), noise(seed=1)
     for part in first:
         assert first[part].dtype == np.float32
@@ -196,7 +196,7 @@ def test_missing_photographs_are_downloaded(file, tmp_path, monkeypatch):
 
 
 def principal_component_error(train, test, components):
-    """Squared error a case of test images, reconstructed from the training images' components."""
+    """Squared error per test image, reconstructed from the training images' components."""
     mean = train.mean(axis=0)
     _, vectors = np.linalg.eigh((train - mean).T @ (train - mean))
     codes = (test - mean) @ vectors[:, -components:]
@@ -204,7 +204,7 @@ def principal_component_error(train, test, components):
 
 
 def test_principal_components_err_as_published(real_data):
-    """Published: 135. Few crops a photograph suffice to see it."""
+    """Published: 135. Few crops per photograph suffice."""
     photographs = read_photographs(real_data / "olivetti")
     images = build_faces(photographs, 40, STEP, np.random.default_rng(0))
     images = {part: image.astype(np.float64) for part, image in images.items()}

@@ -1,4 +1,4 @@
-"""Where data files live."""
+"""The folder of the data files."""
 
 from pathlib import Path
 
@@ -61,6 +61,6 @@ def test_a_file_is_refused(monkeypatch, tmp_path, refusal):
     assert refusal(resolve_data_dir, None).startswith(f"KFAC_DATA_DIR={file}: is not a folder")
 
 
-def test_the_home_folder_of_nobody_is_refused(refusal):
+def test_the_home_folder_of_an_unknown_user_is_refused(refusal):
     message = refusal(resolve_data_dir, "~no-such-user-here/data")
     assert message.startswith("data_dir=~no-such-user-here/data: ")

@@ -1,4 +1,4 @@
-"""Class labels among the user's own arrays: what is accepted, and how each fault is told."""
+"""Class labels in the user's arrays: what is accepted, and the message for each error."""
 
 from types import SimpleNamespace
 
@@ -67,7 +67,7 @@ LABEL = "(counted from 0); expected a label, a whole number from 0 to 2; 3 class
 
 
 @pytest.mark.parametrize(
-    ("targets", "told"),
+    ("targets", "reason"),
     [
         (np.array([0, 1, 2, 3, 0]), f"3 in row 3 {LABEL}"),
         (np.array([0, -1, 2, 2, 0]), f"-1 in row 1 {LABEL}"),
@@ -85,9 +85,9 @@ LABEL = "(counted from 0); expected a label, a whole number from 0 to 2; 3 class
         (np.where(ROWS[:1], np.nan, ROWS), "nan in row 0, column 2"),
     ],
 )
-def test_targets_that_are_no_classes(load, refusal, targets, told):
+def test_targets_that_are_no_classes(load, refusal, targets, reason):
     message = refusal(load, targets)
-    assert told in message
+    assert reason in message
     assert "mine.npz: train_targets: " in message
 
 
@@ -96,7 +96,7 @@ def test_classes_need_targets(load, refusal):
     assert "has no train_targets and test_targets, which dataset.output=categorical" in message
 
 
-def test_labels_for_another_output_are_told_what_they_are_for(load, refusal):
+def test_labels_for_another_output_are_refused_with_advice(load, refusal):
     message = refusal(load, LABELS, "gaussian")
     assert "has shape (5,)" in message
     assert "labels (cases,) for dataset.output=categorical" in message

@@ -1,4 +1,4 @@
-"""MNIST: the files, right and wrong, and the figures known of the real ones."""
+"""MNIST: right and wrong files, and known statistics of the real ones."""
 
 import gzip
 import hashlib
@@ -29,7 +29,7 @@ def idx(array):
 
 @pytest.fixture
 def small():
-    """Four files as MNIST's but for their size, by name."""
+    """Four small files like MNIST's, by name."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (TRAIN + TEST, 28, 28), dtype=np.uint8)
     labels = generator.integers(0, 10, TRAIN + TEST, dtype=np.uint8)
@@ -75,7 +75,7 @@ def test_fewer_cases_are_the_first(raw, tmp_path):
     assert few.test_inputs.equal(full.test_inputs[:2])
 
 
-def test_labels_stand_beside_their_images(raw, small, tmp_path):
+def test_labels_belong_to_their_images(raw, small, tmp_path):
     images, labelled = load_mnist(config(), tmp_path), load_mnist_labels(config(), tmp_path)
     assert labelled.name == "mnist_labels"
     assert labelled.train_inputs.equal(images.train_inputs)
@@ -96,7 +96,7 @@ def test_fewer_labels_are_the_first(raw, tmp_path):
     assert few.test_targets.equal(full.test_targets[:2])
 
 
-def test_nothing_is_written_beside_files_that_are_there(raw, packed, tmp_path, offline):
+def test_nothing_is_written_if_the_files_exist(raw, packed, tmp_path, offline):
     load_mnist(config(), tmp_path)
     assert sorted(file.name for file in raw.iterdir()) == sorted(packed)
 
@@ -166,7 +166,7 @@ def test_the_real_files(real_data):
     assert float(dataset.train_inputs.min()) == 0
     assert float(dataset.train_inputs.max()) == 1
     labelled = load_mnist_labels(config(), real_data)
-    # Known of the data: how many of each digit there are.
+    # Known numbers of each digit.
     counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert labelled.train_targets.sum(0).tolist() == counts
     assert labelled.test_targets.sum(0).tolist()[:3] == [980, 1135, 1032]

@@ -1,4 +1,4 @@
-"""From the options of a dataset to tensors."""
+"""Loading a dataset from its options."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The CSV tables: complete after every row, exact, and able to go on after a crash."""
+"""The CSV tables: complete after every row, exact, and resumable after a crash."""
 
 import math
 import os
@@ -67,31 +67,31 @@ def test_an_unknown_column_is_refused_by_name(tmp_path):
             table.append({"iteration": 1, "error": "low"})
 
 
-def test_a_taken_up_table_equals_an_undisturbed_one(tmp_path):
+def test_a_resumed_table_equals_an_uninterrupted_one(tmp_path):
     rows = [{"iteration": k, "error": 1 / k, "lambda": None if k % 2 else 0.1} for k in range(1, 9)]
-    undisturbed = filled(tmp_path / "a.csv", rows).read_bytes()
+    uninterrupted = filled(tmp_path / "a.csv", rows).read_bytes()
     path = filled(tmp_path / "b.csv", rows[:6])
     with path.open("a") as file:
-        file.write("7,0.14")  # killed in the middle of a row
+        file.write("7,0.14")  # killed while writing a row
 
     with Table(path, COLUMNS, keep_until=4) as table:
         assert [row["iteration"] for row in read_table(path)] == [1, 2, 3, 4]
         for row in rows[4:]:
             table.append(row)
 
-    assert path.read_bytes() == undisturbed
+    assert path.read_bytes() == uninterrupted
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.csv", "b.csv"]
 
 
 @pytest.mark.parametrize("text", ["", "iteration,err"])
-def test_a_table_killed_before_its_header_was_complete_starts_afresh(tmp_path, text):
+def test_a_table_with_an_incomplete_header_is_started_again(tmp_path, text):
     path = tmp_path / "t.csv"
     path.write_text(text)
     Table(path, COLUMNS, keep_until=0).close()
     assert path.read_text() == "iteration,error,lambda\n"
 
 
-def test_a_table_to_take_up_that_is_not_there_is_made(tmp_path):
+def test_a_missing_table_to_resume_is_created(tmp_path):
     Table(tmp_path / "t.csv", COLUMNS, keep_until=5).close()
     assert (tmp_path / "t.csv").read_text() == "iteration,error,lambda\n"
 
@@ -104,7 +104,7 @@ def test_a_table_to_take_up_that_is_not_there_is_made(tmp_path):
         ("iteration,error,lambda\n1,2.0\n2,1.0,\n", "line 2 is damaged: '1,2.0'"),
     ],
 )
-def test_a_damaged_table_is_not_taken_up_and_not_touched(tmp_path, text, message):
+def test_a_damaged_table_is_not_resumed_and_not_changed(tmp_path, text, message):
     path = tmp_path / "t.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=message):

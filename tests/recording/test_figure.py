@@ -1,4 +1,4 @@
-"""The picture of a run: there for every run, whatever its rows hold."""
+"""The figure of a run: drawn for every run, whatever its rows contain."""
 
 import math
 import subprocess
@@ -33,7 +33,7 @@ DIGITS = torch.rand(15, 784, generator=GENERATOR)
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """A coarse picture is drawn faster and tells as much."""
+    """A coarse picture is drawn faster."""
     monkeypatch.setattr("kfac_cli.recording.figure.DOTS_PER_INCH", 40)
 
 
@@ -47,7 +47,7 @@ def drawn(path, metrics=METRICS, evaluations=EVALUATIONS, pairs=(DIGITS, DIGITS)
     return imread(path)
 
 
-def test_images_stand_to_the_right_of_the_curves(tmp_path):
+def test_images_are_to_the_right_of_the_curves(tmp_path):
     picture = drawn(tmp_path / "run.png")
     left, right = np.split(picture, [int(0.62 * picture.shape[1])], axis=1)
     assert ink(left) > 0.01
@@ -114,13 +114,13 @@ def test_mini_batches_of_one_case_are_marked_by_a_single_number():
     assert [tick.label1.get_text() for tick in ticks] == ["1"]
 
 
-def test_values_that_are_not_finite_are_left_out_of_a_curve():
+def test_values_that_are_not_finite_are_omitted_from_a_curve():
     errors, *_ = figure_of([*METRICS[:3], {"iteration": 4, "error": math.nan}], []).axes
     (line,) = errors.lines
     assert list(line.get_xdata()) == [1, 2, 3]
 
 
-def test_the_heading_gives_the_best_figures_which_belong_together():
+def test_the_heading_gives_the_best_error_and_where_it_was_reached():
     texts = [text.get_text() for text in figure_of(METRICS, EVALUATIONS).texts]
     assert texts == ["title", "best training error 4.33 (averaged parameters at iteration 60)"]
 
@@ -142,7 +142,7 @@ NOT_A_NUMBER = [{"iteration": k, "error": math.nan, "lambda": math.inf} for k in
     ],
     ids=["empty", "one", "one of each", "nan", "nan at the end", "zero", "constant", "huge range"],
 )
-def test_no_row_can_break_the_picture(tmp_path, metrics, evaluations):
+def test_any_rows_give_a_figure(tmp_path, metrics, evaluations):
     diverged = torch.full_like(DIGITS, math.nan)
     picture = drawn(tmp_path / "run.png", metrics, evaluations, pairs=(DIGITS, diverged))
     assert ink(picture) > 0.1

@@ -1,4 +1,4 @@
-"""Pairs of pictures: one mapping of intensities for both, originals above."""
+"""Pairs of pictures: the same mapping of intensities, originals above."""
 
 import math
 

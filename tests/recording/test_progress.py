@@ -32,7 +32,7 @@ TITLE = "CURVES, block-tridiagonal K-FAC"
 
 
 class Clock:
-    """A clock that a test turns."""
+    """A clock that a test sets."""
 
     def __init__(self):
         self.now = 100.0
@@ -105,7 +105,7 @@ def test_plain_lines_are_at_least_ten_seconds_apart_but_for_the_last(clock):
     assert shown == ["1", "11", "21", "30"]
 
 
-def test_values_that_are_missing_or_not_finite_are_shown_as_such(clock):
+def test_values_that_are_missing_or_not_finite_are_marked(clock):
     stream = io.StringIO()
     progress = Progress(2, stream, clock)
     progress.iteration({"iteration": 1, "error": math.nan, "alpha": math.inf, "mu": None}, math.inf)
@@ -122,7 +122,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(monkeypatch, cl
     assert "\x1b" not in stream.getvalue()
 
 
-def test_forced_colours_do_not_turn_a_file_into_a_terminal(monkeypatch, clock):
+def test_forced_colours_do_not_make_a_file_a_terminal(monkeypatch, clock):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     stream = io.StringIO()
@@ -142,13 +142,13 @@ def test_the_live_display_shows_everything_and_never_wraps(width, clock):
     lines = terminal.lines()
     assert max(map(len, lines)) <= width
     assert "running the first iteration" in lines[1]
-    bar, figures = lines[-2:]
+    bar, values = lines[-2:]
     assert bar.startswith("CURVES, block-tridi")
     assert bar.endswith("99999/100000 1:01:01, 1:00:00 left")
-    assert re.sub(" +", " ", figures).startswith(
+    assert re.sub(" +", " ", values).startswith(
         "batch 103500 error 1.235e+17 λ 1.234e-132 γ 0.003162 α 36.12 μ -1.012"
     )
-    assert ("objective 941.3" in figures) == (width == 140)
+    assert ("objective 941.3" in values) == (width == 140)
     assert [line for line in lines if line.startswith("iteration")] == [
         "iteration training error   averaged   test error   averaged      time"
     ]
@@ -177,9 +177,9 @@ def test_a_terminal_without_greek_letters_gets_names(terminal, clock):
     with Progress(9, terminal, clock) as progress:
         progress.start(TITLE)
         progress.iteration(ROW, None)
-    figures = terminal.lines()[-1]
-    assert figures.isascii()
-    assert "lambda 1.234e-132  gamma 0.003162" in figures
+    values = terminal.lines()[-1]
+    assert values.isascii()
+    assert "lambda 1.234e-132  gamma 0.003162" in values
 
 
 def test_messages_and_log_records_appear_above_the_display(terminal, clock):
@@ -199,7 +199,7 @@ def test_messages_and_log_records_appear_above_the_display(terminal, clock):
     assert lines[-2].startswith("CURVES")
 
 
-def test_output_that_goes_to_a_file_still_goes_there(terminal, clock, capsys):
+def test_output_to_a_file_is_not_redirected(terminal, clock, capsys):
     with Progress(9, terminal, clock) as progress:
         progress.start(TITLE)
         print("a result")
@@ -210,7 +210,7 @@ def test_output_that_goes_to_a_file_still_goes_there(terminal, clock, capsys):
     assert "a result" not in terminal.getvalue()
 
 
-def test_closing_gives_the_cursor_back_and_may_be_repeated(terminal, clock):
+def test_closing_restores_the_cursor_and_may_be_repeated(terminal, clock):
     progress = Progress(9, terminal, clock)
     progress.close()
     progress.start(TITLE)

@@ -1,4 +1,4 @@
-"""summary.json, and the lines that a person reads at the end of a run."""
+"""summary.json, and the text printed at the end of a run."""
 
 import json
 import math
@@ -128,9 +128,9 @@ print(before, with_it, peak_memory() >= 0.99 * with_it)
     outcome = subprocess.run(
         [sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True
     )
-    before, with_it, kept = outcome.stdout.split()
+    before, with_it, remembered = outcome.stdout.split()
     assert 50e6 < int(before) < int(with_it) - 180e6
-    assert kept == "True"
+    assert remembered == "True"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_the_terminal_summary_of_a_finished_run(tmp_path, monkeypatch):
     ]
 
 
-def test_a_diverged_run_without_figures_still_has_its_summary(tmp_path):
+def test_a_diverged_run_without_errors_still_has_its_summary(tmp_path):
     bare = {"status": "diverged", "iterations": 3, "best_train_error": math.nan, "seconds": 0.0}
     assert terminal_summary(bare, tmp_path).splitlines() == [
         "diverged after 3 iterations in 0.0 s",

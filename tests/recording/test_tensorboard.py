@@ -1,4 +1,4 @@
-"""What TensorBoard's own reader finds in the event files."""
+"""The event files, as TensorBoard's reader reads them."""
 
 import io
 import math
@@ -51,7 +51,7 @@ def scalars(folder):
     }
 
 
-def test_an_iteration_gives_grouped_scalars_and_leaves_out_what_is_missing(tmp_path, log):
+def test_an_iteration_gives_grouped_scalars_and_omits_missing_values(tmp_path, log):
     log.iteration(ROW)
     log.close()
     assert scalars(tmp_path) == {
@@ -140,7 +140,7 @@ def test_hyperparameters_are_in_the_same_run_as_the_scalars(tmp_path, log):
     assert [info.name.tag for info in experiment.metric_infos] == ["result/best_train_error"]
 
 
-def test_a_run_taken_up_again_has_neither_gaps_nor_doubles(tmp_path):
+def test_a_resumed_run_has_neither_gaps_nor_duplicates(tmp_path):
     first = TensorBoardLog(tmp_path)
     for iteration in range(1, 7):
         first.iteration({"iteration": iteration, "error": 1.0})
@@ -155,19 +155,19 @@ def test_a_run_taken_up_again_has_neither_gaps_nor_doubles(tmp_path):
     ]
 
 
-def test_the_event_file_of_a_run_taken_up_comes_last_in_the_order_in_which_they_are_read(tmp_path):
-    """Their names have whole seconds only; after those comes the process number, as a text."""
+def test_the_event_file_of_a_resumed_run_is_read_last(tmp_path):
+    """Their names have only whole seconds, followed by the process number."""
     first = TensorBoardLog(tmp_path)
     first.close()
-    (earlier,) = tmp_path.iterdir()
+    (old,) = tmp_path.iterdir()
     second = TensorBoardLog(tmp_path, purge_step=1)
     second.close()
     *_, latest = sorted(path.name for path in tmp_path.iterdir())
-    assert latest != earlier.name
-    assert latest.split(".")[3] > earlier.name.split(".")[3]
+    assert latest != old.name
+    assert latest.split(".")[3] > old.name.split(".")[3]
 
 
-def test_the_figures_of_the_end_are_forgotten_when_a_run_is_taken_up(tmp_path):
+def test_the_final_metrics_are_purged_when_a_run_is_resumed(tmp_path):
     for last, error in ((4, 2.0), (8, 1.0)):
         log = TensorBoardLog(tmp_path, purge_step=last - 3)
         for iteration in range(last - 3, last + 1):
@@ -177,7 +177,7 @@ def test_the_figures_of_the_end_are_forgotten_when_a_run_is_taken_up(tmp_path):
     assert scalars(tmp_path)["result/best_train_error"] == [(9, 1.0)]
 
 
-def test_what_was_flushed_outlives_the_process(tmp_path, log):
+def test_flushed_events_are_on_the_disk(tmp_path, log):
     log.iteration({"iteration": 1, "error": 0.5})
     log.flush()
     assert scalars(tmp_path) == {"train/minibatch_error": [(1, 0.5)]}

@@ -91,7 +91,7 @@ def test_every_batch_follows_from_the_one_before(overrides, tmp_path, theta):
     expected = [10]
     for row in rows[:-1]:
         noise = row["noise_scale"]
-        assert (noise is None) == (row["batch_size"] == 200)  # nothing left to decide
+        assert (noise is None) == (row["batch_size"] == 200)  # the maximum: nothing to measure
         needed = 0 if noise is None else math.ceil(min(noise / theta**2, 200))
         expected.append(max(expected[-1], needed))
     assert sizes == expected
@@ -117,13 +117,13 @@ def test_the_baseline_can_use_it_too(overrides, tmp_path):
     assert rows[-1]["batch_size"] > 10
 
 
-def test_a_session_goes_on_with_the_size_it_had_reached(overrides):
+def test_a_restored_session_continues_with_the_same_size(overrides):
     config = load_config([*overrides, "schedule.theta=0.5"])
     dataset = load_dataset(config.dataset, None)
-    session, later = (make_session(config, dataset, torch.device("cpu")) for _ in range(2))
+    session, restored = (make_session(config, dataset, torch.device("cpu")) for _ in range(2))
     for _ in range(12):
         session.step()
     assert session.schedule.size(13) > 10
-    later.load_state_dict(session.state_dict())
+    restored.load_state_dict(session.state_dict())
     for _ in range(3):
-        assert later.step() == session.step()
+        assert restored.step() == session.step()

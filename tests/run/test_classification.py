@@ -95,8 +95,8 @@ def test_heskes_method_keeps_its_damping_and_its_rate(overrides, tmp_path):
     others = [o for o in overrides if not o.startswith("optimizer.")]
     run_in(tmp_path / "run", [*others, "optimizer=heskes", "optimizer.learning_rate=0.25"])
     rows = read_table(tmp_path / "run/metrics.csv")
-    figures = {(row["lambda"], row["gamma"], row["alpha"], row["mu"]) for row in rows}
-    assert figures == {(0.01, 0.1, 0.25, None)}
+    values = {(row["lambda"], row["gamma"], row["alpha"], row["mu"]) for row in rows}
+    assert values == {(0.01, 0.1, 0.25, None)}
 
 
 def test_the_picture_of_a_classifier_says_error_rate_and_shows_no_reconstructions(

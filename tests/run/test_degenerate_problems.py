@@ -1,6 +1,6 @@
-"""Problems that are legal, however little there is to learn from them, work with every optimizer.
+"""Degenerate but valid problems work with every optimizer.
 
-Every figure is finite, no harm is done, and where there is something to learn it is learnt.
+All values are finite, the objective does not increase, and it decreases if it can.
 """
 
 import io
@@ -37,11 +37,11 @@ ROUNDING = 1e-6  # relative; of objectives in float32
 
 @dataclass(frozen=True)
 class Problem:
-    """A network, where it starts and what it is to learn; without `targets`, its inputs.
+    """A network, its initial parameters and its data; without `targets`, an autoencoder.
 
-    It starts at `scale` times the sparse initialisation, plus `bias` in the first layer. Where
-    nothing tells the cases apart `only_the_mean` of the targets can be learnt. At most the share
-    `left` of the loss above that of the best predictions is left at the end, if any.
+    It starts at `scale` times the sparse initialisation, plus `bias` in the first layer. If nothing
+    distinguishes the cases, `only_the_mean` of the targets can be learnt. At the end, at most the
+    share `left` of the loss above that of the best predictions remains.
     """
 
     sizes: list[int]
@@ -127,7 +127,7 @@ PROBLEMS = {
     "one weight and one bias": Problem(
         [1, 1], [], "gaussian", random(width=1), 2 + 3 * random(width=1), left=0.05
     ),
-    # Units that do nothing
+    # Inactive units
     "dead units": Problem(*RECTIFIED, random(), bias=-1e2, only_the_mean=True, left=0.1),
     "weights of 0": Problem(*RECTIFIED, random(), scale=0, only_the_mean=True, left=0.1),
     "weights of 0 in logistic units": Problem(
@@ -141,7 +141,7 @@ PROBLEMS = {
     "a saturated softmax": Problem(
         *CLASSIFIER, random(), classes(*[0, 1, 2] * 4), scale=1e3, left=1 - 1e-4
     ),
-    # Cases that say nothing
+    # Cases without information
     "constant inputs": Problem(*REGRESSION, SAME, random(width=3), only_the_mean=True, left=0.05),
     "constant inputs and targets": Problem(*CODER, SAME, left=0.05),
     "inputs of 0": Problem(
@@ -248,7 +248,7 @@ CHOICES += [
 
 
 class Training:
-    """What becomes of a problem: objective and loss at start and end, and what the steps report."""
+    """The training on a problem: objective and loss before and after, and the steps' records."""
 
     def __init__(self, problem, make, dtype, steps):
         self.problem = problem
@@ -278,8 +278,8 @@ class Training:
 
 def assert_all_finite(training):
     for number, record in enumerate(training.records, 1):
-        figures = {name: value for name, value in asdict(record).items() if value is not None}
-        assert all(math.isfinite(value) for value in figures.values()), (number, figures)
+        values = {name: value for name, value in asdict(record).items() if value is not None}
+        assert all(math.isfinite(value) for value in values.values()), (number, values)
     assert all(bool(torch.isfinite(w).all()) for w in training.optimizer.parameters)
 
 
@@ -289,10 +289,10 @@ def test_a_degenerate_problem_works(problem, optimizer, dtype):
     steps = setup.steps * PATIENCE.get(optimizer, 1)
     training = Training(setup, OPTIMIZERS[optimizer], getattr(torch, dtype), steps)
     assert_all_finite(training)
-    # A calibrated damping is low, and one case says little of the next: the safeguard has to
-    # mend some steps there. Nowhere else is one rejected.
-    mended = optimizer in CALIBRATED or setup.batch is not None
-    assert training.rejections <= (steps // 5 if mended else 0)
+    # A calibrated damping is low, and one case says little about the next: there, some steps are
+    # rejected. Nowhere else is one.
+    may_reject = optimizer in CALIBRATED or setup.batch is not None
+    assert training.rejections <= (steps // 5 if may_reject else 0)
     (objective, loss), (last_objective, last_loss) = training.start, training.end
     assert last_objective <= objective * (1 + ROUNDING)
     if setup.left is not None:
@@ -302,7 +302,7 @@ def test_a_degenerate_problem_works(problem, optimizer, dtype):
 
 @pytest.mark.parametrize("sizes", [[2000, 1, 3], [1, 2000, 3]])
 @pytest.mark.parametrize("optimizer", ["block-tridiagonal", "block-diagonal"])
-def test_a_layer_of_one_unit_works_beside_one_of_2000(sizes, optimizer):
+def test_a_layer_of_one_unit_works_next_to_one_of_2000(sizes, optimizer):
     inputs = random(width=sizes[0])
     problem = Problem(sizes, ["tanh"], "gaussian", inputs, sums(random()))
     training = Training(problem, OPTIMIZERS[optimizer], torch.float32, steps=1)
@@ -322,7 +322,7 @@ DEMANDING = {
 @pytest.mark.parametrize("problem", DEMANDING)
 @pytest.mark.parametrize("optimizer", CALIBRATED)
 def test_a_calibrated_damping_fits_a_huge_objective(problem, optimizer):
-    """Under which a λ of 1, or a learning rate chosen for other problems, is of no use."""
+    """A λ of 1, or a learning rate chosen for other problems, would not work."""
     setup = DEMANDING[problem]
     training = Training(setup, OPTIMIZERS[optimizer], torch.float32, setup.steps)
     assert_all_finite(training)
@@ -331,7 +331,7 @@ def test_a_calibrated_damping_fits_a_huge_objective(problem, optimizer):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_mini_batches_of_one_class_stay_finite(optimizer):
-    """No more than that: a single case of a single class is fitted at the expense of the others."""
+    """They do not train well: a case of one class is fitted at the expense of the others."""
     setup = Problem(*CLASSIFIER, random(), classes(*[0, 1, 2] * 4), batch=1)
     training = Training(setup, OPTIMIZERS[optimizer], torch.float32, setup.steps)
     assert_all_finite(training)
@@ -361,7 +361,7 @@ def words(tmp_path):
 
 
 def start(folder, words):
-    """Begin a run as kfac-run does, but quicker."""
+    """Start a run as kfac-run does, but faster."""
     config = validate(composed(tuple(words)))
     prepare(folder, words)
     with Progress(config.iterations, io.StringIO()) as progress:
@@ -382,7 +382,7 @@ METHODS = ["kfac_tridiag", "kfac_diag", "heskes", "nesterov_sgd"]
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_one_case_of_constant_pixels_is_trained_on_drawn_and_gone_on_with(
+def test_a_run_on_one_case_of_constant_pixels_trains_draws_and_resumes(
     kfac_run, words, tmp_path, caplog, method
 ):
     words = [*words, f"optimizer={method}"]
@@ -401,7 +401,7 @@ def _no_figures(monkeypatch):
 
 @pytest.mark.usefixtures("_no_figures")
 @pytest.mark.parametrize("schedule", ["exponential", "fixed", "stepwise", "adaptive"])
-def test_every_schedule_makes_do_with_one_case(words, tmp_path, caplog, schedule):
+def test_every_schedule_works_with_one_case(words, tmp_path, caplog, schedule):
     others = [word for word in words if not word.startswith("schedule")]
     start(tmp_path / "run", [*others, f"schedule={schedule}", "tensorboard=false"])
     assert_a_good_run(tmp_path / "run", caplog)

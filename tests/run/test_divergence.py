@@ -1,4 +1,4 @@
-"""Steps that go astray: rejected where a method can adapt, the end of a run where not."""
+"""Diverging steps: rejected if the optimizer can adapt, otherwise the end of the run."""
 
 import json
 import math
@@ -69,7 +69,7 @@ def summary(tmp_path):
     return json.loads((tmp_path / "run/summary.json").read_text())
 
 
-def test_a_rejected_step_is_marked_counted_and_logged_and_the_run_goes_on(
+def test_a_rejected_step_is_marked_counted_and_logged_and_the_run_continues(
     begin, words, tmp_path, not_finite
 ):
     not_finite(6, 7, 15)
@@ -88,10 +88,8 @@ def test_a_rejected_step_is_marked_counted_and_logged_and_the_run_goes_on(
 
 
 @pytest.mark.parametrize("start", [0, 1000], ids=["averaging", "not yet"])
-def test_a_step_that_is_taken_back_leaves_no_trace_in_the_average(
-    begin, words, tmp_path, monkeypatch, start
-):
-    """A step made to go astray at iteration 6, and the run that ends before it."""
+def test_a_reverted_step_leaves_no_trace_in_the_average(begin, words, tmp_path, monkeypatch, start):
+    """A step made to diverge at iteration 6, and the run that ends before it."""
     taken = kfac.KFAC.step
 
     def step(self, *arguments, **keywords):
@@ -109,7 +107,7 @@ def test_a_step_that_is_taken_back_leaves_no_trace_in_the_average(
         assert all(torch.equal(b, a) for b, a in zip(before[kind], after[kind], strict=True))
 
 
-def test_so_many_rejections_in_a_row_end_the_run_as_diverged(begin, words, tmp_path, not_finite):
+def test_max_rejections_in_a_row_end_the_run_as_diverged(begin, words, tmp_path, not_finite):
     not_finite(4, 5, *range(12, 24))
     answer = begin("run", [*words, "max_rejections=3", "checkpoint.every=5"])
     assert answer.code == 1
@@ -118,7 +116,7 @@ def test_so_many_rejections_in_a_row_end_the_run_as_diverged(begin, words, tmp_p
     )
     found = summary(tmp_path)
     assert (found["status"], found["iterations"], found["rejections"]) == ("diverged", 14, 5)
-    assert found["final_iteration"] == 12  # the last evaluation; there is none of the end
+    assert found["final_iteration"] == 12  # the last evaluation; there is none at the end
     assert checkpoint_iterations(tmp_path / "run") == [10, 5]
     for kind in ("parameters", "average"):
         assert all(torch.isfinite(w).all() for w in parameters(tmp_path / "run")[kind])
@@ -132,7 +130,9 @@ def test_a_run_whose_every_step_is_rejected_ends_in_order(begin, words, tmp_path
     assert summary(tmp_path)["iterations"] == 5
 
 
-def test_the_count_in_a_row_goes_on_in_a_resumed_run(begin, kfac_run, words, tmp_path, not_finite):
+def test_the_count_in_a_row_continues_in_a_resumed_run(
+    begin, kfac_run, words, tmp_path, not_finite
+):
     not_finite(*range(9, 24))
     begin("whole", [*words, "max_rejections=6", "checkpoint.every=5"])
     begin("run", [*words, "max_rejections=6", "iterations=11"])
@@ -149,9 +149,7 @@ def test_a_diverged_run_can_be_given_more_rejections(begin, kfac_run, words, tmp
     assert differences(tmp_path / "run", tmp_path / "whole") == []
 
 
-def test_where_nothing_can_be_rejected_the_run_ends_at_once_with_finite_parameters(
-    begin, steep, tmp_path
-):
+def test_without_rejections_the_run_ends_at_once_with_finite_parameters(begin, steep, tmp_path):
     answer = begin("run", [*steep, "polyak.start=0"])
     assert answer.code == 1
     assert "the run diverged" in answer.err
@@ -178,7 +176,7 @@ def test_a_diverging_run_diverges_at_the_same_place_when_it_is_resumed(
     assert repr(metrics(tmp_path / "run")) == repr(metrics(tmp_path / "whole"))
 
 
-def test_a_diverged_run_without_a_checkpoint_says_that_there_is_no_way_on(begin, kfac_run, steep):
+def test_a_diverged_run_without_a_checkpoint_cannot_be_resumed(begin, kfac_run, steep):
     begin("run", steep)
     answer = kfac_run("resume=run")
     assert answer.code == 1
@@ -195,7 +193,7 @@ STEEPEST = [
     "optimizer.learning_rate=1000",
     "iterations=6",
 ]
-"""The last of these iterations is the first to leave parameters whose error overflows."""
+"""The last of these iterations is the first whose parameters have an error that overflows."""
 
 
 def test_a_run_whose_last_evaluation_is_not_finite_has_diverged(begin, tmp_path):
@@ -203,7 +201,7 @@ def test_a_run_whose_last_evaluation_is_not_finite_has_diverged(begin, tmp_path)
     words = [*overrides(tmp_path / "cases.npz", "nesterov_sgd"), "tensorboard=false", *STEEPEST]
     answer = begin("run", words)
     rows = read_table(tmp_path / "run/metrics.csv")
-    assert all(math.isfinite(row["objective"]) for row in rows)  # each step looked well
+    assert all(math.isfinite(row["objective"]) for row in rows)  # no step ended the run
     assert answer.code == 1
     found = summary(tmp_path)
     assert (found["status"], found["iterations"]) == ("diverged", 6)

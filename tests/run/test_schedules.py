@@ -51,7 +51,7 @@ def step(noise_scale):
         (1e9, 5000),
         (math.inf, 5000),
         (math.nan, 100),
-        (None, 100),  # a step that was rejected measures nothing
+        (None, 100),  # a rejected step measures nothing
     ],
 )
 def test_an_adaptive_batch_becomes_as_large_as_the_noise_demands(noise_scale, size):
@@ -79,11 +79,11 @@ def test_noise_is_measured_only_where_a_batch_can_still_grow():
     assert not Exponential(100, 50, 300).wants_noise_scale(1)
 
 
-def test_a_schedule_goes_on_where_it_was():
-    schedule, later = (Adaptive(100, 5000, theta=0.5) for _ in range(2))
+def test_a_restored_schedule_continues_with_the_same_size():
+    schedule, restored = (Adaptive(100, 5000, theta=0.5) for _ in range(2))
     schedule.observe(step(50.0))
-    later.load_state_dict(schedule.state_dict())
-    assert later.size(2) == schedule.size(2) == 200
+    restored.load_state_dict(schedule.state_dict())
+    assert restored.size(2) == schedule.size(2) == 200
     fixed = Stepwise([(1, 100)], 300)
     fixed.load_state_dict(fixed.state_dict())
     assert fixed.size(7) == 100

@@ -1,4 +1,4 @@
-"""From the checked settings to the objects of a run."""
+"""The session of a run: its settings reach the engine, and rejections are counted."""
 
 from dataclasses import asdict, fields, replace
 
@@ -61,7 +61,7 @@ CONDITIONS = {
     "t2": ["optimizer.t3=6"],
     "t3": ["optimizer.t2=12"],
 }
-"""Settings without which another has no meaning."""
+"""Settings that another one requires."""
 
 
 def session(*words):
@@ -77,7 +77,7 @@ def test_every_setting_of_kfac_reaches_the_engine(name):
     assert getattr(options, name) == KFAC[name] != getattr(KFACOptions(), name)
 
 
-def test_no_setting_of_kfac_is_left_out_above():
+def test_no_setting_of_kfac_is_missing_above():
     assert KFAC.keys() == {f.name for f in fields(KFACOptions)} - {"l2", "chunk_size"}
 
 
@@ -100,20 +100,20 @@ def test_the_general_settings_reach_it_too():
 
 TAKEN = StepRecord(objective=1.0, error=1.0)
 REJECTED = replace(TAKEN, rejected=True)
-UNDONE = replace(REJECTED, reverted=True)
+REVERTED = replace(REJECTED, reverted=True)
 
 
 @pytest.mark.parametrize(
     ("records", "in_a_row"),
     [
         ([REJECTED, REJECTED], 2),
-        ([REJECTED, TAKEN], 1),  # it is not known yet whether that step will stay
+        ([REJECTED, TAKEN], 1),  # that step may still be reverted
         ([REJECTED, TAKEN, TAKEN], 0),
-        ([REJECTED, TAKEN, UNDONE, TAKEN, UNDONE], 3),  # none of them has led anywhere
+        ([REJECTED, TAKEN, REVERTED, TAKEN, REVERTED], 3),  # no step was kept
         ([TAKEN, TAKEN, REJECTED], 1),
     ],
 )
-def test_rejections_are_in_a_row_until_a_step_has_stayed(monkeypatch, records, in_a_row):
+def test_rejections_are_in_a_row_until_a_step_is_not_reverted(monkeypatch, records, in_a_row):
     run = session()
     following = iter(records)
     monkeypatch.setattr(run.optimizer, "step", lambda *_, **__: next(following))

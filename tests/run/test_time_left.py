@@ -1,4 +1,4 @@
-"""The estimate of the time left, on runs whose times are known."""
+"""The estimate of the remaining time, on runs with known times."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_a_very_long_run_is_estimated_at_once():
     assert estimate(Stepwise([(1, 7)], 10), 10**9, 1, lambda m: 1.0) == pytest.approx(10**9 - 1)
 
 
-def test_a_schedule_that_adapts_is_taken_at_its_present_size():
+def test_an_adaptive_schedule_is_predicted_to_keep_its_size():
     schedule = Adaptive(100, 60_000, theta=0.5)
     left = TimeLeft(schedule, 20)
     for _ in range(10):

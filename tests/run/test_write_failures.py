@@ -1,4 +1,4 @@
-"""A disk that is full, a folder that is read-only or gone: one line, and nothing saved is lost."""
+"""A full disk, a read-only or missing folder: one line, and nothing saved is lost."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ def _no_figures(monkeypatch):
 
 @pytest.fixture
 def at_iteration(monkeypatch):
-    """Arranges something to happen after so many iterations."""
+    """Arranges an action after an iteration."""
 
     def arrange(iteration, action):
         step = Session.step
@@ -54,7 +54,7 @@ def the_one_line(answer):
     return line.removeprefix("kfac-run: error: ")
 
 
-def test_a_full_disk_is_one_line_at_whatever_moment_and_the_run_can_go_on(
+def test_a_full_disk_is_one_line_at_any_moment_and_the_run_can_be_resumed(
     begin, kfac_run, words, tmp_path
 ):
     counted = Faults(tmp_path / "whole")
@@ -72,7 +72,7 @@ def test_a_full_disk_is_one_line_at_whatever_moment_and_the_run_can_go_on(
 
 @pytest.mark.parametrize("moment", [1, 2, 3])
 def test_a_disk_that_is_full_from_the_start_is_one_line(kfac_run, words, tmp_path, moment):
-    """While Hydra makes the folder, and before the settings are in it."""
+    """While Hydra creates the folder, and before the settings are in it."""
     with Faults(tmp_path / "run", moment, disk_full).active():
         line = the_one_line(kfac_run(*words, "hydra.run.dir=run"))
     assert "No space left on device" in line
@@ -114,7 +114,7 @@ def test_a_limit_on_the_size_of_files_stops_checkpoints_and_keeps_the_old_ones(
     assert [row["iteration"] for row in read_table(tmp_path / "run/metrics.csv")] == [*range(1, 10)]
 
 
-def test_a_folder_removed_under_way_is_one_line(begin, words, tmp_path, at_iteration):
+def test_a_folder_removed_during_the_run_is_one_line(begin, words, tmp_path, at_iteration):
     at_iteration(4, lambda: shutil.rmtree(tmp_path / "run"))
     line = the_one_line(begin("run", words))
     assert line == f"{tmp_path}/run/checkpoint-6.safetensors: No such file or directory"
@@ -129,10 +129,10 @@ def test_a_folder_removed_before_the_end_is_one_line(begin, words, tmp_path, at_
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO, errno.EDQUOT])
-def test_going_on_where_nothing_can_be_written_is_one_line_and_changes_nothing(
+def test_resuming_where_nothing_can_be_written_is_one_line_and_changes_nothing(
     begin, kfac_run, words, tmp_path, number
 ):
-    """Read-only folders do not stop the superuser, so the answer of the system is made up."""
+    """Read-only folders do not stop the superuser, so the system's error is simulated."""
     begin("run", words)
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     with Faults(tmp_path / "run", 1, failing(number)).active():
@@ -142,7 +142,7 @@ def test_going_on_where_nothing_can_be_written_is_one_line_and_changes_nothing(
 
 
 @pytest.mark.parametrize("name", ["parameters.pt", "summary.json"])
-def test_what_cannot_be_written_at_the_end_is_named_and_written_by_a_resumption(
+def test_a_result_that_cannot_be_written_is_named_and_written_after_resuming(
     begin, kfac_run, words, tmp_path, name
 ):
     folder = tmp_path / "run"
@@ -179,7 +179,7 @@ def test_a_log_that_cannot_be_written_neither_ends_a_run_nor_prints_tracebacks(
     assert "Traceback" not in answer.err
 
 
-def test_a_terminal_that_went_away_does_not_end_the_run(begin, words, monkeypatch, tmp_path):
+def test_a_closed_terminal_does_not_end_the_run(begin, words, monkeypatch, tmp_path):
     from kfac_cli.recording.progress import Progress
 
     def gone(*arguments):

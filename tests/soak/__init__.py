@@ -1,4 +1,4 @@
-"""Soak: runs that are killed, terminated and denied the disk, resumed until they are finished.
+"""Soak test: runs that are killed, terminated or fail to write are resumed until they finish.
 
 `python -m tests.soak --kills 100` from the repository's root; see __main__.py.
 """

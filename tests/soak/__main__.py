@@ -1,4 +1,4 @@
-"""Disturb runs until so many were killed; the figures as JSON, exit code 1 if anything is wrong."""
+"""Interrupt runs until --kills were killed; print counts as JSON, exit code 1 after an error."""
 
 import argparse
 import json
@@ -12,10 +12,10 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: threads do not 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--kills", type=int, default=100, help="stop after so many SIGKILLs")
+    parser.add_argument("--kills", type=int, default=100, help="stop after this many SIGKILLs")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cases", type=int, help="so many different experiments; all if absent")
-    parser.add_argument("--keep", type=Path, help="leave all folders here")
+    parser.add_argument("--cases", type=int, help="number of different experiments; all by default")
+    parser.add_argument("--keep", type=Path, help="keep all folders here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         root = arguments.keep or Path(temporary)
@@ -24,7 +24,7 @@ def main() -> int:
 
 
 def _soak(root: Path, kills: int, seed: int, cases: int | None) -> int:
-    import matplotlib.figure  # noqa: F401  what children need, once and for all
+    import matplotlib.figure  # noqa: F401  imported once for all children
     import torch.utils.tensorboard  # noqa: F401
 
     import kfac_cli.run.runner  # noqa: F401
@@ -39,7 +39,7 @@ def _soak(root: Path, kills: int, seed: int, cases: int | None) -> int:
     while tally.kills < kills and not tally.wrong:
         soak.run()
         print(f"{tally.runs} runs, {tally.kills} kills", file=sys.stderr)
-    figures = {
+    counts = {
         "runs": tally.runs,
         "resumptions": tally.resumed,
         "kills": tally.kills,
@@ -47,7 +47,7 @@ def _soak(root: Path, kills: int, seed: int, cases: int | None) -> int:
         "endings": dict(sorted(tally.endings.items())),
         "wrong": tally.wrong,
     }
-    print(json.dumps(figures, indent=2))
+    print(json.dumps(counts, indent=2))
     return 1 if tally.wrong else 0
 
 

@@ -1,6 +1,6 @@
-"""kfac-run in child processes forked from this one, which has imported everything already.
+"""kfac-run in child processes forked from this one, which has already imported everything.
 
-Importing torch takes seconds; a forked child starts at once, so that there are many kills a minute.
+Importing torch takes seconds; a forked child starts at once, which allows many kills per minute.
 No thread may run in the parent when it forks: OMP_NUM_THREADS must be 1.
 """
 
@@ -23,7 +23,7 @@ BUG = 70
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a child ended: its exit code, or minus the signal; what it printed; how long it took."""
+    """How a child ended: its exit code or minus the signal, its output and its duration."""
 
     code: int
     out: str
@@ -35,19 +35,19 @@ def run_child(
     words: Sequence[str],
     folder: Path,
     faults: Faults | None = None,
-    disturb: Callable[[int], None] | None = None,
+    interrupt: Callable[[int], None] | None = None,
 ) -> Outcome:
-    """Call `kfac-run *words` in `folder`; `disturb` is given the child's process number."""
+    """Call `kfac-run *words` in `folder`; `interrupt` is given the child's process number."""
     started = time.perf_counter()
     out, err = folder / "out.txt", folder / "err.txt"
     sys.stdout.flush()
     sys.stderr.flush()
     process = os.fork()
     if process == 0:
-        _be_child(words, folder, out, err, faults)
+        _run_as_child(words, folder, out, err, faults)
     try:
-        if disturb is not None:
-            disturb(process)
+        if interrupt is not None:
+            interrupt(process)
         _, status = os.waitpid(process, 0)
     except BaseException:
         os.kill(process, signal.SIGKILL)
@@ -57,10 +57,10 @@ def run_child(
     return Outcome(code, out.read_text(), err.read_text(), time.perf_counter() - started)
 
 
-def _be_child(
+def _run_as_child(
     words: Sequence[str], folder: Path, out: Path, err: Path, faults: Faults | None
 ) -> None:
-    """Never returns: whatever happens here must not go on as a second parent."""
+    """Never returns, so that the child does not continue as a second parent."""
     code = BUG
     try:
         for number, path in ((1, out), (2, err)):
@@ -82,13 +82,13 @@ def _be_child(
 
 
 def after(seconds: float, *numbers: int, pause: float = 0.0) -> Callable[[int], None]:
-    """Send a child some signals, the first after so many seconds, unless it has ended by then."""
+    """Send signals to a child that is still running, the first after `seconds`."""
 
-    def disturb(process: int) -> None:
+    def interrupt(process: int) -> None:
         time.sleep(seconds)
         for number in numbers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)
             time.sleep(pause)
 
-    return disturb
+    return interrupt

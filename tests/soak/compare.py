@@ -1,4 +1,4 @@
-"""Whether two run folders hold the same run, bit for bit, apart from times and machine."""
+"""Comparison of two run folders, bit for bit, except for times and machine."""
 
 import json
 import math
@@ -26,7 +26,7 @@ COMPARED_IN_SUMMARY = (
 
 
 def differences(first: Path, second: Path) -> list[str]:
-    """What differs; empty if the runs are the same and neither folder holds half a file."""
+    """What differs; empty if the runs are the same and neither folder has a partial file."""
     found = [f"{path} is left over" for f in (first, second) for path in f.glob("**/*.tmp")]
     for name, content in CONTENTS.items():
         if path := place_of_difference(content(first), content(second)):
@@ -86,7 +86,7 @@ def summary(folder: Path):
 
 
 def tensorboard(folder: Path):
-    """Tag to [(step, value), ...], times left out; a step shown twice is an error by itself."""
+    """Tag to [(step, value), ...] without times; a duplicate step is an error."""
     if not (folder / "tensorboard").exists():
         return {}
     reader = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0})

@@ -14,7 +14,7 @@ OPTIMIZERS = ("kfac_tridiag", "kfac_diag", "nesterov_sgd")
 
 
 def write_cases(path: Path) -> None:
-    """Leave an .npz file with 80 training and 20 test cases in [0, 1]."""
+    """Write an .npz file with 80 training and 20 test cases in [0, 1]."""
     generator = np.random.default_rng(0)
     hidden = generator.normal(size=(100, 3)) @ generator.normal(size=(3, 12))
     cases = (1 / (1 + np.exp(-hidden))).astype(np.float32)
@@ -22,12 +22,12 @@ def write_cases(path: Path) -> None:
 
 
 def overrides(file: Path, optimizer: str = "kfac_tridiag", iterations: int = 24) -> list[str]:
-    """The words of a command line for a few iterations, with periods that fit into them."""
+    """The command line of a run of a few iterations, with periods that fit."""
     if optimizer == "nesterov_sgd":
-        own = ["optimizer.mu_schedule=fixed", "optimizer.final_iterations=4"]
+        specific = ["optimizer.mu_schedule=fixed", "optimizer.final_iterations=4"]
     else:
         periods = ["optimizer.t1=2", "optimizer.t2=10", "optimizer.t3=5"]
-        own = [*periods, "optimizer.lambda_initial=10"]
+        specific = [*periods, "optimizer.lambda_initial=10"]
     return [
         "dataset=arrays",
         f"dataset.file={file}",
@@ -36,7 +36,7 @@ def overrides(file: Path, optimizer: str = "kfac_tridiag", iterations: int = 24)
         "dataset.output=bernoulli",
         "dataset.image_shape=[3,4]",
         f"optimizer={optimizer}",
-        *own,
+        *specific,
         "schedule.initial=20",
         "schedule.full_at=16",
         f"iterations={iterations}",
@@ -47,9 +47,9 @@ def overrides(file: Path, optimizer: str = "kfac_tridiag", iterations: int = 24)
 
 
 def prepare(folder: Path, words: list[str]) -> Path:
-    """Make the folder of a run that was killed as it began: `kfac-run resume=` then runs it all.
+    """Create the folder of a run that was killed at its start; `kfac-run resume=` runs all of it.
 
-    So a test has a whole run of the command without the half second that Hydra takes.
+    This saves a test the half second that Hydra takes.
     """
     folder.mkdir(parents=True)
     write_settings(composed(tuple(words)), folder)
@@ -58,7 +58,7 @@ def prepare(folder: Path, words: list[str]) -> Path:
 
 @cache
 def composed(words: tuple[str, ...]) -> DictConfig:
-    """The settings that a command line stands for."""
+    """The composed settings of a command line."""
     with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
         settings = compose(CONFIG_NAME, overrides=list(words))
     assert isinstance(settings, DictConfig)

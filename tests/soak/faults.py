@@ -1,7 +1,7 @@
-"""Harm at a chosen moment: the n-th thing that a process does to the files of one folder.
+"""Fault injection: harm at the n-th operation of a process on the files of one folder.
 
-Counted are: opening a file to write, every write that reaches the system, flushing to the disk,
-renaming and removing. No device, mount or user is needed, so it works anywhere.
+Operations are opening a file to write, each write system call, flushing to the disk, renaming and
+removing. It needs no special device, mount or user.
 """
 
 import builtins
@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 Harm = Callable[[object], None]
-"""Is given the path for what names it in an error, None for writing and flushing."""
+"""Called with the path for operations whose errors name it, None for writing and flushing."""
 
 
 def killed(path: object) -> None:
-    """The process ends as if the power had gone."""
+    """Kill the process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def failing(number: int) -> Harm:
-    """The system answers with an error, e.g. errno.ENOSPC."""
+    """Raise a system error, such as errno.ENOSPC."""
 
     def harm(path: object) -> None:
         raise OSError(number, os.strerror(number), *([] if path is None else [path]))
@@ -36,10 +36,10 @@ disk_full = failing(errno.ENOSPC)
 
 
 class Faults:
-    """Counts what happens to files below `root`, and from the event number `first` on does harm.
+    """Counts the operations on files below `root`, and does harm from number `first` on.
 
-    `count` is the number of events so far. Half of what was to be written still gets written, as
-    on a disk that fills up. Only events are harmed for whose path `concerns` is true.
+    `count` is the number of operations so far. Half of the data to be written is still written, as
+    on a disk that fills up. Only paths for which `concerns` is true count.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Faults:
         self._open = builtins.open
 
     def event(self, path: object) -> bool:
-        """Count an event; whether it is to be harmed."""
+        """Count an operation; whether to do harm."""
         name = self._below_root(path)
         if name is None or not self._concerns(name):
             return False
@@ -68,20 +68,20 @@ class Faults:
 
     @contextlib.contextmanager
     def active(self) -> Iterator["Faults"]:
-        """Put the counting in the place of the system's own functions, and take it away again."""
-        kept = {
+        """Replace the system functions by counting ones within the context."""
+        originals = {
             name: getattr(os, name) for name in ("fsync", "replace", "rename", "unlink", "remove")
         }
         builtins.open = io.open = self._open_file  # type: ignore[assignment]
-        os.fsync = self._guarded(kept["fsync"])
+        os.fsync = self._guarded(originals["fsync"])
         for name in ("replace", "rename", "unlink", "remove"):
-            setattr(os, name, self._guarded(kept[name]))
+            setattr(os, name, self._guarded(originals[name]))
         try:
             yield self
         finally:
             self._first = None  # files that are still open work again
             builtins.open = io.open = self._open
-            for name, function in kept.items():
+            for name, function in originals.items():
                 setattr(os, name, function)
 
     def _guarded(self, function):

@@ -1,4 +1,4 @@
-"""Runs of a small experiment that are disturbed until they are finished, and then compared."""
+"""Runs of a small experiment that are interrupted until they finish, and then compared."""
 
 import errno
 import itertools
@@ -22,7 +22,7 @@ from .faults import Faults, disk_full, failing, killed
 ITERATIONS = 60
 CHECKPOINTS = ("checkpoint.every=1", "checkpoint.every=7", "checkpoint.minutes=0.0005")
 CALM = 0.1
-"""Share of attempts that are left in peace, so that every run comes to its end."""
+"""Share of attempts without harm, so that every run finishes."""
 
 DAMAGED = 0.2
 """Share of the resumptions before which the newer of two checkpoints is damaged."""
@@ -30,7 +30,7 @@ DAMAGED = 0.2
 
 @dataclass
 class Case:
-    """A command line, its undisturbed folder, how long that took and how many events it has."""
+    """A command line, the folder and duration of its uninterrupted run, and its file operations."""
 
     words: list[str]
     whole: Path
@@ -40,7 +40,7 @@ class Case:
 
 @dataclass
 class Tally:
-    """What happened: how children ended, and what differed or went wrong (nothing, one hopes)."""
+    """Results: how children ended, and everything that differed or failed."""
 
     endings: Counter[str] = field(default_factory=Counter)
     runs: int = 0
@@ -50,12 +50,12 @@ class Tally:
 
     @property
     def kills(self) -> int:
-        """Children that SIGKILL ended."""
+        """The number of children killed by SIGKILL."""
         return self.endings["killed"] + self.endings["killed at an event"]
 
 
 def _finished(folder: Path) -> bool:
-    """Whether a run was killed only after its summary: it is not taken up again, nor mended."""
+    """Whether a run was killed after writing its summary: it will not be resumed or repaired."""
     try:
         return json.loads((folder / SUMMARY_FILE).read_text())["status"] == FINISHED
     except (OSError, ValueError):
@@ -63,7 +63,7 @@ def _finished(folder: Path) -> bool:
 
 
 class Soak:
-    """Seeded: the kinds of harm and the events are the same each time, the moments nearly so.
+    """A seeded soak test: the kinds of harm and the operations are reproducible, the times nearly.
 
     `cases` is the number of different command lines; None for all.
     """
@@ -81,19 +81,19 @@ class Soak:
         self._next_combination = itertools.cycle(combinations[:cases])
 
     def run(self) -> None:
-        """Disturb one run until it is finished, and compare it with an undisturbed one."""
+        """Interrupt one run until it finishes, and compare it with an uninterrupted one."""
         case = self._case(next(self._next_combination))
         folder = self._fresh()
         self.tally.runs += 1
         while True:
-            begun = (folder / "run/config.yaml").exists()
-            words = ["resume=run"] if begun else case.words
-            self.tally.resumed += begun
-            if begun and not _finished(folder / "run") and self._random.random() < DAMAGED:
+            started = (folder / "run/config.yaml").exists()
+            words = ["resume=run"] if started else case.words
+            self.tally.resumed += started
+            if started and not _finished(folder / "run") and self._random.random() < DAMAGED:
                 self._damage_newest(folder / "run")
             name, outcome = self._attempt(case, folder, words)
             self.tally.endings[name] += 1
-            if wrong := self._fault_of(name, outcome):
+            if wrong := self._error_of(name, outcome):
                 self.tally.wrong.append(f"{folder}: {wrong}")
                 return
             if outcome.code == 0:
@@ -113,7 +113,7 @@ class Soak:
             folder = self._fresh()
             outcome = run_child(words, folder, Faults(folder / "run"))
             if outcome.code != 0:
-                raise RuntimeError(f"the undisturbed run failed: {outcome}")
+                raise RuntimeError(f"the uninterrupted run failed: {outcome}")
             events = int((folder / "events.txt").read_text())
             self._cases[combination] = Case(words, folder / "run", outcome.seconds, events)
         return self._cases[combination]
@@ -139,19 +139,19 @@ class Soak:
         self.tally.damaged += 1
 
     def _attempt(self, case: Case, folder: Path, words: list[str]) -> tuple[str, Outcome]:
-        """One child, with or without harm: the name of what was meant, or of what came of it."""
+        """Run one child, with or without harm; its name is that of the harm or of the outcome."""
         choice = self._random
         moment = choice.triangular(0, case.seconds, 0)  # many children end sooner
         event = choice.randint(1, case.events)
         kinds: dict[str, Callable[[], Outcome]] = {
-            "killed": lambda: run_child(words, folder, disturb=after(moment, signal.SIGKILL)),
+            "killed": lambda: run_child(words, folder, interrupt=after(moment, signal.SIGKILL)),
             "killed at an event": lambda: run_child(
                 words, folder, Faults(folder / "run", event, killed)
             ),
-            "terminated": lambda: run_child(words, folder, disturb=after(moment, signal.SIGTERM)),
-            "interrupted": lambda: run_child(words, folder, disturb=after(moment, signal.SIGINT)),
+            "terminated": lambda: run_child(words, folder, interrupt=after(moment, signal.SIGTERM)),
+            "interrupted": lambda: run_child(words, folder, interrupt=after(moment, signal.SIGINT)),
             "terminated twice": lambda: run_child(
-                words, folder, disturb=after(moment, signal.SIGTERM, signal.SIGTERM, pause=0.002)
+                words, folder, interrupt=after(moment, signal.SIGTERM, signal.SIGTERM, pause=0.002)
             ),
             "disk full": lambda: run_child(words, folder, Faults(folder / "run", event, disk_full)),
             "disk failing": lambda: run_child(
@@ -159,18 +159,18 @@ class Soak:
             ),
         }
         if choice.random() < CALM:
-            return "left in peace", run_child(words, folder)
+            return "without harm", run_child(words, folder)
         (name,) = choice.choices(list(kinds), weights=(6, 6, 2, 1, 1, 3, 1))
         outcome = kinds[name]()
         return (name if outcome.code != 0 else f"finished before it was {name}"), outcome
 
     @staticmethod
-    def _fault_of(name: str, outcome: Outcome) -> str | None:
-        """What is wrong with how a child ended; None if it is as it should be."""
+    def _error_of(name: str, outcome: Outcome) -> str | None:
+        """What is wrong with the end of a child; None if it is as expected."""
         expected = {
             "killed": (-signal.SIGKILL,),
             "killed at an event": (-signal.SIGKILL,),
-            "terminated": (143, -signal.SIGTERM),  # the latter before kfac-run listens
+            "terminated": (143, -signal.SIGTERM),  # the latter before kfac-run handles it
             "interrupted": (130, -signal.SIGINT),
             "terminated twice": (143, -signal.SIGTERM),
             "disk full": (1,),

@@ -1,4 +1,4 @@
-"""The soak, short: `python -m tests.soak` is the long one."""
+"""A short soak test; `python -m tests.soak` is the long one."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_runs_that_are_killed_and_resumed_end_as_undisturbed_ones_do():
-    """In a process of its own: its children are forked from it, and this one may have threads."""
+def test_runs_that_are_killed_and_resumed_end_as_uninterrupted_ones_do():
+    """In a separate process without threads, since its children are forked."""
     answer = subprocess.run(
         [sys.executable, "-m", "tests.soak", "--kills", "6", "--cases", "3"],
         cwd=ROOT,
@@ -20,6 +20,6 @@ def test_runs_that_are_killed_and_resumed_end_as_undisturbed_ones_do():
         timeout=600,
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    figures = json.loads(answer.stdout)
-    assert figures["kills"] >= 6
-    assert figures["wrong"] == []
+    counts = json.loads(answer.stdout)
+    assert counts["kills"] >= 6
+    assert counts["wrong"] == []
