@@ -21,8 +21,7 @@ from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError
 from kfac_cli.files import exclusive_use, replace_text, shown_folder
 from kfac_cli.recording.progress import Progress
-from kfac_cli.recording.summary import SUMMARY_FILE
-from kfac_cli.run.stopping import DIVERGED, INTERRUPTED, TIME_LIMIT_REACHED
+from kfac_cli.recording.summary import DIVERGED, INTERRUPTED, SUMMARY_FILE, TIME_LIMIT_REACHED
 from kfac_cli.signals import Interrupted, check_interrupted
 
 if TYPE_CHECKING:

@@ -21,6 +21,8 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
         too_long = error.errno == errno.ENAMETOOLONG and overrides
         return f"{shown(max(overrides, key=len)) if too_long else error.filename}: {error.strerror}"
     text = str(error)
+    if isinstance(error.__cause__, OSError):  # of a log that could not be opened, say
+        return explain(error.__cause__, overrides)
     if "Config group override must be" in text:
         return _not_a_choice(overrides)
     if found := re.match(r"Could not override '(.*?)'\.", text):

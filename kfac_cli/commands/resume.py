@@ -25,8 +25,7 @@ from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import LogLine, UserError, shown
 from kfac_cli.files import shown_folder
-from kfac_cli.recording.summary import SUMMARY_FILE
-from kfac_cli.run.stopping import FINISHED, TARGET_REACHED, TIME_LIMIT_REACHED
+from kfac_cli.recording.summary import FINISHED, SUMMARY_FILE, TARGET_REACHED, TIME_LIMIT_REACHED
 
 KEYWORD = "resume="
 LOG_FILE = "run.log"

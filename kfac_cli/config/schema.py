@@ -148,6 +148,11 @@ class CheckpointSettings:
 class RunConfig:
     """One run, checked and complete."""
 
+    dataset: Annotated[DatasetOptions, Field(discriminator="name")]
+    optimizer: Annotated[KFACSettings | NesterovSettings, Field(discriminator="kind")]
+    schedule: Annotated[ScheduleSettings, Field(discriminator="kind")]
+    polyak: PolyakSettings
+    checkpoint: CheckpointSettings
     iterations: Iterations
     seed: Annotated[Seed, About("seed of initial parameters, mini-batches and sampled targets")]
     device: Annotated[
@@ -179,11 +184,6 @@ class RunConfig:
     threads: Annotated[
         Annotated[int, Integer(1, 1024)] | None, About("CPU threads; null for PyTorch's choice")
     ]
-    polyak: PolyakSettings
-    checkpoint: CheckpointSettings
-    dataset: Annotated[DatasetOptions, Field(discriminator="name")]
-    optimizer: Annotated[KFACSettings | NesterovSettings, Field(discriminator="kind")]
-    schedule: Annotated[ScheduleSettings, Field(discriminator="kind")]
 
     @property
     def title(self) -> str:

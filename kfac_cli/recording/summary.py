@@ -13,6 +13,13 @@ from kfac_cli.recording.values import Row, as_finite, format_bytes, format_durat
 
 SUMMARY_FILE = "summary.json"
 
+# How a run can end, its `status`.
+FINISHED = "finished"
+TARGET_REACHED = "target reached"
+TIME_LIMIT_REACHED = "time limit reached"
+DIVERGED = "diverged"
+INTERRUPTED = "interrupted"
+
 FILE_DESCRIPTIONS = (
     ("*.png", "the whole run in one picture"),
     (SUMMARY_FILE, "best errors, how the run ended, versions, device, memory"),

@@ -19,11 +19,10 @@ from kfac_cli.recording.environment import environment, peak_memory
 from kfac_cli.recording.figure import draw_run
 from kfac_cli.recording.metrics import EVALUATION_COLUMNS, METRIC_COLUMNS
 from kfac_cli.recording.progress import Progress
-from kfac_cli.recording.summary import best_evaluation, terminal_summary, write_summary
+from kfac_cli.recording.summary import DIVERGED, best_evaluation, terminal_summary, write_summary
 from kfac_cli.recording.tensorboard import TensorBoardLog
 from kfac_cli.run.evaluation import SessionEvaluation, error_name, evaluation_row, reconstructions
 from kfac_cli.run.session import Session
-from kfac_cli.run.stopping import DIVERGED
 from kfac_cli.run.time_left import TimeLeft
 
 logger = logging.getLogger(__name__)

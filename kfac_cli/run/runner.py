@@ -10,16 +10,12 @@ from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.data.registry import load_dataset
 from kfac_cli.recording.progress import Progress
+from kfac_cli.recording.summary import DIVERGED, INTERRUPTED
 from kfac_cli.run.checkpointing import SavedRun, Saver
 from kfac_cli.run.evaluation import evaluate_session, extreme_case, not_finite
 from kfac_cli.run.recorder import Recorder
 from kfac_cli.run.session import Session, choose_device, make_session
-from kfac_cli.run.stopping import (
-    DIVERGED,
-    INTERRUPTED,
-    evaluation_is_due,
-    reason_to_stop,
-)
+from kfac_cli.run.stopping import evaluation_is_due, reason_to_stop
 from kfac_cli.signals import StopRequest
 
 
@@ -27,7 +23,7 @@ from kfac_cli.signals import StopRequest
 class RunResult:
     """How a run ended.
 
-    `status` is one of those in `stopping.py`; `best_train_error` is the lowest measured, of the
+    `status` is one of those in `recording/summary.py`; `best_train_error` is the lowest measured, of the
     iterate or its average (infinite if none was finite); `signal` is the number of a signal that
     came during the run; `reason` names what was not finite in the last evaluation, if the run
     diverged for that reason.

@@ -1,23 +1,21 @@
-"""When a run stops, and how it can end.
-
-Nothing here needs torch.
-"""
+"""When a run stops, and when it is evaluated."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from kfac_cli.recording.summary import (
+    FINISHED,
+    INTERRUPTED,
+    TARGET_REACHED,
+    TIME_LIMIT_REACHED,
+)
 
 if TYPE_CHECKING:
     from kfac_cli.config.schema import RunConfig
     from kfac_cli.run.recorder import Recorder
     from kfac_cli.run.session import Session
     from kfac_cli.signals import StopRequest
-
-FINISHED = "finished"
-TARGET_REACHED = "target reached"
-TIME_LIMIT_REACHED = "time limit reached"
-DIVERGED = "diverged"
-INTERRUPTED = "interrupted"
 
 
 def reason_to_stop(

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kfac_cli.checkpoint.folder import PREFIX, SUFFIX, checkpoint_iterations
-from kfac_cli.recording.summary import SUMMARY_FILE
-from kfac_cli.run.stopping import FINISHED
+from kfac_cli.recording.summary import FINISHED, SUMMARY_FILE
 
 from .children import Outcome, after, run_child
 from .compare import differences
