@@ -4,6 +4,7 @@ Expectations are exact: over the cases given, and over every target that the mod
 (engine/oracles.py enumerates them). All in float64.
 """
 
+import sys
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,9 @@ from torch.func import vmap
 from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse, KroneckerFactors, Network
 from kfac_cli.engine.curvature.factors import sum_over_cases
 from kfac_cli.engine.model.minibatch import MiniBatch
+
+UNDAMPED = sys.float_info.min
+"""The smallest λ and γ that the options allow: 0 but for rounding."""
 
 INVERSES = {
     "block_diagonal": BlockDiagonalInverse,

@@ -12,7 +12,7 @@ from engine.oracles import Architecture, every_architecture, problem
 from kfac_cli.engine import KFAC, KFACOptions, Network
 from kfac_cli.engine.quadratic_model import QuadraticModel
 
-from .helpers import INVERSES, dense, exact_fisher, model_passes
+from .helpers import INVERSES, UNDAMPED, dense, exact_fisher, model_passes
 
 EVERY = pytest.mark.parametrize("architecture", every_architecture(), ids=str)
 EACH_INVERSE = pytest.mark.parametrize("inverse", INVERSES)
@@ -128,7 +128,7 @@ class LinearRegression:
         options = KFACOptions(
             inverse=inverse,
             l2=self.l2,
-            lambda_initial=0.0,
+            lambda_initial=UNDAMPED,
             gamma_initial=GAMMA,
             tau1=1.0,
             tau2=1.0,

@@ -13,7 +13,7 @@ from engine.oracles import Architecture, problem
 
 from kfac_cli.engine import KFAC, KFACOptions, NesterovOptions, NesterovSGD, Network
 
-from .helpers import INVERSES, model_passes, random_invertible, training_passes
+from .helpers import INVERSES, UNDAMPED, model_passes, random_invertible, training_passes
 from .transformed import TransformedNetwork, randomly_transformed
 
 RELU = Architecture((3, 3, 2, 2), ("relu", "relu"), "gaussian")
@@ -59,11 +59,11 @@ def path_of(optimizer, inputs, targets):
     return path
 
 
-def kfac_path(network, parameters, inputs, targets, inverse, rate, gamma=0.0):
+def kfac_path(network, parameters, inputs, targets, inverse, rate, gamma=UNDAMPED):
     options = KFACOptions(
         inverse=inverse,
         l2=0.0,
-        lambda_initial=0.0,
+        lambda_initial=UNDAMPED,
         gamma_initial=gamma,
         tau1=1.0,
         tau2=1.0,
