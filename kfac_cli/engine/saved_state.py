@@ -1,4 +1,4 @@
-"""Objects as plain containers and back, for checkpoints: names, numbers and tensors."""
+"""Conversion of objects to plain containers and back, for checkpoints."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -11,10 +11,10 @@ def attributes(instance: object) -> dict[str, Any]:
     return {**vars(instance), "type": type(instance).__name__}
 
 
-def restored(state: Mapping[str, Any], *classes: type[Restored]) -> Restored:
-    """An instance of that one of `classes` which `attributes` described; `__init__` is not run.
+def restore(state: Mapping[str, Any], *classes: type[Restored]) -> Restored:
+    """Recreate an instance of one of `classes` from its `attributes`, without running `__init__`.
 
-    Raises ValueError if it was none of them.
+    Raises ValueError if it was saved from another class.
     """
     for candidate in classes:
         if candidate.__name__ == state["type"]:

@@ -9,14 +9,13 @@ from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import inverse_root
 from kfac_cli.engine.curvature.tikhonov import factored_tikhonov
 from kfac_cli.engine.parameters import Parameters
-from kfac_cli.engine.saved_state import attributes, restored
+from kfac_cli.engine.saved_state import attributes, restore
 
 
 class BlockDiagonalInverse:
     """diag(Ā_{i-1,i-1} ⊗ G_{i,i})⁻¹ with factored Tikhonov damping of strength γ.
 
-    `pi` names one of `PI_RULES`; raises ValueError if it does not. `fallbacks` counts what rounding
-    forces.
+    `pi` is the name of one of `PI_RULES`; any other raises ValueError.
     """
 
     def __init__(
@@ -44,19 +43,19 @@ class BlockDiagonalInverse:
     def multiply_low_rank(
         self, gradient: Parameters, gradients: list[Tensor], homogeneous: list[Tensor], l2: float
     ) -> Parameters:
-        """F̆⁻¹∇h for a mini-batch of few cases (section 8), layer by layer as is cheaper.
+        """F̆⁻¹∇h for a small mini-batch (section 8), for each layer in the cheaper way.
 
-        `gradient` is ∇h, (1/m) 𝒢_i 𝒜_{i-1}ᵀ + η W_i, with η = `l2`; `gradients[i]` (m, d_{i+1}) and
-        `homogeneous[i]` (m, d_i + 1), the rows being the cases' g and ā, are what it was made from.
-        Equals `multiply(gradient)` to rounding. For a layer with p outputs and q inputs (bias
-        included) the multiplications are
+        `gradient` is ∇h, (1/m) 𝒢_i 𝒜_{i-1}ᵀ + η W_i, with η = `l2`; the rows of `gradients[i]`
+        (m, d_{i+1}) and `homogeneous[i]` (m, d_i + 1) are the cases' g and ā. Equals
+        `multiply(gradient)` up to rounding. For a layer with p outputs and q inputs (bias included)
+        the multiplications are
 
             G⁻¹ (∇h) Ā⁻¹             p q (p + q)
             (G⁻¹𝒢) (𝒜ᵀĀ⁻¹) / m       m (p² + q² + p q)
-            η G⁻¹ W Ā⁻¹              p q (p + q), in addition to the latter where η > 0
+            η G⁻¹ W Ā⁻¹              p q (p + q), in addition to the latter if η > 0
 
-        so that the shortcut pays for η = 0 and m < 2d/3 where p = q = d, and never for η > 0: ηW is
-        of full rank, and its product alone costs what the shortcut would save.
+        So the shortcut is cheaper for η = 0 and, where p = q = d, m < 2d/3. For η > 0 it never is:
+        ηW is of full rank, and its product alone costs as much as the first line.
         """
         products = []
         for v, g, a, a_inverse, g_inverse in zip(
@@ -79,8 +78,8 @@ class BlockDiagonalInverse:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "BlockDiagonalInverse":
-        """The inverse that `state_dict` describes, without computing it again."""
-        return restored(state, cls)
+        """The inverse that `state_dict` describes, without recomputing it."""
+        return restore(state, cls)
 
 
 def low_rank_is_cheaper(cases: int, rows: int, columns: int, l2: float) -> bool:

@@ -12,7 +12,7 @@ from kfac_cli.engine.curvature.kronecker import KroneckerSumInverse, inverse_roo
 from kfac_cli.engine.curvature.stein import DoublingInverse, stein_inverse
 from kfac_cli.engine.curvature.tikhonov import factored_tikhonov
 from kfac_cli.engine.parameters import Parameters
-from kfac_cli.engine.saved_state import attributes, restored
+from kfac_cli.engine.saved_state import attributes, restore
 from kfac_cli.errors import choose
 
 SigmaInverse = KroneckerSumInverse | DoublingInverse
@@ -28,14 +28,14 @@ class BlockTridiagonalInverse:
     """F̂⁻¹ = Ξᵀ Λ Ξ with factored Tikhonov damping of strength γ.
 
     F̂ agrees with F̃, its diagonal factors damped, on the tridiagonal blocks; its inverse is block
-    tridiagonal. `factors` must hold the neighbouring blocks.
+    tridiagonal. `factors` must include the blocks of neighbouring layers.
 
     In the text's 1-based layers, `psi_activation[i-1]` is Ψ^Ā_{i-1,i} = Ā_{i-1,i} Ā_{i,i}⁻¹ and
     `psi_gradient[i-1]` is Ψ^G_{i,i+1} = G_{i,i+1} G_{i+1,i+1}⁻¹; `conditional[i-1]` is
     Σ_{i|i+1}⁻¹, i = 1…ℓ-1, and the last layer has Σ_ℓ = Ā_{ℓ-1,ℓ-1} ⊗ G_{ℓ,ℓ}.
 
-    `pi` names one of `PI_RULES`, `sigma_solver` one of `SIGMA_SOLVERS`; raises ValueError if they
-    do not. `fallbacks` counts what rounding forces.
+    `pi` is the name of one of `PI_RULES`, `sigma_solver` of one of `SIGMA_SOLVERS`; any other
+    raises ValueError.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class BlockTridiagonalInverse:
         for i, (a_next, g_next) in enumerate(
             zip(factors.activation_next, factors.gradient_next, strict=True)
         ):
-            # Σ_{i|i+1} = Ā⊗G - C⊗D with C = Ψ^Ā Ā_{i,i} Ψ^Āᵀ = X Xᵀ, X = Ā_{i-1,i} R, and so for G.
+            # Σ_{i|i+1} = Ā⊗G - C⊗D with C = Ψ^Ā Ā_{i,i} Ψ^Āᵀ = X Xᵀ, X = Ā_{i-1,i} R; same for G.
             c_root = a_next.to(torch.float64) @ a_roots[i + 1]
             d_root = g_next.to(torch.float64) @ g_roots[i + 1]
             self.psi_activation.append((c_root @ a_roots[i + 1].T).to(dtype))
@@ -92,8 +92,8 @@ class BlockTridiagonalInverse:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "BlockTridiagonalInverse":
-        """The inverse that `state_dict` describes, without computing it again."""
-        inverse = restored(state, cls)
+        """The inverse that `state_dict` describes, without recomputing it."""
+        inverse = restore(state, cls)
         solvers: tuple[type[SigmaInverse], ...] = (KroneckerSumInverse, DoublingInverse)
-        inverse.conditional = [restored(s, *solvers) for s in state["conditional"]]
+        inverse.conditional = [restore(s, *solvers) for s in state["conditional"]]
         return inverse

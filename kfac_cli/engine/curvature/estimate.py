@@ -1,4 +1,4 @@
-"""The approximate Fisher over the iterations: running factors, an inverse kept for T₃ of them."""
+"""The approximate Fisher over the iterations: running averages and a cached inverse."""
 
 from typing import Any
 
@@ -10,10 +10,9 @@ from kfac_cli.engine.options import KFACOptions
 
 
 class Curvature:
-    """Ā and G as running averages (section 5), and the inverse made of them (section 4).
+    """The running averages of Ā and G (section 5) and the inverse made from them (section 4).
 
-    `factors` is None before the first update; `inverse` is that of the last chosen γ. `fallbacks`
-    counts on from what is given.
+    `factors` is None before the first update; `inverse` is that of the last chosen γ.
     """
 
     def __init__(self, options: KFACOptions, fallbacks: Fallbacks | None = None) -> None:
@@ -23,7 +22,7 @@ class Curvature:
         self.fallbacks = Fallbacks() if fallbacks is None else fallbacks
 
     def update(self, statistics: KroneckerFactors, iteration: int) -> None:
-        """Take in the statistics of iteration k = 1, 2, …"""
+        """Include the statistics of iteration k = 1, 2, … in the running averages."""
         if self.factors is None:
             self.factors = statistics
             return
@@ -31,9 +30,9 @@ class Curvature:
         self.factors.average_(statistics, epsilon)
 
     def candidates(self, iteration: int, gamma: float) -> list[tuple[float, Inverse]]:
-        """The γ's to try at an iteration, each with its inverse (algorithm 2, the set Γ).
+        """The candidates for γ at an iteration (algorithm 2, the set Γ), each with its inverse.
 
-        A new inverse is made at k ≤ 3 and every T₃ iterations (section 8).
+        The inverse is refreshed at k ≤ 3 and every T₃ iterations (section 8).
         """
         options = self.options
         if options.gamma_rule == "search" and iteration % options.t2 == 0:
@@ -49,12 +48,12 @@ class Curvature:
         return [(gamma, self.inverse)]
 
     def make_inverse(self, gamma: float) -> Inverse:
-        """An inverse of the present factors, damped with γ."""
+        """The inverse of the current factors, damped with γ."""
         assert self.factors is not None
         return make_inverse(self.factors, gamma, self.options, self.fallbacks)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on exactly."""
+        """Everything that `load_state_dict` needs to resume exactly."""
         factors, inverse = self.factors, self.inverse
         return {
             "factors": None if factors is None else factors.state_dict(),
@@ -63,7 +62,7 @@ class Curvature:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Resume from what `state_dict` returned."""
         factors, inverse = state["factors"], state["inverse"]
         self.factors = None if factors is None else KroneckerFactors.from_state_dict(factors)
         self.inverse = None if inverse is None else inverse_from_state_dict(inverse)

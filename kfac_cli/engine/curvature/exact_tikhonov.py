@@ -6,22 +6,22 @@ from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import DiagonalizedInverse
 from kfac_cli.engine.parameters import Parameters
-from kfac_cli.engine.saved_state import attributes, restored
+from kfac_cli.engine.saved_state import attributes, restore
 
 
 class ExactTikhonovInverse:
-    """diag(Ā_{i-1,i-1} ⊗ G_{i,i} + γ² I)⁻¹, γ² in the role of λ + η.
+    """diag(Ā_{i-1,i-1} ⊗ G_{i,i} + γ² I)⁻¹, where γ² takes the role of λ + η.
 
-    Beside `BlockDiagonalInverse` it leaves out the cross terms of factored damping, and takes
-    eigendecompositions and twice as many products. Its spectrum, unlike that of a Kronecker
-    product, acts entry by entry, so that section 8's shortcut does not apply.
+    Compared with `BlockDiagonalInverse`, it has no cross terms from factored damping, but takes
+    eigendecompositions and twice as many products. A block's inverse is not a Kronecker product,
+    so section 8's shortcut does not apply.
     """
 
     def __init__(
         self, factors: KroneckerFactors, gamma: float, *, fallbacks: Fallbacks | None = None
     ) -> None:
         self.layers = [
-            DiagonalizedInverse.of_shifted_product(gamma**2, a, g, 1, fallbacks)
+            DiagonalizedInverse(gamma**2, a, g, fallbacks)
             for a, g in zip(factors.activation, factors.gradient, strict=True)
         ]
 
@@ -35,7 +35,7 @@ class ExactTikhonovInverse:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "ExactTikhonovInverse":
-        """The inverse that `state_dict` describes, without computing it again."""
-        inverse = restored(state, cls)
-        inverse.layers = [restored(layer, DiagonalizedInverse) for layer in state["layers"]]
+        """The inverse that `state_dict` describes, without recomputing it."""
+        inverse = restore(state, cls)
+        inverse.layers = [restore(layer, DiagonalizedInverse) for layer in state["layers"]]
         return inverse

@@ -13,7 +13,7 @@ class KroneckerFactors:
 
     `activation[i]` is Ā_{i,i}, (d_i+1, d_i+1), i = 0…ℓ-1; `gradient[i]` is G_{i+1,i+1},
     (d_{i+1}, d_{i+1}), i = 0…ℓ-1. `activation_next[i]` is Ā_{i,i+1} and `gradient_next[i]` is
-    G_{i+1,i+2}, i = 0…ℓ-2; both lists are empty where only the diagonal blocks are kept.
+    G_{i+1,i+2}, i = 0…ℓ-2; both lists are empty if only the diagonal blocks are needed.
     """
 
     activation: list[Tensor]
@@ -38,7 +38,7 @@ class KroneckerFactors:
         return cls(**{name: [m.clone() for m in matrices] for name, matrices in state.items()})
 
     def add_(self, other: "KroneckerFactors") -> None:
-        """Add another set, in place."""
+        """Add other statistics, in place."""
         for mine, theirs in zip(self.tensors(), other.tensors(), strict=True):
             mine.add_(theirs)
 
@@ -70,8 +70,8 @@ def sum_over_cases(
 ) -> KroneckerFactors:
     """Σ ā_i ā_jᵀ and Σ g_i g_jᵀ over m cases.
 
-    `homogeneous[i]` is ā_i (m, d_i+1), `gradients[i]` is g_{i+1} (m, d_{i+1}); `neighbours` asks
-    for the blocks j = i+1 too, which the block-tridiagonal inverse needs.
+    `homogeneous[i]` is ā_i (m, d_i+1), `gradients[i]` is g_{i+1} (m, d_{i+1}); `neighbours` adds
+    the blocks j = i+1, which the block-tridiagonal inverse needs.
     """
     return KroneckerFactors(
         [a.T @ a for a in homogeneous],

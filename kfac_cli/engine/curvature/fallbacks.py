@@ -1,4 +1,4 @@
-"""Numerical fallbacks, counted so that a run can report them."""
+"""Counts of numerical fallbacks, for a run to report."""
 
 import logging
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ Kind = Literal["clipped_factors", "clipped_sums", "unconverged_doublings"]
 
 @dataclass
 class Fallbacks:
-    """How often rounding forced a computation off its usual path; each is counted per matrix.
+    """How often rounding required a fallback, counted per matrix.
 
     `clipped_factors`: damped factors that were not positive definite, their spectrum clipped.
     `clipped_sums`: A⊗B ± C⊗D singular to working precision, its eigenvalues clipped away from 0.
-    `unconverged_doublings`: Stein equations solved by decompositions since doubling did not
-    converge. `dataclasses.asdict` makes plain numbers of it for a summary or a checkpoint.
+    `unconverged_doublings`: Stein equations solved by decompositions because doubling did not
+    converge.
     """
 
     clipped_factors: int = 0
@@ -24,7 +24,7 @@ class Fallbacks:
     unconverged_doublings: int = 0
 
     def record(self, kind: Kind, message: str, *arguments: object) -> None:
-        """Count one; the first of a kind is logged as a warning, later ones for debugging only."""
+        """Count a fallback; log the first of its kind as a warning, later ones at debug level."""
         count = getattr(self, kind)
         setattr(self, kind, count + 1)
         logger.log(logging.DEBUG if count else logging.WARNING, message, *arguments)

@@ -1,4 +1,4 @@
-"""Options into an approximate inverse Fisher, and a saved one back."""
+"""The approximate inverse Fisher from options or from a saved state."""
 
 from typing import Any
 
@@ -19,10 +19,7 @@ def make_inverse(
     options: KFACOptions,
     fallbacks: Fallbacks | None = None,
 ) -> Inverse:
-    """The approximate inverse Fisher that the options describe, damped with strength γ.
-
-    `fallbacks` counts what rounding forces.
-    """
+    """The approximate inverse Fisher that the options describe, damped with strength γ."""
     if options.tikhonov == "exact":
         return ExactTikhonovInverse(factors, gamma, fallbacks=fallbacks)
     if options.inverse == "block_diagonal":
@@ -33,7 +30,7 @@ def make_inverse(
 
 
 def inverse_from_state_dict(state: dict[str, Any]) -> Inverse:
-    """The inverse whose `state_dict` this is. Raises ValueError if it is none of the engine's."""
+    """Restore an inverse from its `state_dict`; raises ValueError for an unknown type."""
     classes: tuple[type[Inverse], ...] = (
         BlockDiagonalInverse,
         ExactTikhonovInverse,

@@ -1,8 +1,8 @@
 """(A⊗B ± C⊗D)⁻¹ by a Smith-type iteration with squaring: matrix products only (appendix B).
 
 u = (A⊗B ± C⊗D)⁻¹v solves the generalised Stein equation B U A ± D U C = V, that is
-U = B⁻¹V A⁻¹ ∓ (B⁻¹D) U (C A⁻¹). Repeating this assignment sums a geometric series; squaring the two
-matrices doubles the number of terms summed. The squares do not depend on V.
+U = B⁻¹V A⁻¹ ∓ (B⁻¹D) U (C A⁻¹). Iterating this sums a geometric series; squaring the two matrices
+doubles the number of terms summed. The squares do not depend on V.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import KroneckerSumInverse, symmetrized
 
 MAX_DOUBLINGS = 20
-"""Most squarings: 2²⁰ terms converge for s₁s₂ up to about 1 - 2e-5."""
+"""Maximum number of squarings: 2²⁰ terms converge for s₁s₂ up to about 1 - 2e-5."""
 
 
 class DoublingInverse:
@@ -24,14 +24,13 @@ class DoublingInverse:
 
         (A⊗B ± C⊗D)⁻¹ = A⁻¹⊗B⁻¹ ∓ (P₁⊗P₂) Σₖ (∓H₁⊗H₂)ᵏ (P₁⊗P₂)ᵀ,  P = A⁻¹X.
 
-    H is no larger than X has columns and, unlike C A⁻¹, symmetric, which keeps its powers accurate.
-    Where X has more columns than A, R Sᵏ Rᵀ with S = RᵀC R takes the place of P Hᵏ⁻¹ Pᵀ.
+    H has as many rows as X has columns and is, unlike C A⁻¹, symmetric, so its powers are accurate.
+    Where X has more columns than A, R Sᵏ Rᵀ with S = RᵀC R replaces P Hᵏ⁻¹ Pᵀ.
 
     The powers H^(2ʲ) are computed in float64 until the bound ‖H₁^(2ʲ)‖ ‖H₂^(2ʲ)‖ (Frobenius) on
-    the relative size of what is left out of the series falls below `dtype`'s eps. The relative
-    error is then about eps·cond/(1 - s₁s₂), as by decomposition, where s₁s₂ ≤ 1 - 2e-5.
-    Raises ArithmeticError where `MAX_DOUBLINGS` do not get there or the series diverges (s₁s₂ ≥ 1);
-    `stein_inverse` deals with that.
+    the relative size of the series' remainder falls below `dtype`'s eps. The relative error is then
+    about eps·cond/(1 - s₁s₂), as by decomposition, for s₁s₂ ≤ 1 - 2e-5. Raises ArithmeticError if
+    `MAX_DOUBLINGS` are not enough or the series diverges (s₁s₂ ≥ 1).
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class DoublingInverse:
         sign: int,
         dtype: torch.dtype,
     ) -> None:
-        first, second = _side(a_root, c_root), _side(b_root, d_root)
+        first, second = _terms(a_root, c_root), _terms(b_root, d_root)
         powers = _powers(-sign * first.core, second.core, torch.finfo(dtype).eps)
         self.a_inverse = (a_root @ a_root.T).to(dtype)
         self.b_inverse = (b_root @ b_root.T).to(dtype)
@@ -70,7 +69,7 @@ def stein_inverse(
     dtype: torch.dtype,
     fallbacks: Fallbacks | None = None,
 ) -> "DoublingInverse | KroneckerSumInverse":
-    """The inverse by doubling, or, counted and logged, by decompositions where that fails."""
+    """The inverse by doubling or, counted as a fallback, by decompositions if that fails."""
     try:
         return DoublingInverse(a_root, b_root, c_root, d_root, sign, dtype)
     except ArithmeticError as error:
@@ -85,27 +84,27 @@ def stein_inverse(
 
 
 @dataclass(frozen=True)
-class _Side:
-    """What one Kronecker factor brings: R Sᵏ Rᵀ = outer · coreᵏ⁻¹ · innerᵀ, S = RᵀXXᵀR, k ≥ 1."""
+class _Terms:
+    """One Kronecker factor of the series: R Sᵏ Rᵀ = outer · coreᵏ⁻¹ · innerᵀ, S = RᵀXXᵀR, k ≥ 1."""
 
     outer: Tensor
     core: Tensor
     inner: Tensor
 
 
-def _side(root: Tensor, other: Tensor) -> _Side:
+def _terms(root: Tensor, other: Tensor) -> _Terms:
     product = root.T @ other
     if product.shape[0] <= product.shape[1]:
         core = symmetrized(product @ product.T)
-        return _Side(root @ core, core, root)
+        return _Terms(root @ core, core, root)
     mixed = root @ product
-    return _Side(mixed, symmetrized(product.T @ product), mixed)
+    return _Terms(mixed, symmetrized(product.T @ product), mixed)
 
 
 def _powers(left: Tensor, right: Tensor, tolerance: float) -> list[tuple[Tensor, Tensor]]:
-    """Powers 1, 2, 4, … of two symmetric matrices, up to where the next pair is negligible.
+    """Powers 1, 2, 4, … of two symmetric matrices, until the next pair is negligible.
 
-    Only the product of a pair matters, so each pair is scaled to equal norms: neither overflows.
+    Only the product of a pair matters, so each pair is scaled to equal norms to avoid overflow.
     """
     powers: list[tuple[Tensor, Tensor]] = []
     divergent = (left.shape[0] * right.shape[0]) ** 0.5  # ‖H‖ ≤ √n s: more means s₁s₂ > 1

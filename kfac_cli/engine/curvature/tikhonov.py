@@ -13,7 +13,7 @@ from kfac_cli.errors import choose
 def trace_norm_pi(activation: Tensor, gradient: Tensor) -> float:
     """π_i, the square root of the ratio of the average eigenvalues of Ā and G (section 6.3).
 
-    1 where the ratio says nothing: a factor that is zero or not finite.
+    1 if a factor is zero or not finite.
     """
     return _pi(
         float(activation.diagonal().mean(dtype=torch.float64)),
@@ -24,8 +24,8 @@ def trace_norm_pi(activation: Tensor, gradient: Tensor) -> float:
 def frobenius_norm_pi(activation: Tensor, gradient: Tensor) -> float:
     """π_i of the Frobenius norm: the same ratio of root mean square eigenvalues.
 
-    ‖Ā⊗I‖ / ‖I⊗G‖ = √dim G ‖Ā‖ / (√dim Ā ‖G‖), so that each norm is divided by the root of the
-    dimension of its own matrix.
+    ‖Ā⊗I‖ / ‖I⊗G‖ = √dim G ‖Ā‖ / (√dim Ā ‖G‖), so each norm is divided by the root of the dimension
+    of its own matrix.
     """
     return _pi(_root_mean_square_eigenvalue(activation), _root_mean_square_eigenvalue(gradient))
 
@@ -33,14 +33,14 @@ def frobenius_norm_pi(activation: Tensor, gradient: Tensor) -> float:
 def spectral_norm_pi(activation: Tensor, gradient: Tensor) -> float:
     """π_i of the spectral norm: the same ratio of largest eigenvalues.
 
-    They come from the symmetric eigensolver, dearer than power iteration but with no starting
-    vector and no stopping rule to go wrong.
+    The symmetric eigensolver is more expensive than power iteration, but needs no starting vector
+    and no stopping criterion.
     """
     return _pi(_largest_eigenvalue(activation), _largest_eigenvalue(gradient))
 
 
 def unit_pi(activation: Tensor, gradient: Tensor) -> float:
-    """π_i = 1 whatever the factors are."""
+    """π_i = 1, whatever the factors."""
     return 1.0
 
 
@@ -57,7 +57,7 @@ def factored_tikhonov(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Ā_{i-1,i-1} + π_i γ I and G_{i,i} + γ/π_i I for each layer, in float64 (eqn 7).
 
-    `pi` names one of `PI_RULES`; raises ValueError if it does not.
+    `pi` is the name of one of `PI_RULES`; any other raises ValueError.
     """
     rule = choose("pi", pi, PI_RULES)
     activation, gradient = [], []

@@ -8,7 +8,7 @@ from engine.oracles import ODD_ARCHITECTURES, Architecture, every_architecture, 
 from kfac_cli.engine import BlockDiagonalInverse, KroneckerFactors
 
 EVERY = pytest.mark.parametrize("architecture", every_architecture() + ODD_ARCHITECTURES, ids=str)
-MANY, FEW = 40, 2  # the few cases leave the factors of three and more units singular
+MANY, FEW = 40, 2  # with few cases, factors of three or more units are singular
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
 
 
@@ -43,15 +43,15 @@ def test_neighbouring_blocks_are_not_needed():
     factors = oracles.tridiagonal(stats, KroneckerFactors)
     alone = KroneckerFactors(factors.activation, factors.gradient)
     vectors = oracles.unvec(oracles.some_vector(25), CHAIN.layer_sizes)
-    whole = BlockDiagonalInverse(factors, 0.5).multiply(vectors)
+    expected = BlockDiagonalInverse(factors, 0.5).multiply(vectors)
     assert all(
         torch.equal(a, b)
-        for a, b in zip(BlockDiagonalInverse(alone, 0.5).multiply(vectors), whole, strict=True)
+        for a, b in zip(BlockDiagonalInverse(alone, 0.5).multiply(vectors), expected, strict=True)
     )
 
 
-def test_a_dead_gradient_factor_leaves_a_finite_positive_definite_inverse():
-    """G_2 = 0, as when every unit of a layer is saturated or cut off."""
+def test_with_a_zero_gradient_factor_the_inverse_is_finite_and_positive_definite():
+    """G_2 = 0, as if every unit of a layer is saturated or dead."""
     stats = oracles.statistics(*problem(CHAIN))
     stats.gradient[1][1].zero_()
     v = oracles.some_vector(25)
@@ -60,13 +60,13 @@ def test_a_dead_gradient_factor_leaves_a_finite_positive_definite_inverse():
     assert v @ product > 0
 
 
-def test_factors_and_vectors_are_left_alone():
+def test_factors_and_vectors_are_not_modified():
     factors = oracles.tridiagonal(oracles.statistics(*problem(CHAIN)), KroneckerFactors)
     vectors = oracles.unvec(oracles.some_vector(25), CHAIN.layer_sizes)
-    held = [*factors.tensors(), *vectors]
-    before = [tensor.clone() for tensor in held]
+    tensors = [*factors.tensors(), *vectors]
+    before = [tensor.clone() for tensor in tensors]
     BlockDiagonalInverse(factors, 0.5).multiply(vectors)
-    assert all(torch.equal(a, b) for a, b in zip(held, before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))
 
 
 def test_float32_factors_give_float32_products_close_to_the_dense_ones():

@@ -1,4 +1,4 @@
-"""F-hat^-1 of section 4.3 against the dense matrix that section defines it by."""
+"""F-hat^-1 of section 4.3 against the dense matrix of its definition."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from engine.oracles import ODD_ARCHITECTURES, Architecture, every_architecture, 
 from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse, KroneckerFactors
 
 EVERY = pytest.mark.parametrize("architecture", every_architecture() + ODD_ARCHITECTURES, ids=str)
-MANY, FEW = 40, 2  # the few cases leave the factors of three and more units singular
+MANY, FEW = 40, 2  # with few cases, factors of three or more units are singular
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
 
 
@@ -43,7 +43,7 @@ def test_multiply_is_exact_up_to_conditioning_at_a_tiny_gamma(architecture):
 
 @EVERY
 def test_f_hat_has_f_tildes_tridiagonal_blocks_and_a_block_tridiagonal_inverse(architecture):
-    """The definition, read off the engine's product with every unit vector."""
+    """The definition, for the engine's products with all unit vectors."""
     stats = oracles.statistics(*problem(architecture, MANY))
     tilde = oracles.f_tilde(oracles.damped(stats, 0.3))
     inverse, units = inverse_for(stats, 0.3), torch.eye(len(tilde), dtype=torch.float64)
@@ -59,7 +59,7 @@ def test_f_hat_has_f_tildes_tridiagonal_blocks_and_a_block_tridiagonal_inverse(a
                 assert not matrix[row, column].any()
 
 
-def test_both_inverses_agree_where_there_is_a_single_layer():
+def test_both_inverses_agree_for_a_single_layer():
     architecture = Architecture((3, 2), (), "gaussian")
     stats = oracles.statistics(*problem(architecture))
     factors = oracles.tridiagonal(stats, KroneckerFactors)
@@ -70,7 +70,7 @@ def test_both_inverses_agree_where_there_is_a_single_layer():
     )
 
 
-def test_both_inverses_agree_where_neighbouring_layers_are_uncorrelated():
+def test_both_inverses_agree_if_neighbouring_layers_are_uncorrelated():
     stats = oracles.statistics(*problem(CHAIN))
     factors = oracles.tridiagonal(stats, KroneckerFactors)
     for matrix in factors.gradient_next:
@@ -83,8 +83,8 @@ def test_both_inverses_agree_where_neighbouring_layers_are_uncorrelated():
 
 
 @pytest.mark.parametrize("dead", [0, 1, 2])
-def test_a_dead_gradient_factor_leaves_a_finite_positive_definite_inverse(dead):
-    """All g of one layer are 0, and with them the blocks it shares with its neighbours."""
+def test_with_a_zero_gradient_factor_the_inverse_is_finite_and_positive_definite(dead):
+    """All g of one layer are 0, and with them its blocks with the neighbouring layers."""
     stats = oracles.statistics(*problem(CHAIN))
     for j in range(3):
         stats.gradient[dead][j].zero_()
@@ -97,7 +97,7 @@ def test_a_dead_gradient_factor_leaves_a_finite_positive_definite_inverse(dead):
 
 @pytest.mark.parametrize("gamma", [1e-4, 1e-6])
 def test_perfectly_correlated_layers_stay_finite_and_positive(gamma):
-    """A single case makes neighbouring layers determine each other, so Sigma is all damping."""
+    """With a single case neighbouring layers determine each other: Sigma is damping only."""
     stats = oracles.statistics(*problem(CHAIN, cases=1))
     v = oracles.some_vector(25)
     product = multiplied(inverse_for(stats, gamma), v, CHAIN.layer_sizes)
@@ -105,13 +105,13 @@ def test_perfectly_correlated_layers_stay_finite_and_positive(gamma):
     assert v @ product > 0
 
 
-def test_factors_and_vectors_are_left_alone():
+def test_factors_and_vectors_are_not_modified():
     factors = oracles.tridiagonal(oracles.statistics(*problem(CHAIN)), KroneckerFactors)
     vectors = oracles.unvec(oracles.some_vector(25), CHAIN.layer_sizes)
-    held = [*factors.tensors(), *vectors]
-    before = [tensor.clone() for tensor in held]
+    tensors = [*factors.tensors(), *vectors]
+    before = [tensor.clone() for tensor in tensors]
     BlockTridiagonalInverse(factors, 0.5).multiply(vectors)
-    assert all(torch.equal(a, b) for a, b in zip(held, before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))
 
 
 def test_float32_factors_give_float32_products_close_to_the_dense_ones():

@@ -12,7 +12,7 @@ from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 
 EVERY = pytest.mark.parametrize("architecture", every_architecture() + ODD_ARCHITECTURES, ids=str)
-MANY, FEW = 40, 2  # the few cases leave the factors of three and more units singular
+MANY, FEW = 40, 2  # with few cases, factors of three or more units are singular
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
 
 
@@ -43,7 +43,7 @@ def test_multiply_equals_the_dense_product_up_to_conditioning(architecture, case
 
 
 def test_factored_damping_differs_by_the_cross_terms_of_section_6_3():
-    """Factored less exact is pi gamma I (x) G + gamma/pi Abar (x) I, a positive matrix."""
+    """Factored minus exact is pi gamma I (x) G + gamma/pi Abar (x) I, a positive matrix."""
     stats = oracles.statistics(*problem(CHAIN, MANY))
     gamma = 0.3
     factored = oracles.approximate_fisher("block_diagonal", stats, gamma)
@@ -73,7 +73,7 @@ def test_neighbouring_blocks_are_not_needed():
     assert all(torch.equal(a, b) for a, b in zip(*products, strict=True))
 
 
-def test_a_dead_gradient_factor_leaves_the_damping_alone():
+def test_with_a_zero_gradient_factor_only_the_damping_remains():
     """G_2 = 0: the block is gamma^2 I."""
     stats = oracles.statistics(*problem(CHAIN))
     stats.gradient[1][1].zero_()
@@ -83,7 +83,7 @@ def test_a_dead_gradient_factor_leaves_the_damping_alone():
     torch.testing.assert_close(product[block], v[block] / 0.1**2)
 
 
-def test_no_damping_and_a_singular_factor_is_counted_and_stays_finite():
+def test_a_singular_factor_without_damping_is_counted_and_its_inverse_finite():
     stats = oracles.statistics(*problem(CHAIN, FEW))
     fallbacks = Fallbacks()
     product = multiplied(stats, 0.0, oracles.some_vector(25), CHAIN.layer_sizes, fallbacks)
@@ -98,18 +98,18 @@ def test_a_factor_that_is_not_finite_is_refused():
         ExactTikhonovInverse(factors, 0.5)
 
 
-def test_factors_and_vectors_are_left_alone():
+def test_factors_and_vectors_are_not_modified():
     factors = oracles.tridiagonal(oracles.statistics(*problem(CHAIN)), KroneckerFactors)
     vectors = oracles.unvec(oracles.some_vector(25), CHAIN.layer_sizes)
-    held = [*factors.tensors(), *vectors]
-    before = [tensor.clone() for tensor in held]
+    tensors = [*factors.tensors(), *vectors]
+    before = [tensor.clone() for tensor in tensors]
     ExactTikhonovInverse(factors, 0.5).multiply(vectors)
-    assert all(torch.equal(a, b) for a, b in zip(held, before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))
 
 
 @pytest.mark.parametrize("gamma", [0.1, 0.003])
 def test_float32_factors_give_float32_products_close_to_the_dense_ones(gamma):
-    """At the second gamma, its floor in a run with l2 = 1e-5, from singular factors."""
+    """With singular factors; the second gamma is its lower bound for l2 = 1e-5."""
     stats = oracles.statistics(*problem(CHAIN, FEW))
     factors = oracles.tridiagonal(stats, KroneckerFactors)
     single = KroneckerFactors(*([m.float() for m in ms] for ms in vars(factors).values()))

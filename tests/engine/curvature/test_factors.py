@@ -40,7 +40,7 @@ def test_sums_are_the_outer_products_of_neighbouring_layers(architecture):
         torch.testing.assert_close(sums.gradient_next[i], count * expected.gradient[i][i + 1])
 
 
-def test_the_diagonal_alone_where_neighbours_are_not_wanted():
+def test_without_neighbours_there_are_only_diagonal_blocks():
     small = problem(ODD_ARCHITECTURES[-1])
     sums = sum_over_cases(*backward_pass(*small), neighbours=False)
     assert len(sums.activation) == len(sums.gradient) == 5
@@ -49,9 +49,9 @@ def test_the_diagonal_alone_where_neighbours_are_not_wanted():
 
 @EVERY
 def test_sampled_statistics_estimate_the_expectation_over_the_models_targets(architecture):
-    """Every entry of G within 5 standard errors of its value with targets enumerated."""
+    """Every entry of G within 5 standard errors of its exact value."""
     small = problem(architecture, cases=3)
-    small = small._replace(theta=0.5 * small.theta)  # no targets too rare for a standard error
+    small = small._replace(theta=0.5 * small.theta)  # no very rare targets
     inputs = small.inputs.repeat(REPEATS, 1)
     network = Network(*architecture)
     parameters = oracles.unvec(small.theta, architecture.layer_sizes)
@@ -72,7 +72,7 @@ def test_sampled_statistics_estimate_the_expectation_over_the_models_targets(arc
             assert (error <= 5 * standard_error + 1e-12).all()
 
 
-def test_weight_of_the_past_is_1_minus_1_over_k_until_it_reaches_095():
+def test_the_decay_is_1_minus_1_over_k_until_it_reaches_095():
     weights = [running_average_weight(k) for k in (1, 2, 3, 19, 20, 21, 1000)]
     assert weights == pytest.approx([0, 1 / 2, 2 / 3, 18 / 19, 0.95, 0.95, 0.95], rel=1e-15)
     assert running_average_weight(10, maximum=0.5) == 0.5

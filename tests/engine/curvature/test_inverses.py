@@ -1,4 +1,4 @@
-"""From options to an inverse, from a saved inverse to itself, and what rounding is counted as."""
+"""Inverses from options and from saved states, and their counts of numerical fallbacks."""
 
 import io
 import logging
@@ -89,7 +89,7 @@ def test_options_name_an_inverse(options, expected):
 
 
 def test_every_structure_and_rule_makes_a_difference():
-    """Not so the solver for Sigma, which is a way to the same inverse."""
+    """Except for the solver for Sigma, which leads to the same inverse."""
     different = [options for options in EVERY_OPTION if "doubling" not in options.values()]
     products = [
         oracles.vec(inverse_of(factors(), **options).multiply(vectors())) for options in different
@@ -119,7 +119,7 @@ def test_every_structure_and_rule_makes_a_difference():
         ),
     ],
 )
-def test_what_cannot_be_is_refused_by_the_name_of_the_option(options, message):
+def test_invalid_options_are_refused_by_name(options, message):
     with pytest.raises(ValueError, match=message):
         inverse_of(factors(), **options)
     with pytest.raises(ValueError, match=message):
@@ -127,7 +127,7 @@ def test_what_cannot_be_is_refused_by_the_name_of_the_option(options, message):
 
 
 @EACH_OPTION
-def test_what_can_be_passes_the_check(options):
+def test_valid_options_pass_the_check(options):
     KFACOptions(**named(options))
 
 
@@ -136,17 +136,17 @@ def inverse_of(given, gamma=GAMMA, fallbacks=None, **options):
 
 
 def named(options):
-    """The same under the names of KFACOptions."""
+    """The same with the names of KFACOptions."""
     return {"inverse" if name == "kind" else name: value for name, value in options.items()}
 
 
-# --- saving and going on -------------------------------------------------------------------------
+# --- saved states --------------------------------------------------------------------------------
 
 
 @EACH_OPTION
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_saved_inverse_comes_back_as_it_was(options, dtype):
-    """Through a file of plain containers and tensors, the strictest that torch reads."""
+def test_a_saved_inverse_is_restored_exactly(options, dtype):
+    """Through a file of plain containers and tensors, read by torch's safe loader."""
     given = KroneckerFactors(*([m.to(dtype) for m in ms] for ms in vars(factors()).values()))
     inverse, file = inverse_of(given, **options), io.BytesIO()
     torch.save(inverse.state_dict(), file)
@@ -157,7 +157,7 @@ def test_a_saved_inverse_comes_back_as_it_was(options, dtype):
     assert same_state(again.state_dict(), inverse.state_dict())
 
 
-def test_a_doubling_that_fell_back_on_decompositions_is_saved_as_what_it_is():
+def test_a_fallback_from_doubling_to_decompositions_is_restored_as_such():
     given = factors(cases=1)
     given.gradient_next[1].zero_()
     inverse = inverse_of(given, 1e-8, sigma_solver="doubling")
@@ -166,7 +166,7 @@ def test_a_doubling_that_fell_back_on_decompositions_is_saved_as_what_it_is():
     assert same(again.multiply(vectors()), inverse.multiply(vectors()))
 
 
-def test_a_state_of_something_else_is_refused():
+def test_the_state_of_another_class_is_refused():
     state = inverse_of(factors()).state_dict()
     with pytest.raises(ValueError, match="type='Nothing': must be one of BlockDiagonalInverse"):
         inverse_from_state_dict({**state, "type": "Nothing"})
@@ -178,7 +178,7 @@ def test_a_state_of_something_else_is_refused():
 
 
 @EACH_OPTION
-def test_nothing_is_counted_where_nothing_was_forced(options):
+def test_nothing_is_counted_without_a_fallback(options):
     fallbacks = Fallbacks()
     inverse_of(factors(), fallbacks=fallbacks, **options)
     assert fallbacks == Fallbacks()
@@ -189,7 +189,7 @@ def test_each_factor_that_is_not_positive_definite_is_counted(kind):
     given, fallbacks = factors(), Fallbacks()
     for matrix in (given.gradient[1], given.activation[2]):
         middle = torch.linalg.eigvalsh(matrix)[-2:].mean()
-        matrix -= middle * torch.eye(len(matrix), dtype=matrix.dtype)  # one eigenvalue stays > 0
+        matrix -= middle * torch.eye(len(matrix), dtype=matrix.dtype)  # one eigenvalue is still > 0
     for _ in range(2):
         inverse_of(given, 1e-3, kind=kind, fallbacks=fallbacks)
     assert fallbacks.clipped_factors == 4

@@ -34,8 +34,8 @@ def test_inverse_of_a_sum_of_kronecker_products(sign, columns):
     torch.testing.assert_close(oracles.vec([inverse.multiply(v)]), expected)
 
 
-def test_a_difference_that_is_singular_is_inverted_as_if_it_were_barely_definite():
-    """C = A and D = B leave nothing; rounding may leave less. The spectrum is clipped."""
+def test_a_singular_difference_is_clipped_to_a_positive_definite_one():
+    """With C = A and D = B the difference is 0, or less by rounding."""
     a, b = positive_definite(3, seed=1), positive_definite(4, seed=2)
     x, y = (torch.linalg.cholesky(m) * (1 + 1e-9) for m in (a, b))
     inverse = KroneckerSumInverse(inverse_root(a), inverse_root(b), x, y, -1, torch.float64)
@@ -52,7 +52,7 @@ def test_root_of_an_inverse():
 
 
 def test_root_reads_a_matrix_as_symmetric():
-    """Rounding makes running averages slightly unsymmetric; both triangles count."""
+    """Rounding makes running averages slightly asymmetric; both triangles are used."""
     matrix = positive_definite(4, seed=6)
     skew = 1e-3 * normal(4, 4, seed=7)
     root = inverse_root(matrix + skew - skew.T)
@@ -65,8 +65,10 @@ def test_an_indefinite_factor_is_clipped_and_logged(caplog):
     with caplog.at_level(logging.WARNING):
         root = inverse_root(basis * values @ basis.T)
     assert "not positive definite" in caplog.text
-    kept, clipped = (basis.T @ root).split([3, 1])
-    torch.testing.assert_close(kept @ kept.T, values[:3].reciprocal().diag(), rtol=1e-6, atol=1e-6)
+    exact, clipped = (basis.T @ root).split([3, 1])
+    torch.testing.assert_close(
+        exact @ exact.T, values[:3].reciprocal().diag(), rtol=1e-6, atol=1e-6
+    )
     assert torch.isfinite(clipped).all() and clipped.any()
 
 

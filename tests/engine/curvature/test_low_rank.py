@@ -18,13 +18,13 @@ def normal(*shape, seed):
 
 
 def second_moment(size, seed):
-    """Of cases of its own, since factors are averages over many mini-batches."""
+    """From different cases, since factors are averages over many mini-batches."""
     rows = normal(MANY, size, seed=seed)
     return rows.T @ rows / MANY
 
 
 class Batch:
-    """m cases' g and abar, the gradient that they make with l2, and an inverse."""
+    """g and abar of m cases, their gradient with l2, and an inverse."""
 
     def __init__(self, cases, l2=0.0, dtype=torch.float64):
         self.homogeneous = [normal(cases, d + 1, seed=d).to(dtype) for d in SIZES[:-1]]
@@ -53,7 +53,7 @@ class Batch:
 @pytest.mark.parametrize("cases", [1, FEW, 5, 8, MANY])
 @pytest.mark.parametrize("l2", [0.0, 1e-3, 1.0])
 @pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
-def test_the_product_is_the_same_to_rounding(cases, l2, dtype, allowed):
+def test_the_product_is_the_same_up_to_rounding(cases, l2, dtype, allowed):
     batch = Batch(cases, l2, dtype)
     for product, direct in zip(
         batch.shortcut(), batch.inverse.multiply(batch.gradient), strict=True
@@ -62,7 +62,7 @@ def test_the_product_is_the_same_to_rounding(cases, l2, dtype, allowed):
         assert (product - direct).norm() < allowed * direct.norm()
 
 
-def test_few_cases_go_without_the_gradient():
+def test_with_few_cases_the_gradient_is_not_used():
     batch = Batch(FEW)
     expected = batch.inverse.multiply(batch.gradient)
     batch.gradient = [torch.full_like(g, math.nan) for g in batch.gradient]
@@ -71,8 +71,8 @@ def test_few_cases_go_without_the_gradient():
 
 
 @pytest.mark.parametrize(("cases", "l2"), [(MANY, 0.0), (FEW, 1e-9)])
-def test_many_cases_and_weight_decay_go_without_the_case_matrices(cases, l2):
-    """eta W is of full rank: its product with the inverse costs what the shortcut would save."""
+def test_with_many_cases_or_weight_decay_the_case_matrices_are_not_used(cases, l2):
+    """eta W is of full rank: its product with the inverse costs what the shortcut saves."""
     batch = Batch(cases, l2)
     batch.gradients = [torch.full_like(g, math.nan) for g in batch.gradients]
     for product, direct in zip(
@@ -81,7 +81,7 @@ def test_many_cases_and_weight_decay_go_without_the_case_matrices(cases, l2):
         assert torch.equal(product, direct)
 
 
-def test_each_layer_is_decided_on_its_own():
+def test_the_choice_is_made_for_each_layer():
     """5 cases are few for 12 x 8 weights and many for 4 x 13 ones."""
     batch = Batch(5)
     expected = batch.inverse.multiply(batch.gradient)
@@ -94,7 +94,7 @@ def test_each_layer_is_decided_on_its_own():
 @pytest.mark.parametrize("rows", [1, 30, 1000])
 @pytest.mark.parametrize("columns", [1, 31, 785])
 @pytest.mark.parametrize("cases", [1, 20, 300, 5000])
-def test_the_choice_is_by_multiplications(rows, columns, cases):
+def test_the_choice_minimises_the_number_of_multiplications(rows, columns, cases):
     """Counted product by product, a (p, q) times (q, r) product being p q r of them."""
     direct = rows * rows * columns + rows * columns * columns
     shortcut = rows * rows * cases + cases * columns * columns + rows * cases * columns
@@ -102,6 +102,6 @@ def test_the_choice_is_by_multiplications(rows, columns, cases):
     assert not low_rank_is_cheaper(cases, rows, columns, 1e-12)
 
 
-def test_square_layers_of_width_d_gain_below_two_thirds_of_d_cases():
+def test_for_square_layers_of_width_d_the_limit_is_two_thirds_of_d_cases():
     assert low_rank_is_cheaper(599, 900, 900, 0.0)
     assert not low_rank_is_cheaper(600, 900, 900, 0.0)

@@ -40,7 +40,7 @@ def test_pi_is_the_root_of_the_ratio_of_the_norms_of_kronecker_products(rule, no
 
 @EACH_NORM
 def test_pi_minimises_the_bound_on_the_residual(rule, norm):
-    """The triangle inequality's: pi |I (x) G| + |Abar (x) I| / pi."""
+    """The bound by the triangle inequality: pi |I (x) G| + |Abar (x) I| / pi."""
     a, g, a_eye, eye_g = factors()
 
     def bound(pi):
@@ -64,10 +64,10 @@ def test_one_is_1():
 
 @EACH_RULE
 @pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
-@pytest.mark.parametrize("dead", [0, 1])
-def test_pi_is_1_where_a_factor_says_nothing(rule, value, dead):
+@pytest.mark.parametrize("factor", [0, 1])
+def test_pi_is_1_if_a_factor_is_zero_or_not_finite(rule, value, factor):
     matrices = [torch.eye(3, dtype=torch.float64), torch.eye(2, dtype=torch.float64)]
-    matrices[dead] = torch.full_like(matrices[dead], value)
+    matrices[factor] = torch.full_like(matrices[factor], value)
     assert PI_RULES[rule](*matrices) == 1.0
 
 
@@ -79,7 +79,7 @@ def test_pi_does_not_depend_on_the_dtype(rule):
 
 
 def test_the_largest_eigenvalue_is_that_of_the_symmetric_part():
-    """Running averages drift from symmetry by rounding; both triangles count."""
+    """Rounding makes running averages slightly asymmetric; both triangles are used."""
     a, g, _, _ = factors()
     skew = 1e-3 * torch.tensor([[0, 1, -1], [-1, 0, 1], [1, -1, 0]], dtype=torch.float64)
     assert math.isclose(PI_RULES["spectral"](a + skew, g), PI_RULES["spectral"](a, g))

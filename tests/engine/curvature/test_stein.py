@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from engine import oracles
-from engine.curvature.test_appendix_b import (
+from engine.curvature.appendix_b import (
     FLOAT64_EPS,
     dense,
     error,
+    nearly_singular,
     normal,
-    touching,
     with_condition,
 )
 from engine.oracles import ODD_ARCHITECTURES, every_architecture, problem
@@ -46,9 +46,9 @@ def test_doubling_inverts_a_sum_of_kronecker_products(columns, sign):
 
 @pytest.mark.parametrize("gap", [0.5, 1e-1, 1e-2, 1e-3, 1e-4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_as_many_doublings_as_the_spectral_radius_asks_for(gap, dtype):
+def test_the_number_of_doublings_follows_from_the_spectral_radius(gap, dtype):
     """(s1 s2)^(2^j) < eps gives j; bounding s1 s2 by norms may take one more."""
-    a, b, x, y, _, _ = touching(1.0, gap)
+    a, b, x, y, _, _ = nearly_singular(1.0, gap)
     needed = math.ceil(math.log2(math.log(torch.finfo(dtype).eps) / math.log(1 - gap)))
     inverse = DoublingInverse(*roots(a, b, x, y), dtype)
     assert needed <= len(inverse.a_powers) <= needed + 1
@@ -56,9 +56,9 @@ def test_as_many_doublings_as_the_spectral_radius_asks_for(gap, dtype):
 
 @pytest.mark.parametrize("condition", [1.0, 1e4])
 @pytest.mark.parametrize("gap", [0.5, 1e-2, 1e-4])
-def test_the_error_grows_as_it_does_by_decompositions(condition, gap):
-    """As the condition over 1 - s1 s2; float32 powers add no more than float32's own rounding."""
-    a, b, x, y, v, answer = touching(condition, gap)
+def test_the_error_is_that_of_decompositions(condition, gap):
+    """Condition over 1 - s1 s2; powers in float32 add only float32's own rounding."""
+    a, b, x, y, v, answer = nearly_singular(condition, gap)
     double = DoublingInverse(*roots(a, b, x, y), torch.float64).multiply(v)
     single = DoublingInverse(*roots(a, b, x, y), torch.float32).multiply(v.float())
     allowed = 10 * FLOAT64_EPS * condition / gap
@@ -75,9 +75,9 @@ def test_the_error_grows_as_it_does_by_decompositions(condition, gap):
         (-1.0, "the doubling iteration diverges"),
     ],
 )
-def test_decompositions_take_over_where_doubling_does_not_converge(gap, reason, caplog):
-    """s1 s2 too near 1 for the bound on their number, or, by rounding, above it."""
-    a, b, x, y, v, _ = touching(1.0, gap)
+def test_decompositions_are_used_if_doubling_does_not_converge(gap, reason, caplog):
+    """s1 s2 too near 1 for the maximum number of doublings or, by rounding, above 1."""
+    a, b, x, y, v, _ = nearly_singular(1.0, gap)
     fallbacks, theirs = Fallbacks(), Fallbacks()
     with caplog.at_level(logging.WARNING):
         inverse = stein_inverse(*roots(a, b, x, y), torch.float64, fallbacks)
@@ -88,7 +88,7 @@ def test_decompositions_take_over_where_doubling_does_not_converge(gap, reason, 
 
 
 def test_a_sum_with_s1_s2_above_1_is_solved_by_decompositions():
-    """sign = 1: the series diverges although the sum is as definite as can be."""
+    """sign = 1: the series diverges although the sum is positive definite."""
     arguments, matrix = small(1, 4, 5, scale=2.0)
     fallbacks = Fallbacks()
     inverse = stein_inverse(*arguments, torch.float64, fallbacks)
@@ -96,15 +96,15 @@ def test_a_sum_with_s1_s2_above_1_is_solved_by_decompositions():
     assert error(inverse, matrix, normal(5, 4, seed=9)) < 1e-11
 
 
-def test_a_converging_iteration_is_no_fallback():
+def test_a_converging_iteration_does_not_count_as_a_fallback():
     fallbacks = Fallbacks()
     arguments, _ = small(-1, 2, 3)
     assert isinstance(stein_inverse(*arguments, torch.float64, fallbacks), DoublingInverse)
     assert fallbacks == Fallbacks()
 
 
-def test_how_a_product_is_split_between_its_factors_makes_no_difference():
-    """s1 = 1e150 and s2 = 1e-151 are no worse than 1 and 0.1: powers are scaled as they grow."""
+def test_the_scaling_of_the_factors_of_a_product_makes_no_difference():
+    """s1 = 1e150 and s2 = 1e-151 are as good as 1 and 0.1: powers are rescaled."""
     (ra, rb, x, y, sign), _ = small(-1, 4, 5)
     v = normal(5, 4, seed=9)
     even = DoublingInverse(ra, rb, x, y, sign, torch.float64)
@@ -114,7 +114,7 @@ def test_how_a_product_is_split_between_its_factors_makes_no_difference():
 
 
 @pytest.mark.parametrize("zero", ["c", "d", "both"])
-def test_a_product_that_is_zero_leaves_the_inverse_of_the_other(zero):
+def test_if_c_or_d_is_zero_the_result_is_the_inverse_of_the_other_product(zero):
     (ra, rb, x, y, sign), _ = small(-1, 2, 3)
     x, y = x * (zero == "d"), y * (zero == "c")
     inverse, v = DoublingInverse(ra, rb, x, y, sign, torch.float64), normal(5, 4, seed=9)
@@ -144,7 +144,7 @@ def test_the_block_tridiagonal_inverse_by_doubling_equals_the_dense_product(arch
 
 
 @pytest.mark.parametrize("gamma", [1e-2, 1e-4, 1e-6, 1e-8])
-def test_both_solvers_agree_at_every_gamma_and_doubling_gives_up_in_time(gamma):
+def test_both_solvers_agree_at_every_gamma_with_a_fallback_at_small_ones(gamma):
     """One case: neighbouring layers determine each other, and 1 - s1 s2 shrinks with gamma."""
     architecture = every_architecture()[0]
     stats = oracles.statistics(*problem(architecture, cases=1))
