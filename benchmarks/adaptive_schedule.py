@@ -1,11 +1,11 @@
-"""What the adaptive schedule's measurement of the gradient's variance costs.
+"""The cost of measuring the gradient's variance for the adaptive schedule.
 
     python benchmarks/adaptive_schedule.py [PAIRS]
 
-Steps of the same optimizer with and without the measurement take turns; a row gives the median of
-the ratios of neighbours, for a whole step of K-FAC that refreshes no inverse, for a step of the
-baseline, and for the pass for loss and gradient alone. Times are the process's CPU time, which what
-else the machine does disturbs little; the cases are random, since only the times matter.
+Steps of the same optimizer alternate with and without the measurement. A row gives the median ratio
+of the times of successive steps, for K-FAC (without a refresh of the inverse), for the baseline and
+for the computation of loss and gradient alone. Times are CPU times of the process, which depend
+little on other load; cases are random.
 """
 
 import itertools
@@ -34,12 +34,12 @@ PROBLEMS = {
     "MNIST labels": ([784, 400, 200, 10], "relu", "categorical"),
 }
 SIZES = (500, 4000)
-FIRST_FREE_OF_REFRESHES = 4  # algorithm 2 refreshes the inverse at k ≤ 3
+REFRESHES = 3  # algorithm 2 refreshes the inverse at k ≤ 3
 NEVER = 10**9
 
 
 def ratio(work: Callable[[bool], object], pairs: int) -> float:
-    """Median of the CPU time with the measurement over the time without, of neighbouring calls."""
+    """Median ratio of CPU times of successive calls, with over without the measurement."""
 
     def seconds(measure: bool) -> float:
         started = process_time()
@@ -53,7 +53,7 @@ def ratio(work: Callable[[bool], object], pairs: int) -> float:
 
 
 def row(problem: str, cases: int, pairs: int) -> tuple[float, float, float]:
-    """The three ratios for mini-batches of so many cases."""
+    """The three ratios for mini-batches of `cases` cases."""
     sizes, hidden, output = PROBLEMS[problem]
     generator = torch.Generator().manual_seed(0)
     network = Network(sizes, [hidden] * (len(sizes) - 2), output)
@@ -62,7 +62,7 @@ def row(problem: str, cases: int, pairs: int) -> tuple[float, float, float]:
     targets = inputs if sizes[0] == sizes[-1] else torch.eye(sizes[-1])[:1].repeat(cases, 1)
     kfac = KFAC(network, start, KFACOptions(lambda_initial=150, t2=NEVER, t3=NEVER), generator)
     baseline = NesterovSGD(network, start, NesterovOptions(learning_rate=1e-4))
-    for _ in range(FIRST_FREE_OF_REFRESHES - 1):
+    for _ in range(REFRESHES):
         kfac.step(inputs, targets)
 
     def gradient(measure: bool) -> object:

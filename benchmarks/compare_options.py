@@ -1,11 +1,11 @@
-"""What the options that change convergence do: equal iterations and equal seconds on MNIST.
+"""The effect of options on convergence: MNIST error at equal iterations and at equal seconds.
 
     python benchmarks/compare_options.py [ITERATIONS] [SECONDS] [OVERRIDE ...]
 
-Every row but the second is a run of `kfac-run` with the same seed, mini-batches and initial
-parameters, one after the other in one process; the second shows what a seed changes. Figures are
-the mini-batch error before the update, averaged over the last five iterations, so that nothing but
-training is in the time. Runs land in outputs/compare_options.
+Each row is a run of `kfac-run`, all with the same seed, mini-batches and initial parameters, except
+for the second, which shows the effect of another seed. Errors are those of the mini-batch before
+the update, averaged over the last five iterations, and times include training only. Runs are saved
+in outputs/compare_options.
 """
 
 import io
@@ -47,7 +47,7 @@ LAST = 5
 
 
 def main() -> None:
-    """Run every variant and print a row as soon as it is known."""
+    """Run every variant and print a row for each."""
     iterations = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 60.0
     overrides = [
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def metrics(name: str, overrides: list[str]) -> list[dict[str, float]]:
-    """One run's table."""
+    """The table of metrics of one run."""
     folder = Path("outputs/compare_options") / "".join(c if c.isalnum() else "_" for c in name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

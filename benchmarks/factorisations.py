@@ -1,13 +1,13 @@
-"""What the factorisations behind Σ⁻¹ (section 4.3, appendix B) cost, and how accurate they are.
+"""Cost and accuracy of the factorisations for Σ⁻¹ (section 4.3, appendix B).
 
     python benchmarks/factorisations.py
 
 One layer of the block-tridiagonal inverse with all dimensions equal, from float32 statistics of
-correlated cases, damped by γ. Three ways to its product with a vector in float32: decompositions
-in float64 (what the engine does by default), doubling in float64, and decompositions in float32;
-and a bare eigendecomposition in either precision for scale. Times are processor time of one
-thread, which other programs disturb little, as ratios to the first way within this run; errors are
-relative to the same product in float64 throughout. Takes less than a minute on an idle machine.
+correlated cases, damped by γ. Its product with a vector in float32 is computed by decompositions in
+float64 (the engine's default), by doubling in float64 and by decompositions in float32. Times are
+CPU times of one thread, which depend little on other load, relative to the first method; errors are
+relative to the same product all in float64. An eigendecomposition is timed in both precisions for
+comparison. Takes less than a minute.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 
 class Statistics(NamedTuple):
-    """Second moments of a layer, its neighbour above, and between both; float32."""
+    """Second moments of a layer, of the layer above, and between both; float32."""
 
     here: Tensor
     above: Tensor
@@ -74,7 +74,7 @@ def build(
 
 
 def timed(work: Callable[[], Result]) -> tuple[float, Result]:
-    """The shorter time of a few runs, in seconds, and what they return."""
+    """The shortest time of a few runs, in seconds, and their result."""
     times = []
     for _ in range(REPEATS):
         start = process_time()

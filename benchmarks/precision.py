@@ -1,11 +1,11 @@
-"""Whether float32 drifts from float64 over a long run with both dampings at their floors.
+"""Whether float32 drifts from float64 over a long run with both dampings at their lower bounds.
 
     python benchmarks/precision.py [ITERATIONS] [OVERRIDE ...]
 
-CURVES with fewer cases, by default 2,000 iterations, in float64, in float32, and once more in
-float64 with other sampled targets: what these change is the noise of a float64 run, beside which
-the drift of float32 is to be seen. A row gives the training error of each so far; then come the
-lowest λ and γ, rejected steps and numerical fallbacks. About half an hour on two cores.
+CURVES with fewer cases, by default 2,000 iterations, in float64, in float32, and in float64 with
+different sampled targets, whose effect is the scale for the drift of float32. A row gives the
+training errors; the last lines give the lowest λ and γ, rejected steps and numerical fallbacks.
+Takes about half an hour on two cores.
 """
 
 import sys
@@ -34,7 +34,7 @@ RUNS = {
 
 
 def main() -> None:
-    """Run the three side by side and print a row every hundred iterations."""
+    """Run all three in parallel and print a row every hundred iterations."""
     iterations = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     sessions = {name: start(dtype, seed) for name, (dtype, seed) in RUNS.items()}
     lowest = {name: (float("inf"), float("inf")) for name in RUNS}
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def start(dtype: str, targets_seed: int | None) -> Session:
-    """A session of the experiment, whose sampled targets come from another seed if one is given."""
+    """A session of the experiment, with another seed for the sampled targets if one is given."""
     config = load_config([*SETTINGS, *sys.argv[2:], f"dtype={dtype}"])
     dataset = load_dataset(config.dataset, resolve_data_dir(config.data_dir))
     session = make_session(config, dataset, torch.device("cpu"))
@@ -64,7 +64,7 @@ def start(dtype: str, targets_seed: int | None) -> Session:
 
 
 def kfac(session: Session) -> KFAC:
-    """The optimizer of a session of K-FAC."""
+    """The session's optimizer, which is K-FAC."""
     assert isinstance(session.optimizer, KFAC)
     return session.optimizer
 

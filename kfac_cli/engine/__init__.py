@@ -1,6 +1,6 @@
 """The shared K-FAC engine: tensors in, tensors out.
 
-Its options are read without torch; the other public names load when one is first used (PEP 562).
+Importing its options does not import torch; the other public names load on first use (PEP 562).
 """
 
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> object:
     if name.startswith("_"):
         raise AttributeError(name)
-    import kfac_cli.engine.public as public  # `from` would ask this function for it
+    import kfac_cli.engine.public as public  # `from` would call this function
 
     if name not in public.__all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

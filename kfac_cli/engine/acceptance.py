@@ -1,7 +1,7 @@
-"""What the last step was made from, and whether it may stay: a rule that the paper does not have.
+"""Rejection of steps that increase the objective too much: a rule that the paper does not have.
 
-The quadratic model of a few cases may promise anything, and a step that believes it may ruin a run
-before λ has grown. The next mini-batch, which the step was not made from, judges it.
+The quadratic model of a small mini-batch may be far off, and a step that trusts it may ruin a run
+before λ has increased. So a step is judged on the next mini-batch, which it was not computed from.
 """
 
 import math
@@ -14,11 +14,14 @@ from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 
 NEGLIGIBLE = 1e-3
-"""Share of the first h up to which it may grow by any factor: the problem is solved there."""
+"""Fraction of the first h below which h may grow by any factor: the problem is solved there."""
 
 
 class Safeguard:
-    """`parameters` is θ before the last step that was taken, to which a run may go back."""
+    """Decides whether the last step is undone: it is if h grew by more than `growth_max`.
+
+    `parameters` is θ before the last step that was taken, which undoing it restores.
+    """
 
     def __init__(self, options: KFACOptions, parameters: Parameters) -> None:
         self._options = options
@@ -26,15 +29,16 @@ class Safeguard:
         self._objective = self._first_objective = math.inf
 
     def accept(self, parameters: Parameters, objective: float) -> None:
-        """Note θ and h(θ), from which a step is about to be taken."""
+        """Accept the last step, which led to θ and h(θ); the next one starts there."""
         if self._objective == math.inf:
             self._first_objective = objective
         self.parameters, self._objective = parameters, objective
 
     def rejects_last_step(self, batch: MiniBatch, objective: float) -> bool:
-        """Whether the last step made h jump to `objective`, as `batch` sees it.
+        """Whether the last step increased h on `batch` too much, to `objective`.
 
-        A forward pass at the parameters before it, only where h has grown since the last batch.
+        Costs a forward pass at the previous parameters, but only where h has grown too much since
+        the last mini-batch.
         """
         if not self.exceeds_growth_limit(self._objective, objective):
             return False
@@ -42,19 +46,19 @@ class Safeguard:
         return self.exceeds_growth_limit(self._objective, objective)
 
     def exceeds_growth_limit(self, before: float, after: float) -> bool:
-        """Whether h has grown by more than `growth_max`, and to what is not negligible."""
+        """Whether h grew by more than `growth_max`, to a value that is not negligible."""
         limit = self._options.growth_limit
         if limit is None:
             return False
         return not after <= max(limit * before, NEGLIGIBLE * self._first_objective)
 
-    def rounding(self, objective: float) -> float:
-        """An error to be expected in h: of its terms, and of residuals where they are next to 0."""
+    def rounding_error(self, objective: float) -> float:
+        """The rounding error to expect in h: of its terms and, near h = 0, of the residuals."""
         epsilon = torch.finfo(self.parameters[0].dtype).eps
         return epsilon * (objective + epsilon * self._first_objective)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on exactly."""
+        """Everything that `load_state_dict` needs to resume exactly."""
         return {
             "parameters": list(self.parameters),
             "objective": self._objective,
@@ -62,7 +66,7 @@ class Safeguard:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Resume from what `state_dict` returned."""
         self.parameters = list(state["parameters"])
         self._objective = state["objective"]
         self._first_objective = state["first_objective"]

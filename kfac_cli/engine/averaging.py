@@ -10,8 +10,8 @@ from kfac_cli.engine.parameters import Parameters
 class PolyakAverage:
     """The exponentially decayed average of the iterates, θ̄ ← ξ θ̄ + (1 - ξ) θ.
 
-    `decay` is ξ in [0, 1); up to and including iteration `start` the average is the iterate
-    (0 starts it at once, from the first iterate). `parameters` is θ̄; empty before any update.
+    `decay` is ξ in [0, 1). Up to and including iteration `start`, the average equals the iterate;
+    with 0, averaging starts from the first iterate. `parameters` is θ̄, empty before any update.
     """
 
     def __init__(self, decay: float = 0.99, start: int = 0) -> None:
@@ -22,7 +22,7 @@ class PolyakAverage:
         self.parameters: Parameters = []
 
     def update(self, iteration: int, parameters: Parameters) -> None:
-        """Take in the iterate θ that iteration number `iteration` (1, 2, …) produced."""
+        """Include the iterate θ that iteration `iteration` = 1, 2, … produced."""
         if iteration <= self.start or not self.parameters:
             self.parameters = list(parameters)
             return
@@ -32,9 +32,9 @@ class PolyakAverage:
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on exactly."""
+        """Everything that `load_state_dict` needs to resume exactly."""
         return {"parameters": list(self.parameters)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Resume from what `state_dict` returned."""
         self.parameters = list(state["parameters"])

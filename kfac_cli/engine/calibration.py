@@ -1,8 +1,8 @@
-"""A starting value for λ, found by trial steps; the paper starts every problem at λ = 150.
+"""An initial λ found by trial steps; the paper starts every problem at λ = 150.
 
-A λ₀ that is too large costs dozens of iterations while the Levenberg-Marquardt rule takes it down,
-one that is too small makes the first steps useless. Both show at once in how far a step brings the
-objective down on cases that it was not made from.
+A λ₀ that is too large costs dozens of iterations until the Levenberg-Marquardt rule has decreased
+it; one that is too small makes the first steps fail. Both show at once in how much a step decreases
+the objective on held-out cases.
 """
 
 import logging
@@ -14,7 +14,7 @@ from torch import Tensor
 from kfac_cli.engine.curvature.estimate import Curvature
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.direction import best_proposal
+from kfac_cli.engine.direction import best_update
 from kfac_cli.engine.model.minibatch import MiniBatch, StatisticsRequest
 from kfac_cli.engine.model.network import Network
 from kfac_cli.engine.options import KFACOptions
@@ -23,20 +23,20 @@ from kfac_cli.engine.parameters import Parameters, add_l2_gradient
 logger = logging.getLogger(__name__)
 
 FACTOR = 10.0
-"""Ratio of neighbouring trial values; the decrease is flat around its best."""
+"""Ratio of successive trial values; the decrease is flat around its maximum."""
 
 MIN_GAIN = 0.02
-"""How much more a trial value has to bring for the search to go on to it."""
+"""Relative gain in the decrease that a trial value needs for the search to move on to it."""
 
 TOLERANCE = 0.1
-"""How much of the best decrease a smaller λ may give away: later steps want less damping."""
+"""Fraction of the best decrease given up for a smaller λ: later steps need less damping."""
 
 MAX_STEPS_BELOW_BEST = 2
-"""How many trial values below the best one that may lead: flat decreases say little."""
+"""Maximum number of trial values that this goes below the best: flat decreases are unreliable."""
 
 MAX_TRIALS = 40
 MAX_FAILURES = 5
-"""Trial values in all, and those in a row at the start that may be of no use."""
+"""Maximum numbers of trial values, and of failures before the first success."""
 
 
 def calibrated_lambda(
@@ -48,14 +48,13 @@ def calibrated_lambda(
     seeds: tuple[int, ...],
     fallbacks: Fallbacks | None = None,
 ) -> float:
-    """The smallest λ whose first update lowers the objective about as far as any does.
+    """The smallest λ whose first update decreases the objective about as much as any other's.
 
-    The first half of the mini-batch `inputs` (m, d_0), `targets` (m, d_ℓ) makes the update, with
-    γ = √(λ+η); the second half judges it, where it can. The search starts at the
-    mean eigenvalue of the block-diagonal F̃, the natural scale of the problem, and goes up or down
-    by factors of ten for as long as that helps, and then down while a tenth of the decrease at most
-    is lost: no range is set. `seeds` draw the sampled targets; `fallbacks` counts what the trials
-    fall back on.
+    The update is computed from the first half of the mini-batch `inputs` (m, d_0), `targets`
+    (m, d_ℓ), with γ = √(λ+η), and evaluated on the second. The search starts at the mean eigenvalue
+    of the block-diagonal F̃, the natural scale of the problem, moves up or down by factors of ten
+    while that helps, and then down while at most a tenth of the decrease is lost: there are no
+    bounds on λ. `seeds` are for the sampled targets; `fallbacks` counts the trials' fallbacks.
     """
     trial = _Trial(network, parameters, inputs, targets, options, seeds, fallbacks)
     center = mean_eigenvalue(trial.statistics)
@@ -63,8 +62,8 @@ def calibrated_lambda(
         return 1.0
     exponent = _best_exponent(lambda e: trial.decrease(center * FACTOR**e, trial.held_out))
     if exponent is None:
-        # A small and noisy mini-batch may say nothing of held-out cases. Then the natural scale has
-        # to do, or the first above it at which the step is of use to the cases it was made from.
+        # From a small, noisy mini-batch all steps may fail on held-out cases. Then take the natural
+        # scale, or the first value above it whose step succeeds on the cases it was computed from.
         exponent = _first_success(lambda e: trial.decrease(center * FACTOR**e, trial.fit)) or 0
     damping = center * FACTOR**exponent
     logger.info("initial lambda %.4g, from a mean curvature of %.4g", damping, center)
@@ -72,16 +71,16 @@ def calibrated_lambda(
 
 
 def _best_exponent(decrease: Callable[[int], float]) -> int | None:
-    """The smallest exponent near the best one, `decrease` being minus infinity for useless ones.
+    """The smallest exponent with nearly the best `decrease`; None if all fail (minus infinity).
 
-    From the first that is of use up or down to the best, and down again; None where none is.
+    The search moves from the first success up or down to the best, and down again.
     """
-    found: dict[int, float] = {}
+    known: dict[int, float] = {}
 
     def value(exponent: int) -> float:
-        if exponent not in found and len(found) < MAX_TRIALS:
-            found[exponent] = decrease(exponent)
-        return found.get(exponent, -math.inf)
+        if exponent not in known and len(known) < MAX_TRIALS:
+            known[exponent] = decrease(exponent)
+        return known.get(exponent, -math.inf)
 
     exponent = _first_success(value)
     if exponent is None:
@@ -98,13 +97,13 @@ def _best_exponent(decrease: Callable[[int], float]) -> int | None:
 
 
 def _first_success(decrease: Callable[[int], float]) -> int | None:
-    """The first exponent from 0 up that is of use; None where none of the first few is."""
-    useful = (e for e in range(MAX_FAILURES + 1) if decrease(e) > -math.inf)
-    return next(useful, None)
+    """The first exponent from 0 up that does not fail; None if the first few do."""
+    successes = (e for e in range(MAX_FAILURES + 1) if decrease(e) > -math.inf)
+    return next(successes, None)
 
 
 def mean_eigenvalue(factors: KroneckerFactors) -> float:
-    """tr F̃ / n: the average eigenvalue of the diagonal blocks Ā ⊗ G."""
+    """The average eigenvalue of the diagonal blocks Ā ⊗ G, tr F̃ / n."""
     trace = size = 0.0
     for a, g in zip(factors.activation, factors.gradient, strict=True):
         trace += float(a.diagonal().double().sum()) * float(g.diagonal().double().sum())
@@ -113,7 +112,7 @@ def mean_eigenvalue(factors: KroneckerFactors) -> float:
 
 
 class _Trial:
-    """First updates for different λ from one half of a mini-batch, judged on the other."""
+    """First updates for different λ from one half of a mini-batch, evaluated on the other."""
 
     def __init__(
         self,
@@ -148,27 +147,27 @@ class _Trial:
         self._parameters = parameters
         self._options = options
 
-    def decrease(self, damping: float, judging: MiniBatch) -> float:
-        """h(θ) - h(θ + δ) on `judging`, one of the two halves.
+    def decrease(self, damping: float, batch: MiniBatch) -> float:
+        """h(θ) - h(θ + δ) on `batch`, one of the two halves; minus infinity if the trial fails.
 
-        Minus infinity where the quadratic model is not to be trusted: where the decrease is less
-        than a quarter of what M predicted, as in section 6.5, or not finite, and where h increases.
+        It fails where h increases, is not finite, or decreases by less than a quarter of what M
+        predicts, as in section 6.5.
         """
         gamma = self._options.gamma_at(damping)
         inverse = self._curvature.make_inverse(gamma)
-        delta = [layer.neg_() for layer in inverse.multiply(self._gradient)]
-        proposal = best_proposal(
+        proposal = [layer.neg_() for layer in inverse.multiply(self._gradient)]
+        update = best_update(
             self.fit,
             self._gradient,
-            [(gamma, inverse, delta)],
+            [(gamma, inverse, proposal)],
             None,
             damping,
             self._options,
         )
-        candidate = [p + d for p, d in zip(self._parameters, proposal.update, strict=True)]
+        candidate = [p + d for p, d in zip(self._parameters, update.delta, strict=True)]
         l2 = self._options.l2
-        decrease = judging.objective(self._parameters, l2) - judging.objective(candidate, l2)
-        # A raw update may go where M promises an increase; h alone judges it.
-        predicted = -proposal.change if self._options.rescaling else 0.0
-        trusted = math.isfinite(decrease) and decrease >= max(0.25 * predicted, 0.0)
-        return decrease if trusted else -math.inf
+        decrease = batch.objective(self._parameters, l2) - batch.objective(candidate, l2)
+        # Without re-scaling, M may predict an increase; then h alone decides.
+        predicted = -update.change if self._options.rescaling else 0.0
+        success = math.isfinite(decrease) and decrease >= max(0.25 * predicted, 0.0)
+        return decrease if success else -math.inf

@@ -1,8 +1,8 @@
-"""Running CG on M(δ) for longer (section 6.4): closer to Hessian-free optimization."""
+"""Further CG steps on M(δ) (section 6.4): closer to Hessian-free optimization."""
 
 from kfac_cli.engine.curvature.registry import Inverse
 from kfac_cli.engine.model.minibatch import MiniBatch
-from kfac_cli.engine.parameters import Parameters, combination, inner_products
+from kfac_cli.engine.parameters import Parameters, inner_products, linear_combination
 from kfac_cli.engine.quadratic_model import QuadraticModel
 
 
@@ -11,33 +11,33 @@ def continue_conjugate_gradient(
     cases: int,
     inverse: Inverse,
     gradient: Parameters,
-    update: Parameters,
+    delta: Parameters,
     damping: float,
     steps: int,
 ) -> tuple[Parameters, float]:
-    """Improve `update` δ by so many more steps of preconditioned CG; returns δ and M(δ) - M(0).
+    """Improve `delta` by `steps` steps of preconditioned CG; returns δ and M(δ) - M(0).
 
-    M has the exact Fisher of the first `cases` cases of `batch`, plus `damping` = λ + η times I,
-    and the slope `gradient` ∇h. The preconditioner is the approximate inverse Fisher. Each step
-    minimises M over the preconditioned residual and the direction of the step before, as section 7
-    does over iterations: from δ = αΔ, the minimiser along the first Δ, these are CG's iterates.
-    Costs a product with F and one with the inverse a step.
+    M has the curvature F + `damping` I, where F is the exact Fisher on the first `cases` cases of
+    `batch` and `damping` is λ + η, and the slope `gradient`, ∇h. The preconditioner is `inverse`.
+    Each step minimises M over the preconditioned residual and the previous step, as section 7 does
+    over iterations: from δ = αΔ, the minimiser along Δ, these are CG's iterates. A step takes one
+    product with F and one with the inverse.
     """
-    last = update
+    last = delta
     for _ in range(steps):
-        curved = _product(batch, cases, update, damping)
-        residual = [g + c for g, c in zip(gradient, curved, strict=True)]
+        curvature_product = _product(batch, cases, delta, damping)
+        residual = [g + c for g, c in zip(gradient, curvature_product, strict=True)]
         direction = [layer.neg_() for layer in inverse.multiply(residual)]
         directions = [direction, last]
         inner = inner_products([*directions, residual])
         fisher = batch.fisher_gram(directions, cases)
         model = QuadraticModel(fisher, inner[:-1, :-1], inner[-1, :-1])
         minimum = model.minimum([0, 1], damping)
-        last = combination(minimum.coefficients, directions)
-        update = [u + step for u, step in zip(update, last, strict=True)]
-    curved = _product(batch, cases, update, damping)
-    inner = inner_products([update, curved, gradient])
-    return update, float(0.5 * inner[0, 1] + inner[0, 2])
+        last = linear_combination(minimum.coefficients, directions)
+        delta = [d + step for d, step in zip(delta, last, strict=True)]
+    curvature_product = _product(batch, cases, delta, damping)
+    inner = inner_products([delta, curvature_product, gradient])
+    return delta, float(0.5 * inner[0, 1] + inner[0, 2])
 
 
 def _product(batch: MiniBatch, cases: int, vector: Parameters, damping: float) -> Parameters:

@@ -12,10 +12,9 @@ from kfac_cli.engine.acceptance import Safeguard
 from kfac_cli.engine.calibration import calibrated_lambda
 from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse
 from kfac_cli.engine.curvature.estimate import Curvature
-from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.registry import Inverse
 from kfac_cli.engine.damping import INCREASE_FACTOR, Damping, reduction_ratio
-from kfac_cli.engine.direction import Proposal, best_proposal, subsample_size
+from kfac_cli.engine.direction import Update, best_update, subsample_size
 from kfac_cli.engine.model.gradient_noise import noise_scale
 from kfac_cli.engine.model.minibatch import FirstOrder, MiniBatch, StatisticsRequest
 from kfac_cli.engine.model.network import Network
@@ -27,17 +26,17 @@ from kfac_cli.engine.record import StepRecord
 logger = logging.getLogger(__name__)
 
 CALIBRATED_ITERATIONS = 3
-"""Iterations at which a λ left open is calibrated: those that refresh the inverse in any case."""
+"""Number of first iterations that calibrate λ if asked to; they refresh the inverse anyway."""
 
 MAX_INCREASES = 30
-"""How often λ is raised at such an iteration at most."""
+"""Maximum number of increases of λ in one of these iterations."""
 
 
 class KFAC:
-    """The optimizer: `options` and a state that `step` advances.
+    """The K-FAC optimizer: each `step` is one iteration.
 
-    `parameters` is θ, replaced by new tensors at each step; its dtype and device are those of the
-    work. `generator` draws the sampled targets.
+    `parameters` is θ, replaced by new tensors at each step; all computations use its dtype and
+    device. `generator` is for the sampled targets.
     """
 
     def __init__(
@@ -59,30 +58,21 @@ class KFAC:
 
     @property
     def damping(self) -> float:
-        """λ; 0 before the first step where it is to be calibrated."""
+        """λ; 0 before the first step if it is to be calibrated."""
         return self._damping.value
 
     @property
     def gamma(self) -> float:
-        """γ; 0 before the first step where λ is to be calibrated."""
+        """γ; 0 before the first step if λ is to be calibrated."""
         return self._damping.gamma
 
-    @property
-    def factors(self) -> KroneckerFactors | None:
-        """The running averages Ā and G; None before the first step."""
-        return self.curvature.factors
-
-    @property
-    def inverse(self) -> Inverse | None:
-        """The approximate inverse Fisher in use; None before the first step."""
-        return self.curvature.inverse
-
     def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:
-        """One iteration of algorithm 2 on a mini-batch in random order.
+        """Run one iteration of algorithm 2 on a mini-batch in random order.
 
-        `inputs` (m, d_0), `targets` (m, d_ℓ). The shares τ₁ and τ₂ are its first cases. A step
-        that is not finite is rejected, and one that made h jump is taken back: see `_go_back`.
-        `measure_noise` asks for the record's `noise_scale`, which takes two cases or more.
+        `inputs` (m, d_0), `targets` (m, d_ℓ); the fractions τ₁ and τ₂ are their first cases. A step
+        that is not finite is rejected. If the last step increased h too much, it is reverted and
+        this one rejected. `measure_noise` asks for the record's `noise_scale`, which needs two or
+        more cases.
         """
         options = self.options
         self.iteration += 1
@@ -93,58 +83,60 @@ class KFAC:
         first = batch.first_order(
             self._statistics_request(batch.cases),
             variance=measure_noise,
-            keep_cases=options.inverse == "block_diagonal" and options.l2 == 0,
+            case_factors=options.inverse == "block_diagonal" and options.l2 == 0,
         )
         objective = first.loss + l2_penalty(self.parameters, options.l2)
         gradient = add_l2_gradient(first.gradient, self.parameters, options.l2)
         assert first.statistics is not None
         if not (math.isfinite(objective) and all_finite(gradient, first.statistics.tensors())):
-            return self._go_back(objective, first.error, "the last step led to what is not finite")
+            return self._revert(objective, first.error, "the last step led to non-finite values")
         if self._safeguard.rejects_last_step(batch, objective):
-            return self._go_back(objective, first.error, "the last step made the objective jump")
+            return self._revert(objective, first.error, "the last step exceeded growth_max")
         self._safeguard.accept(self.parameters, objective)
         self.curvature.update(first.statistics, self.iteration)
 
-        chosen = self._proposal(batch, first, gradient)
+        update = self._best_update(batch, first, gradient)
         if self._calibrating:
-            chosen = self._damped_until_accepted(chosen, batch, first, gradient, objective)
-        if not all_finite(chosen.update):
+            update = self._increase_damping_until_accepted(
+                update, batch, first, gradient, objective
+            )
+        if not all_finite(update.delta):
             return self._reject(objective, first.error, "its update is not finite")
-        self._damping.gamma, self.curvature.inverse = chosen.gamma, chosen.inverse
-        new_parameters = [p + d for p, d in zip(self.parameters, chosen.update, strict=True)]
+        self._damping.gamma, self.curvature.inverse = update.gamma, update.inverse
+        new_parameters = [p + d for p, d in zip(self.parameters, update.delta, strict=True)]
 
         rho = None
         if self.iteration % options.t1 == 0:
             reached = batch.objective(new_parameters, options.l2)
             if self._safeguard.exceeds_growth_limit(objective, reached):
-                return self._reject(objective, first.error, "its update makes the objective jump")
-            rho = self._reduction_ratio(objective, reached, chosen.change)
+                return self._reject(objective, first.error, "its update exceeds growth_max")
+            rho = self._reduction_ratio(objective, reached, update.change)
             self._damping.adapt(rho)
 
-        self.parameters, self.previous_update = new_parameters, chosen.update
+        self.parameters, self.previous_update = new_parameters, update.delta
         return StepRecord(
             objective=objective,
             error=first.error,
-            alpha=chosen.coefficients[0],
-            mu=chosen.coefficients[1] if len(chosen.coefficients) > 1 else None,
+            alpha=update.coefficients[0],
+            mu=update.coefficients[1] if len(update.coefficients) > 1 else None,
             rho=rho,
             damping=self.damping,
             gamma=self.gamma,
-            model_change=chosen.change,
+            model_change=update.change,
             noise_scale=None if first.variance is None else noise_scale(first.variance, gradient),
         )
 
     def _reduction_ratio(self, before: float, after: float, predicted: float) -> float | None:
-        return reduction_ratio(after - before, predicted, self._safeguard.rounding(before))
+        return reduction_ratio(after - before, predicted, self._safeguard.rounding_error(before))
 
-    def _go_back(self, objective: float, error: float, reason: str) -> StepRecord:
-        """Undo the last step, if it was taken: θ is again what it was before."""
+    def _revert(self, objective: float, error: float, reason: str) -> StepRecord:
+        """Reject this step and undo the last one, if it was taken."""
         reverted = self.previous_update is not None
         self.parameters = self._safeguard.parameters
         return replace(self._reject(objective, error, reason), reverted=reverted)
 
     def _reject(self, objective: float, error: float, reason: str) -> StepRecord:
-        """Make no step, forget momentum and inverse, and raise λ tenfold, and γ to go with it."""
+        """Make no step, discard momentum and inverse, and increase λ and γ."""
         self._damping.increase()
         self.previous_update = self.curvature.inverse = None
         message = "iteration %d is rejected at objective %.4g: %s; lambda is raised to %.4g"
@@ -160,44 +152,45 @@ class KFAC:
             fisher=options.fisher,
         )
 
-    def _proposal(self, batch: MiniBatch, first: FirstOrder, gradient: Parameters) -> Proposal:
+    def _best_update(self, batch: MiniBatch, first: FirstOrder, gradient: Parameters) -> Update:
         """The update δ with the lowest M(δ) over the candidates for γ."""
         candidates = self.curvature.candidates(self.iteration, self.gamma)
-        proposed = [
-            (gamma, inverse, self._descent(inverse, first, gradient))
+        proposals = [
+            (gamma, inverse, self._proposal(inverse, first, gradient))
             for gamma, inverse in candidates
         ]
         previous = self.previous_update if self.options.momentum else None
-        return best_proposal(batch, gradient, proposed, previous, self.damping, self.options)
+        return best_update(batch, gradient, proposals, previous, self.damping, self.options)
 
-    def _damped_until_accepted(
+    def _increase_damping_until_accepted(
         self,
-        chosen: Proposal,
+        update: Update,
         batch: MiniBatch,
         first: FirstOrder,
         gradient: Parameters,
         objective: float,
-    ) -> Proposal:
-        """A proposal that keeps a quarter of what M promises, by ten times the damping until then.
+    ) -> Update:
+        """Increase λ tenfold until the update decreases h by a quarter of what M predicts.
 
-        The calibration judges by a part of the mini-batch, which may be too small to judge by. Of a
-        raw update, whose length is not M's, only that it does not make h grow is asked.
+        The calibration evaluates its trials on part of the mini-batch, which may be too few cases.
+        Without re-scaling it is enough that h does not increase.
         """
         for _ in range(MAX_INCREASES):
-            candidate = [p + d for p, d in zip(self.parameters, chosen.update, strict=True)]
+            candidate = [p + d for p, d in zip(self.parameters, update.delta, strict=True)]
             reached = batch.objective(candidate, self.options.l2)
-            rho = self._reduction_ratio(objective, reached, chosen.change)
+            rho = self._reduction_ratio(objective, reached, update.change)
             if rho is None or rho >= 0.25 or (reached <= objective and not self.options.rescaling):
                 break
             self._damping.start(self.damping * INCREASE_FACTOR)
-            chosen = self._proposal(batch, first, gradient)
-        return chosen
+            update = self._best_update(batch, first, gradient)
+        return update
 
-    def _descent(self, inverse: Inverse, first: FirstOrder, gradient: Parameters) -> Parameters:
-        """Δ = -F₀⁻¹∇h, by section 8's shortcut where the mini-batch has few cases."""
-        if isinstance(inverse, BlockDiagonalInverse) and first.cases is not None:
+    def _proposal(self, inverse: Inverse, first: FirstOrder, gradient: Parameters) -> Parameters:
+        """Δ = -F₀⁻¹∇h, by section 8's shortcut if the mini-batch has few cases."""
+        factors = first.case_factors
+        if isinstance(inverse, BlockDiagonalInverse) and factors is not None:
             product = inverse.multiply_low_rank(
-                gradient, first.cases.gradients, first.cases.homogeneous, self.options.l2
+                gradient, factors.gradients, factors.homogeneous, self.options.l2
             )
         else:
             product = inverse.multiply(gradient)
@@ -208,7 +201,7 @@ class KFAC:
         return self.options.lambda_initial == "auto" and self.iteration <= CALIBRATED_ITERATIONS
 
     def _calibrate(self, inputs: Tensor, targets: Tensor) -> None:
-        """Start λ, and γ with it, at the smallest value found so far."""
+        """Set λ to the smallest value found so far, and γ accordingly."""
         seeds = draw_seeds(self.generator, self.options.samples)
         fallbacks = self.curvature.fallbacks
         found = calibrated_lambda(
@@ -218,7 +211,7 @@ class KFAC:
             self._damping.start(found)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on exactly, as tensors, numbers and containers."""
+        """Everything that `load_state_dict` needs to resume exactly, in plain containers."""
         return {
             "iteration": self.iteration,
             "parameters": list(self.parameters),
@@ -230,7 +223,7 @@ class KFAC:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Resume from what `state_dict` returned."""
         self.iteration = state["iteration"]
         self.parameters = list(state["parameters"])
         self._safeguard.load_state_dict(state["safeguard"])

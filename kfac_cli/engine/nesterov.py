@@ -14,10 +14,10 @@ from kfac_cli.engine.record import StepRecord
 
 
 class NesterovSGD:
-    """v ← μ v - ε ∇h(θ + μ v), θ ← θ + v.
+    """SGD with Nesterov momentum: v ← μ v - ε ∇h(θ + μ v), θ ← θ + v.
 
     `parameters` is θ. The step's record gives objective and error at θ + μ v, where the gradient
-    is taken. `generator` is unused: the method draws nothing.
+    is computed. `generator` is unused.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class NesterovSGD:
         self.velocity: Parameters = [torch.zeros_like(p) for p in parameters]
 
     def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:
-        """One update from `inputs` (m, d_0) and `targets` (m, d_ℓ).
+        """Make one update from `inputs` (m, d_0) and `targets` (m, d_ℓ).
 
-        `measure_noise` asks for the record's `noise_scale`, which takes two cases or more.
+        `measure_noise` asks for the record's `noise_scale`, which needs two or more cases.
         """
         options = self.options
         mu = options.momentum_at(self.iteration)
@@ -60,7 +60,7 @@ class NesterovSGD:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on exactly, as tensors, numbers and containers."""
+        """Everything that `load_state_dict` needs to resume exactly, in plain containers."""
         return {
             "iteration": self.iteration,
             "parameters": list(self.parameters),
@@ -68,7 +68,7 @@ class NesterovSGD:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Resume from what `state_dict` returned."""
         self.iteration = state["iteration"]
         self.parameters = list(state["parameters"])
         self.velocity = list(state["velocity"])

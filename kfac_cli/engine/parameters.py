@@ -1,4 +1,4 @@
-"""θ as a list of weight matrices, and what is computed with vectors of its shape."""
+"""θ as a list of weight matrices, and operations on vectors of its shape."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,12 +15,12 @@ def l2_penalty(parameters: Parameters, l2: float) -> float:
 
 
 def add_l2_gradient(gradient: Parameters, parameters: Parameters, l2: float) -> Parameters:
-    """The gradient of the loss plus ηθ, in place."""
+    """Add ηθ to the gradient of the loss, in place."""
     return [g.add_(p, alpha=l2) for g, p in zip(gradient, parameters, strict=True)]
 
 
 def inner_products(vectors: Sequence[Parameters]) -> Tensor:
-    """uᵀv for all pairs, (D, D), accumulated in float64 and returned on the CPU."""
+    """uᵀv for all pairs of D vectors: (D, D), float64, on the CPU."""
     total = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
     for layers in zip(*vectors, strict=True):
         flat = torch.stack([layer.reshape(-1) for layer in layers]).to(torch.float64)
@@ -28,7 +28,7 @@ def inner_products(vectors: Sequence[Parameters]) -> Tensor:
     return total
 
 
-def combination(coefficients: Sequence[float], vectors: Sequence[Parameters]) -> Parameters:
+def linear_combination(coefficients: Sequence[float], vectors: Sequence[Parameters]) -> Parameters:
     """Σ c_k v_k, shaped like the parameters."""
     total = [layer * coefficients[0] for layer in vectors[0]]
     for coefficient, vector in zip(coefficients[1:], vectors[1:], strict=True):

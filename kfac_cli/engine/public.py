@@ -1,4 +1,4 @@
-"""The names that `kfac_cli.engine` gives, those that need torch."""
+"""The public names of `kfac_cli.engine` that need torch."""
 
 from kfac_cli.engine.averaging import PolyakAverage
 from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse

@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ModelPoint:
-    """A point of a span: `coefficients`, one a direction, and `change` = M(δ) - M(0).
+    """A point δ of a span: `coefficients`, one per direction, and `change` = M(δ) - M(0).
 
     At the minimiser the change is ½ ∇hᵀδ, negative or 0; NaN where the model is not finite.
     """
@@ -49,7 +49,7 @@ class QuadraticModel:
     def at(
         self, chosen: Sequence[int], coefficients: Sequence[float], damping: float
     ) -> ModelPoint:
-        """Given coefficients of the directions with the given indices, and M(δ) - M(0) there."""
+        """The point with given coefficients of the directions with the given indices."""
         curvature, slope = self._restricted(chosen, damping)
         point = torch.tensor(list(coefficients), dtype=torch.float64)
         return ModelPoint(list(coefficients), float(point @ (0.5 * curvature @ point + slope)))

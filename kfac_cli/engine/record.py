@@ -1,17 +1,16 @@
-"""What one optimizer step reports."""
+"""The record of one optimizer step."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class StepRecord:
-    """Figures of one step, measured on its mini-batch before the update.
+    """Metrics of one step, measured on its mini-batch before the update; None where undefined.
 
     `objective` includes ℓ₂. For K-FAC: `alpha`, `mu`, the reduction ratio `rho` where the λ rule
-    was applied, the λ (`damping`) and γ in force after the step, and `model_change`, M(δ) - M(0).
-    `noise_scale` is tr Var / ‖∇h‖² (`gradient_noise.py`) of a step that was asked to measure it.
-    None where a figure does not exist. `rejected` marks a step that was not taken, for what it
-    would have been or for what the one before it led to; that one is then `reverted`.
+    was applied, λ (`damping`) and `gamma` after the step, and `model_change`, M(δ) - M(0).
+    `noise_scale` is tr Var / ‖∇h‖² (`gradient_noise.py`) if the step was asked to measure it.
+    `rejected` means that the step was not taken, `reverted` that the previous one was undone too.
     """
 
     objective: float

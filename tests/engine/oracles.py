@@ -1,8 +1,8 @@
-"""Dense float64 oracles: the paper's formulas in their plainest form, for networks of a few units.
+"""Dense float64 oracles: the paper's formulas in their simplest form, for networks of a few units.
 
-Nothing here is taken from the engine. Derivatives come from autograd, expectations over targets
-from enumeration, matrices are explicit, and a network is one flat vector theta: the vec(W_i) one
-after the other, vec stacking columns (section 2.1).
+Nothing here is imported from the engine. Derivatives are by autograd, expectations over targets by
+enumeration, matrices are explicit, and parameters are one flat vector theta: the concatenated
+vec(W_i), where vec stacks columns (section 2.1).
 """
 
 import math
@@ -43,7 +43,7 @@ def vec(matrices: Iterable[Tensor]) -> Tensor:
 
 
 def blocks(layer_sizes: Sequence[int]) -> list[slice]:
-    """Where each vec(W_i) lies in theta."""
+    """The position of each vec(W_i) in theta."""
     ends = [0]
     for inputs, outputs in pairwise(layer_sizes):
         ends.append(ends[-1] + (inputs + 1) * outputs)
@@ -59,15 +59,15 @@ def unvec(theta: Tensor, layer_sizes: Sequence[int]) -> list[Tensor]:
 
 
 def forward(
-    architecture: Architecture, theta: Tensor, case: Tensor, nudges: list[Tensor] | None = None
+    architecture: Architecture, theta: Tensor, case: Tensor, shifts: list[Tensor] | None = None
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """abar_0 ... abar_{l-1} and s_1 ... s_l of one case, each s_i shifted by its nudge."""
+    """abar_0 ... abar_{l-1} and s_1 ... s_l of one case, each s_i plus its shift."""
     homogeneous, sums, units = [], [], case
     names = (*architecture.activations, "linear")
     for layer, weights in enumerate(unvec(theta, architecture.layer_sizes)):
         homogeneous.append(torch.cat([units, units.new_ones(1)]))
         total = weights @ homogeneous[-1]
-        sums.append(total if nudges is None else total + nudges[layer])
+        sums.append(total if shifts is None else total + shifts[layer])
         units = FUNCTIONS[names[layer]](sums[-1])
     return homogeneous, sums
 
@@ -89,7 +89,7 @@ def predictive(output: str, natural: Tensor) -> Distribution:
 def loss(output: str, natural: Tensor, target: Tensor) -> Tensor:
     """-log r(y|z); for the Gaussian without its constant, so that it is half the squared error."""
     distribution = predictive(output, natural)
-    if output == "categorical":  # log_prob would take a soft target for its largest class
+    if output == "categorical":  # log_prob would use a soft target's largest class
         return -(target * distribution.logits).sum(-1)
     constant = 0.5 * math.log(2 * math.pi) * natural.shape[-1] if output == "gaussian" else 0.0
     return -distribution.log_prob(target) - constant
@@ -115,11 +115,11 @@ def jacobian(architecture: Architecture, theta: Tensor, inputs: Tensor) -> Tenso
     return vmap(lambda case: jacrev(lambda t: logits(architecture, t, case))(theta))(inputs)
 
 
-# --- small problems to try things on -------------------------------------------------------------
+# --- small problems ------------------------------------------------------------------------------
 
 
 class Problem(NamedTuple):
-    """A random network with random cases; its targets lie in the output's support."""
+    """A random network with random cases; targets are in the output's support."""
 
     architecture: Architecture
     theta: Tensor
@@ -237,11 +237,11 @@ def unit_gradients(
 ) -> list[Tensor]:
     """g_1 ... g_l of one case: the loss's derivatives with respect to each s_i, by autograd."""
 
-    def nudged(nudges: list[Tensor]) -> Tensor:
-        natural = forward(architecture, theta, case, nudges)[1][-1]
+    def shifted(shifts: list[Tensor]) -> Tensor:
+        natural = forward(architecture, theta, case, shifts)[1][-1]
         return loss(architecture.output, natural, target)
 
-    return grad(nudged)([theta.new_zeros(size) for size in architecture.layer_sizes[1:]])
+    return grad(shifted)([theta.new_zeros(size) for size in architecture.layer_sizes[1:]])
 
 
 def statistics(
@@ -292,7 +292,7 @@ def f_tilde(stats: Statistics) -> Tensor:
     """The Khatri-Rao product of section 3: blocks Abar_{i-1,j-1} (x) G_{i,j}."""
 
     def block(a: Tensor, g: Tensor) -> Tensor:
-        return torch.kron(a.contiguous(), g.contiguous())  # kron dislikes some strides
+        return torch.kron(a.contiguous(), g.contiguous())  # kron rejects some strides
 
     rows = zip(stats.activation, stats.gradient, strict=True)
     return torch.cat(
@@ -309,7 +309,7 @@ def f_hat(tilde: Tensor, where: list[slice]) -> Tensor:
     """The matrix with F-tilde's tridiagonal blocks and a block-tridiagonal inverse (section 4.3).
 
     It is the covariance of a Gaussian chain, whose precision is, by the junction-tree formula,
-    the sum of the inverses of the marginals of neighbouring pairs less those of what they share.
+    the sum of the inverses of the marginals of neighbouring pairs minus those of single layers.
     """
     if len(where) == 1:
         return tilde
@@ -317,13 +317,13 @@ def f_hat(tilde: Tensor, where: list[slice]) -> Tensor:
     for first, second in pairwise(where):
         pair = slice(first.start, second.stop)
         precision[pair, pair] += torch.linalg.inv(tilde[pair, pair])
-    for shared in where[1:-1]:
-        precision[shared, shared] -= torch.linalg.inv(tilde[shared, shared])
+    for inner in where[1:-1]:
+        precision[inner, inner] -= torch.linalg.inv(tilde[inner, inner])
     return torch.linalg.inv(precision)
 
 
 def approximate_fisher(inverse: str, stats: Statistics, gamma: float) -> Tensor:
-    """F-breve or F-hat, damped, as one (n, n) matrix."""
+    """F-breve or F-hat, damped, as an (n, n) matrix."""
     sizes = [len(stats.activation[0][0]) - 1, *(len(row[0]) for row in stats.gradient)]
     structure = f_breve if inverse == "block_diagonal" else f_hat
     return structure(f_tilde(damped(stats, gamma)), blocks(sizes))
@@ -366,9 +366,9 @@ def best_coefficients(curvature: Tensor, slope: Tensor, directions: list[Tensor]
 
 
 class DenseKFAC:
-    """Algorithm 2 with explicit matrices and inverses; only the sampled targets come from outside.
+    """Algorithm 2 with explicit matrices and inverses; only the sampled targets are given.
 
-    The options are the engine's, each given: none is derived here.
+    The options are the engine's, without defaults.
     """
 
     def __init__(self, architecture: Architecture, theta: Tensor, **options: Any) -> None:
@@ -381,7 +381,7 @@ class DenseKFAC:
         self.update: Tensor | None = None
 
     def step(self, inputs: Tensor, targets: Tensor, sampled: Tensor) -> dict[str, float | None]:
-        """One iteration, with targets sampled for the first share tau_1 of the inputs."""
+        """One iteration, with targets sampled for the first fraction tau_1 of the inputs."""
         options, l2 = self.options, self.options["l2"]
         self.iteration += 1
         new = statistics(self.architecture, self.theta, inputs[: len(sampled)], sampled)
@@ -389,8 +389,8 @@ class DenseKFAC:
         self.stats = new if self.stats is None else mixed(self.stats, new, epsilon)
 
         slope = gradient(self.architecture, self.theta, inputs, targets, l2)
-        share = inputs[: int(options["tau2"] * len(inputs))]
-        curvature = fisher(self.architecture, self.theta, share)
+        subsample = inputs[: int(options["tau2"] * len(inputs))]
+        curvature = fisher(self.architecture, self.theta, subsample)
         curvature += (self.damping + l2) * torch.eye(len(slope), dtype=slope.dtype)
         candidates = [self.candidate(gamma, slope, curvature) for gamma in self.candidate_gammas()]
         change, self.gamma, self.inverse, coefficients, delta = min(candidates, key=lambda c: c[0])
@@ -414,7 +414,7 @@ class DenseKFAC:
         }
 
     def candidate_gammas(self) -> list[float]:
-        """Section 6.6, with the clamps of the authors' own runs."""
+        """Section 6.6, with the bounds of the authors' companion code."""
         options, gamma = self.options, self.gamma
         if self.iteration % options["t2"] != 0:
             return [gamma]

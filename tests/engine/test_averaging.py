@@ -1,4 +1,4 @@
-"""Polyak averaging: the iterate itself up to `start`, an exponential average after it."""
+"""Polyak averaging: the iterate itself up to `start`, an exponential average afterwards."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def averages(decay, start, path):
         yield [matrix.clone() for matrix in average.parameters]
 
 
-def test_before_its_start_the_average_is_the_iterate():
+def test_up_to_its_start_the_average_is_the_iterate():
     path = iterates(4)
     for actual, iterate in zip(averages(0.9, 4, path), path, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(actual, iterate, strict=True))
@@ -30,8 +30,8 @@ def test_before_its_start_the_average_is_the_iterate():
 
 @pytest.mark.parametrize("start", [1, 2, 5])
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.99])
-def test_afterwards_it_forgets_exponentially(decay, start):
-    """average <- xi average + (1 - xi) iterate, seeded with the iterate at `start`."""
+def test_afterwards_old_iterates_decay_exponentially(decay, start):
+    """average <- xi average + (1 - xi) iterate, from the iterate at `start`."""
     path = iterates(8)
     actual = list(averages(decay, start, path))
     for iteration in range(start, 9):
@@ -43,14 +43,14 @@ def test_afterwards_it_forgets_exponentially(decay, start):
             torch.testing.assert_close(result, expected)
 
 
-def test_start_0_begins_with_the_first_iterate():
+def test_with_start_0_averaging_starts_from_the_first_iterate():
     path = iterates(2)
     first, second = averages(0.75, 0, path)
     torch.testing.assert_close(first, path[0])
     torch.testing.assert_close(second, [0.75 * a + 0.25 * b for a, b in zip(*path, strict=True)])
 
 
-def test_it_leaves_the_iterates_alone():
+def test_it_does_not_modify_the_iterates():
     path = iterates(4)
     before = [[matrix.clone() for matrix in parameters] for parameters in path]
     list(averages(0.9, 1, path))
@@ -58,9 +58,9 @@ def test_it_leaves_the_iterates_alone():
         assert all(torch.equal(a, b) for a, b in zip(now, then, strict=True))
 
 
-def test_it_goes_on_exactly_after_a_save():
+def test_it_resumes_exactly_from_a_saved_state():
     path = iterates(6)
-    whole = list(averages(0.9, 2, path))[-1]
+    uninterrupted = list(averages(0.9, 2, path))[-1]
     first = PolyakAverage(0.9, 2)
     for iteration in (1, 2, 3, 4):
         first.update(iteration, path[iteration - 1])
@@ -68,7 +68,7 @@ def test_it_goes_on_exactly_after_a_save():
     second.load_state_dict(first.state_dict())
     for iteration in (5, 6):
         second.update(iteration, path[iteration - 1])
-    assert all(torch.equal(a, b) for a, b in zip(second.parameters, whole, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(second.parameters, uninterrupted, strict=True))
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 1.5])

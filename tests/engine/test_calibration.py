@@ -1,4 +1,4 @@
-"""The calibrated start of λ: found from the problem alone, and good."""
+"""The initial λ, calibrated on the problem."""
 
 import math
 
@@ -26,7 +26,7 @@ def problem(output, cases=200, scale=1.0):
 
 
 def first_decrease(output, damping):
-    """How far one step from the first half of the cases goes on the second half."""
+    """How much one step from the first half of the cases decreases h on the second half."""
     network, parameters, inputs, targets = problem(output)
     options = KFACOptions(lambda_initial=damping, tau1=1, tau2=1, t1=10**6)
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(4))
@@ -40,7 +40,7 @@ def first_decrease(output, damping):
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_the_first_step_from_it_goes_about_as_far_as_any(output):
+def test_the_first_step_decreases_the_objective_about_as_much_as_with_any_lambda(output):
     network, parameters, inputs, targets = problem(output)
     options = KFACOptions(lambda_initial="auto", tau2=1)
     best = calibrated_lambda(network, parameters, inputs, targets, options, seeds=(0,))
@@ -55,9 +55,9 @@ def test_the_first_step_from_it_goes_about_as_far_as_any(output):
         ({-2: 1.0, -1: 5.0, 0: 7.0, 1: 6.0}, 0),
         ({-1: 0.0, 0: 1.0, 1: 5.0, 2: 9.0, 3: 7.0}, 2),
         ({-4: 1.0, -3: 2.0, -2: 8.0, -1: 7.0, 0: 1.0, 1: 0.0}, -2),
-        ({-2: 1.0, -1: 6.5, 0: 7.0, 1: 6.0}, -1),  # near enough to the best, and smaller
+        ({-2: 1.0, -1: 6.5, 0: 7.0, 1: 6.0}, -1),  # nearly the best, and smaller
         ({-3: 6.2, -2: 6.4, -1: 6.6, 0: 7.0, 1: 6.0}, -2),
-        ({3: 1.0, 4: 5.0, 5: 3.0}, 4),  # useless up to a damping
+        ({3: 1.0, 4: 5.0, 5: 3.0}, 4),  # below, every trial fails
         ({3: 7.0, 4: 5.0, 5: 3.0}, 3),
     ],
 )
@@ -65,17 +65,17 @@ def test_the_search_finds_the_smallest_value_near_the_best(decrease, exponent):
     assert _best_exponent(lambda e: decrease.get(e, -math.inf)) == exponent
 
 
-def test_the_search_gives_up_where_nothing_is_of_use():
+def test_the_search_finds_none_if_every_trial_fails():
     assert _best_exponent(lambda e: -math.inf) is None
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_search_ends_where_nothing_stops_it(sign):
+def test_the_search_ends_even_if_there_is_no_best_value(sign):
     assert abs(_best_exponent(lambda e: float(sign * e))) < 100
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_kfac_starts_from_it_and_reports_it(output):
+def test_kfac_starts_from_it_and_records_it(output):
     network, parameters, inputs, targets = problem(output)
     options = KFACOptions(lambda_initial="auto")
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
@@ -84,7 +84,7 @@ def test_kfac_starts_from_it_and_reports_it(output):
     assert record.gamma == pytest.approx(math.sqrt(record.damping + options.l2))
 
 
-def test_a_given_gamma_stays():
+def test_a_given_initial_gamma_is_used():
     network, parameters, inputs, targets = problem("gaussian")
     options = KFACOptions(lambda_initial="auto", gamma_initial=0.7)
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
@@ -98,7 +98,7 @@ def test_the_search_starts_at_the_mean_eigenvalue_of_the_kronecker_blocks():
     assert mean_eigenvalue(KroneckerFactors(a, g)) == pytest.approx(torch.cat(dense).mean().item())
 
 
-def test_the_scale_of_the_problem_moves_it_without_any_range():
+def test_it_follows_the_scale_of_the_problem_without_bounds():
     """Gaussian loss times c is a problem with outputs scaled by √c: curvature and λ scale by c."""
     network, parameters, inputs, targets = problem("gaussian")
     options = KFACOptions(lambda_initial="auto", tau2=1, l2=0)
@@ -113,8 +113,8 @@ def test_the_scale_of_the_problem_moves_it_without_any_range():
 
 @pytest.mark.parametrize("tau2", [0.25, 1.0])
 @pytest.mark.parametrize("inverse", ["block_diagonal", "block_tridiagonal"])
-def test_a_few_noisy_cases_do_not_talk_it_into_a_step_that_diverges(inverse, tau2):
-    """Five cases of pure noise, an F of rank one or five, no ℓ₂: the model promises anything."""
+def test_a_few_noisy_cases_do_not_lead_to_a_step_that_diverges(inverse, tau2):
+    """Five cases of pure noise, F of low rank, no ℓ₂: the predictions of M are far off."""
     generator = torch.Generator().manual_seed(2)
     network = Network([30, 20, 25], ["tanh"], "gaussian")
     parameters = sparse_initialization(network, generator)
@@ -136,7 +136,7 @@ def test_few_cases_are_enough(cases):
     assert 0 < found < math.inf
 
 
-def test_it_changes_nothing_but_the_damping_and_one_draw():
+def test_it_does_not_modify_the_parameters():
     network, parameters, inputs, targets = problem("bernoulli")
     before = [p.clone() for p in parameters]
     calibrated_lambda(
@@ -145,8 +145,8 @@ def test_it_changes_nothing_but_the_damping_and_one_draw():
     assert all(torch.equal(b, p) for b, p in zip(before, parameters, strict=True))
 
 
-def test_what_its_trials_fall_back_on_is_counted_too(monkeypatch):
-    """Doubling that never converges: each is counted where the run reports it."""
+def test_the_fallbacks_of_its_trials_are_counted_too(monkeypatch):
+    """If doubling never converges, each failure is counted where the run reports it."""
     counted = []
     monkeypatch.setattr(stein, "MAX_DOUBLINGS", 1)
     monkeypatch.setattr(Fallbacks, "record", lambda self, *arguments: counted.append(self))
@@ -159,8 +159,8 @@ def test_what_its_trials_fall_back_on_is_counted_too(monkeypatch):
 
 
 @pytest.mark.parametrize("rate", [0.1, 1.0, 5.0])
-def test_a_raw_update_is_judged_by_the_objective_alone(rate):
-    """Beyond rate 2 M promises an increase at every λ, which is no reason to stand still."""
+def test_without_rescaling_trials_depend_on_the_objective_alone(rate):
+    """Beyond a rate of 2, M predicts an increase at every λ, while h may decrease."""
     network, parameters, inputs, targets = problem("bernoulli")
     options = KFACOptions(rescaling=False, momentum=False, learning_rate=rate)
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))

@@ -1,9 +1,14 @@
-"""CG on M(δ) for longer (section 6.4), against a textbook preconditioned CG on dense matrices."""
+"""Further CG steps on M(δ) (section 6.4), against textbook preconditioned CG, dense."""
 
 import pytest
 import torch
 
-from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse, Network
+from kfac_cli.engine import (
+    BlockDiagonalInverse,
+    BlockTridiagonalInverse,
+    KroneckerFactors,
+    Network,
+)
 from kfac_cli.engine.conjugate_gradient import continue_conjugate_gradient
 from kfac_cli.engine.model.minibatch import MiniBatch
 
@@ -17,7 +22,7 @@ EACH_INVERSE = pytest.mark.parametrize("inverse", INVERSES)
 
 
 class Setting:
-    """One mini-batch seen both ways."""
+    """One mini-batch for the engine and as dense matrices."""
 
     def __init__(self, architecture, inverse):
         small = problem(architecture)
@@ -29,7 +34,7 @@ class Setting:
         self.curvature = fisher + DAMPING * torch.eye(len(fisher), dtype=torch.float64)
         self.slope = oracles.gradient(*small, l2=L2)
         statistics = oracles.statistics(architecture, small.theta, small.inputs, small.targets)
-        factors = oracles.tridiagonal(statistics, kfac_factors())
+        factors = oracles.tridiagonal(statistics, KroneckerFactors)
         self.inverse = INVERSES[inverse](factors, 0.5)
         dense = oracles.approximate_fisher(inverse, statistics, 0.5)
         self.preconditioner = torch.linalg.inv(dense)
@@ -50,12 +55,6 @@ class Setting:
         return oracles.unvec(vector, self.sizes)
 
 
-def kfac_factors():
-    from kfac_cli.engine import KroneckerFactors
-
-    return KroneckerFactors
-
-
 def preconditioned_cg(curvature, slope, preconditioner, steps):
     """Iterates of the textbook algorithm for curvature·δ = -slope from δ = 0."""
     delta = torch.zeros_like(slope)
@@ -64,10 +63,10 @@ def preconditioned_cg(curvature, slope, preconditioner, steps):
     direction = z
     iterates = []
     for _ in range(steps):
-        curved = curvature @ direction
-        alpha = (residual @ z) / (direction @ curved)
+        product = curvature @ direction
+        alpha = (residual @ z) / (direction @ product)
         delta = delta + alpha * direction
-        new_residual = residual - alpha * curved
+        new_residual = residual - alpha * product
         new_z = preconditioner @ new_residual
         beta = (new_residual @ new_z) / (residual @ z)
         residual, z, direction = new_residual, new_z, new_z + beta * direction

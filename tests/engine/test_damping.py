@@ -24,12 +24,12 @@ def test_pi_is_the_root_of_the_ratio_of_average_eigenvalues():
 
 
 @pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
-def test_pi_is_1_where_a_factor_says_nothing(value):
+def test_pi_is_1_if_a_factor_is_zero_or_not_finite(value):
     eye = torch.eye(3, dtype=torch.float64)
     assert trace_norm_pi(eye, value * torch.ones(2, 2, dtype=torch.float64)) == 1.0
 
 
-def test_damping_goes_to_the_diagonal_factors_alone():
+def test_damping_is_added_to_the_diagonal_factors_only():
     """Abar + pi gamma I and G + gamma/pi I, eqn. 7 with gamma in place of the square root."""
     stats = oracles.statistics(*problem(CHAIN))
     activation, gradient = factored_tikhonov(oracles.tridiagonal(stats, KroneckerFactors), 0.3)
@@ -52,21 +52,21 @@ def test_damped_product_expands_to_the_terms_of_section_6_3():
 
 
 @pytest.mark.parametrize(
-    ("change", "promised", "rounding", "rho"),
+    ("change", "predicted", "rounding_error", "rho"),
     [
         (-3.0, -4.0, 1e-7, 0.75),
         (1.0, -4.0, 1e-7, -0.25),
-        (-2e-7, -1e-7, 2e-7, None),  # both may be rounding
+        (-2e-7, -1e-7, 2e-7, None),  # both may be rounding errors
         (5.0, -1e-7, 2e-7, None),
-        (0.0, 0.0, 0.0, None),  # nothing was promised
-        (5.0, 4.0, 1e-7, math.nan),  # an increase, by an update that M did not scale
+        (0.0, 0.0, 0.0, None),  # no change was predicted
+        (5.0, 4.0, 1e-7, math.nan),  # an increase, without re-scaling
         (-5.0, 4.0, 1e-7, math.nan),
         (math.nan, -1.0, 1e-7, math.nan),
         (math.inf, 0.0, 1e-7, math.nan),
     ],
 )
-def test_the_reduction_ratio_and_where_there_is_none(change, promised, rounding, rho):
-    assert reduction_ratio(change, promised, rounding) == pytest.approx(rho, nan_ok=True)
+def test_the_reduction_ratio_and_where_it_is_undefined(change, predicted, rounding_error, rho):
+    assert reduction_ratio(change, predicted, rounding_error) == pytest.approx(rho, nan_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_reduction_ratio_and_where_there_is_none(change, promised, rounding,
         (0.5, 150),
         (0.25, 150),
         (0.24, 150 / OMEGA_1),
-        (-0.1, 150 / OMEGA_1),  # the objective rose
+        (-0.1, 150 / OMEGA_1),  # the objective increased
         (math.nan, 150 / OMEGA_1),
         (math.inf, 150 / OMEGA_1),
         (-math.inf, 150 / OMEGA_1),
@@ -95,8 +95,8 @@ def test_first_success_of_the_reference_run():
 
 
 @pytest.mark.parametrize("omega", [OMEGA_1, 0.95, 0.99])
-def test_lambda_falls_to_the_end_of_float64_and_can_rise_again(omega):
-    """CURVES reaches 1e-132 by iteration 6000; neither 0 nor a denormal may hold it for good."""
+def test_lambda_decreases_to_the_limit_of_float64_and_can_increase_again(omega):
+    """CURVES reaches 1e-132 by iteration 6000; it must not get stuck at 0 or a denormal."""
     damping = 1e-300
     for _ in range(5000):
         before, damping = damping, levenberg_marquardt(damping, 1.0, omega)
@@ -107,7 +107,7 @@ def test_lambda_falls_to_the_end_of_float64_and_can_rise_again(omega):
 @pytest.mark.parametrize(
     ("gamma", "smallest", "largest", "expected"),
     [
-        (0.5, 0.003, 1.0, [0.5, 0.5 * OMEGA_2, 0.5 / OMEGA_2]),  # clear of both clamps
+        (0.5, 0.003, 1.0, [0.5, 0.5 * OMEGA_2, 0.5 / OMEGA_2]),  # within both bounds
         (0.9, 0.003, 1.0, [0.9, 0.9 * OMEGA_2, 1.0]),  # the larger one capped
         (0.004, 0.003, 1.0, [0.004, 0.003, 0.004 / OMEGA_2]),  # the smaller one floored
         (12.247, 0.003, 1.0, [12.247, 12.247 * OMEGA_2, 1.0]),  # above the cap: "larger" is 1
@@ -119,14 +119,14 @@ def test_candidates_for_gamma(gamma, smallest, largest, expected):
     assert sorted(candidates) == pytest.approx(sorted(expected), rel=1e-15)
 
 
-def test_the_present_gamma_comes_first_and_none_comes_twice():
-    """At the floor or the cap two candidates coincide; an inverse is not computed twice."""
+def test_the_current_gamma_comes_first_and_there_are_no_duplicates():
+    """At the floor or the cap two candidates coincide; its inverse is computed once."""
     assert gamma_candidates(1.0, OMEGA_2, 0.003, 1.0) == [1.0, OMEGA_2]
     assert gamma_candidates(0.003, OMEGA_2, 0.003, 1.0) == [0.003, 0.003 / OMEGA_2]
 
 
 def test_default_options_are_the_papers():
-    """All but lambda's start, which is calibrated."""
+    """All but the initial lambda, which is calibrated."""
     options = KFACOptions(l2=1e-5)
     assert options.lambda_initial == "auto"
     assert options.gamma_initial is None

@@ -1,4 +1,4 @@
-"""Statistics from other targets: the exact expectation, several samples, the training targets."""
+"""Statistics from different targets: the exact expectation, several samples, training targets."""
 
 import pytest
 import torch
@@ -45,14 +45,14 @@ def test_exact_is_the_expectation_over_the_models_targets(architecture):
 
 
 @EVERY
-def test_empirical_takes_the_training_targets(architecture):
+def test_empirical_uses_the_training_targets(architecture):
     small = problem(architecture)
     expected = oracles.statistics(architecture, small.theta, small.inputs, small.targets)
     assert_equal(engine_statistics(architecture, small, fisher="empirical"), expected)
 
 
 @EVERY
-def test_empirical_pairs_a_share_of_the_cases_with_their_own_targets(architecture):
+def test_empirical_pairs_the_first_cases_with_their_own_targets(architecture):
     small = problem(architecture, cases=7)
     expected = oracles.statistics(architecture, small.theta, small.inputs[:5], small.targets[:5])
     assert_equal(engine_statistics(architecture, small, fisher="empirical", cases=5), expected)
@@ -60,7 +60,7 @@ def test_empirical_pairs_a_share_of_the_cases_with_their_own_targets(architectur
 
 @EVERY
 def test_several_samples_are_the_mean_of_as_many_independent_draws(architecture):
-    """The mean of n draws has a variance 1/n of one draw's; the activities know nothing of it."""
+    """The mean of n draws has 1/n of one draw's variance; activities do not depend on targets."""
     small = problem(architecture)
     cases = oracles.exact_cases(architecture, small.theta, small.inputs)
     exact = oracles.statistics(architecture, small.theta, *cases).gradient[-1][-1]
@@ -68,7 +68,7 @@ def test_several_samples_are_the_mean_of_as_many_independent_draws(architecture)
     one = engine_statistics(architecture, small, samples=1)
     for mine, theirs in zip(many.activation, one.activation, strict=True):
         torch.testing.assert_close(mine, theirs)
-    # Entries of g gᵀ are bounded by about 10 here, so that 4000 samples of 6 cases leave 0.1.
+    # Entries of g gᵀ are at most about 10 here: with 4000 samples of 6 cases the error is 0.1.
     assert (many.gradient[-1] - exact).abs().max() < 0.1 * max(1.0, exact.abs().max().item())
     assert not torch.allclose(one.gradient[-1], many.gradient[-1], rtol=1e-3)
 
@@ -77,7 +77,7 @@ def test_several_samples_are_the_mean_of_as_many_independent_draws(architecture)
 def test_every_variant_is_independent_of_the_chunk_size(fisher):
     architecture = every_architecture()[0]
     small = problem(architecture, cases=9)
-    whole = engine_statistics(architecture, small, chunk_size=9, fisher=fisher, samples=2)
-    cut = engine_statistics(architecture, small, chunk_size=2, fisher=fisher, samples=2)
-    for mine, theirs in zip(whole.tensors(), cut.tensors(), strict=True):
+    one_chunk = engine_statistics(architecture, small, chunk_size=9, fisher=fisher, samples=2)
+    chunked = engine_statistics(architecture, small, chunk_size=2, fisher=fisher, samples=2)
+    for mine, theirs in zip(one_chunk.tensors(), chunked.tensors(), strict=True):
         torch.testing.assert_close(mine, theirs)

@@ -1,4 +1,4 @@
-"""Algorithm 2 whole: KFAC.step against a dense, naive re-implementation, and its bookkeeping."""
+"""All of algorithm 2: KFAC.step against a dense, naive re-implementation; its state and record."""
 
 import io
 import math
@@ -15,7 +15,7 @@ INVERSES = ("block_diagonal", "block_tridiagonal")
 EACH_INVERSE = pytest.mark.parametrize("inverse", INVERSES)
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
 BATCH = 16
-# Short periods, so that a few steps see a stale inverse, a refresh, a search and the lambda rule.
+# Short periods: a few steps include a stale inverse, a refresh, a search and the lambda rule.
 OPTIONS = {
     "lambda_initial": 1.0,
     "gamma_initial": 0.5,
@@ -73,7 +73,7 @@ class Run:
 
 
 def follow(run, steps):
-    """Step engine and oracle side by side, comparing everything they have in common."""
+    """Run engine and oracle in parallel and compare everything that both compute."""
     dense = oracles.DenseKFAC(run.start.architecture, run.start.theta, **run.options)
     for iteration in range(1, steps + 1):
         record, sampled = run.step()
@@ -90,7 +90,7 @@ def follow(run, steps):
 @pytest.mark.parametrize("l2", [0.0, 0.01])
 @pytest.mark.parametrize("architecture", every_architecture() + ODD_ARCHITECTURES, ids=str)
 def test_trajectory_equals_the_dense_algorithm(architecture, inverse, l2):
-    """Refreshes at k = 1, 2, 3, 5; a stale inverse at 4 and 6, the latter of the gamma chosen."""
+    """Refreshes at k = 1, 2, 3, 5; a stale inverse at 4 and 6, at 6 that of the chosen gamma."""
     follow(Run(architecture, inverse=inverse, l2=l2), steps=6)
 
 
@@ -103,9 +103,9 @@ def test_trajectory_with_other_options(inverse, change):
 @pytest.mark.parametrize(
     ("gamma", "gamma_max", "direction"),
     [(100.0, 1000.0, -1), (1e-3, 0.8, 1), (100.0, 1.0, -1)],
-    ids=["falls", "rises", "jumps down to the cap"],
+    ids=["decreases", "increases", "drops to the cap"],
 )
-def test_trajectory_on_which_gamma_moves(gamma, gamma_max, direction):
+def test_trajectory_with_changes_of_gamma(gamma, gamma_max, direction):
     run = Run(
         CHAIN, inverse="block_tridiagonal", gamma_initial=gamma, gamma_max=gamma_max, gamma_min=1e-4
     )
@@ -113,8 +113,8 @@ def test_trajectory_on_which_gamma_moves(gamma, gamma_max, direction):
     assert math.copysign(1, dense.gamma - gamma) == direction
 
 
-def test_trajectory_on_which_lambda_rises():
-    """No damping on very few cases: M is trusted too far, and rho falls below 1/4."""
+def test_trajectory_with_increases_of_lambda():
+    """Almost no damping on very few cases: M is inaccurate, and rho falls below 1/4."""
     run = Run(CHAIN, inverse="block_tridiagonal", lambda_initial=1e-6, gamma_initial=0.01, t1=1)
     dense = oracles.DenseKFAC(CHAIN, run.start.theta, **run.options)
     rhos = []
@@ -141,7 +141,7 @@ def test_running_averages_of_the_sampled_statistics(architecture, inverse):
         assert len(sampled) == BATCH // 2
         new = oracles.statistics(architecture, theta, inputs[: BATCH // 2], sampled)
         stats = new if stats is None else oracles.mixed(stats, new, 1 - 1 / iteration)
-        factors = run.optimizer.factors
+        factors = run.optimizer.curvature.factors
         for i in range(3):
             torch.testing.assert_close(factors.activation[i], stats.activation[i][i])
             torch.testing.assert_close(factors.gradient[i], stats.gradient[i][i])
@@ -151,28 +151,28 @@ def test_running_averages_of_the_sampled_statistics(architecture, inverse):
                 torch.testing.assert_close(factors.gradient_next[i], stats.gradient[i][i + 1])
 
 
-def test_weight_of_the_past_reaches_095_at_iteration_20():
-    """Iteration by iteration to 24, read off the activations of the input layer."""
+def test_the_decay_of_the_running_averages_reaches_095_at_iteration_20():
+    """At iterations 1 to 24, for the second moments of the inputs."""
     run, running = Run(CHAIN, tau1=1.0), 0.0
     for iteration in range(1, 25):
         run.step(cases=4)
         inputs, _ = run.batch(iteration, cases=4)
         epsilon = min(1 - 1 / iteration, 0.95)
         running = epsilon * running + (1 - epsilon) * (inputs.T @ inputs / 4)
-        torch.testing.assert_close(run.optimizer.factors.activation[0][:-1, :-1], running)
+        torch.testing.assert_close(run.optimizer.curvature.factors.activation[0][:-1, :-1], running)
 
 
 def test_the_inverse_is_refreshed_at_1_2_3_and_every_t3():
     run, refreshed = Run(CHAIN, t2=8, t3=4), []
     for iteration in range(1, 14):
-        before = run.optimizer.inverse
+        before = run.optimizer.curvature.inverse
         run.step()
-        if run.optimizer.inverse is not before:
+        if run.optimizer.curvature.inverse is not before:
             refreshed.append(iteration)
     assert refreshed == [1, 2, 3, 4, 8, 12]
 
 
-def test_lambda_moves_every_t1_iterations_and_gamma_every_t2():
+def test_lambda_changes_every_t1_iterations_and_gamma_every_t2():
     run, dampings, gammas = Run(CHAIN, t1=3, t2=4, t3=4, gamma_initial=100.0), [], []
     for _ in range(9):
         record, _ = run.step()
@@ -200,7 +200,7 @@ def test_reference_lambda_after_the_first_success():
 
 
 def test_a_linear_regression_is_solved_in_one_step():
-    """With one output F = Abar (x) 1, so that Delta is the Newton step up to its length, alpha."""
+    """With one output F = Abar (x) 1, so Delta is the Newton step up to a factor, alpha."""
     architecture = Architecture((3, 1), (), "gaussian")
     tiny = {"lambda_initial": 1e-14, "gamma_initial": 1e-7, "l2": 0.0}
     run = Run(architecture, tau1=1.0, tau2=1.0, t1=1, **tiny)
@@ -215,16 +215,16 @@ def test_a_linear_regression_is_solved_in_one_step():
 @EACH_INVERSE
 @pytest.mark.parametrize("chunk_size", [1, 3, BATCH])
 def test_result_does_not_depend_on_the_chunk_size(inverse, chunk_size):
-    whole = Run(CHAIN, inverse=inverse, chunk_size=1000)
-    cut = Run(CHAIN, inverse=inverse, chunk_size=chunk_size)
+    one_chunk = Run(CHAIN, inverse=inverse, chunk_size=1000)
+    chunked = Run(CHAIN, inverse=inverse, chunk_size=chunk_size)
     for _ in range(6):
-        whole.step()
-        cut.step()
-    torch.testing.assert_close(cut.theta, whole.theta, rtol=1e-9, atol=1e-10)
+        one_chunk.step()
+        chunked.step()
+    torch.testing.assert_close(chunked.theta, one_chunk.theta, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("cases", [1, 2, 3])
-def test_every_share_has_at_least_one_case(cases):
+def test_every_subsample_has_at_least_one_case(cases):
     run = Run(CHAIN, tau1=1 / 8, tau2=1 / 8)
     for _ in range(3):
         _, sampled = run.step(cases)
@@ -244,19 +244,19 @@ def test_same_seed_same_run(inverse):
 
 @EACH_INVERSE
 @pytest.mark.parametrize("saved_at", [0, 2, 4, 5])
-def test_a_run_goes_on_exactly_after_a_save(inverse, saved_at):
+def test_a_run_resumes_exactly_from_a_saved_state(inverse, saved_at):
     """Bitwise, through torch.save and its safe loader, between any two iterations."""
-    whole, first = Run(CHAIN, inverse=inverse), Run(CHAIN, inverse=inverse)
+    uninterrupted, first = Run(CHAIN, inverse=inverse), Run(CHAIN, inverse=inverse)
     for _ in range(saved_at):
-        whole.step()
+        uninterrupted.step()
         first.step()
     file = io.BytesIO()
     torch.save(first.optimizer.state_dict(), file)
     second = Run(CHAIN, seed=99, inverse=inverse)
     second.optimizer.load_state_dict(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
     for _ in range(4):
-        assert whole.step()[0] == second.step()[0]
-    assert torch.equal(whole.theta, second.theta)
+        assert uninterrupted.step()[0] == second.step()[0]
+    assert torch.equal(uninterrupted.theta, second.theta)
 
 
 @EACH_INVERSE
@@ -272,18 +272,18 @@ def test_a_saved_state_is_not_changed_by_the_steps_that_follow(inverse):
     assert [run.step()[0] for _ in range(4)] == first
 
 
-def test_a_step_leaves_batch_and_old_parameters_alone():
+def test_a_step_modifies_neither_its_batch_nor_the_old_parameters():
     run = Run(CHAIN)
     for iteration in range(1, 4):
-        held = [*run.optimizer.parameters, *run.batch(iteration)]
-        before = [tensor.clone() for tensor in held]
-        run.optimizer.step(*held[3:])
-        assert all(torch.equal(a, b) for a, b in zip(held, before, strict=True))
+        tensors = [*run.optimizer.parameters, *run.batch(iteration)]
+        before = [tensor.clone() for tensor in tensors]
+        run.optimizer.step(*tensors[3:])
+        assert all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))
 
 
 @EACH_INVERSE
 def test_float32_follows_the_dense_algorithm_too(inverse):
-    """Three steps in single precision; alpha, mu and lambda are found in double."""
+    """Three steps in single precision; alpha, mu and lambda are computed in double."""
     run = Run(CHAIN, inverse=inverse)
     run.optimizer.parameters = [w.float() for w in run.optimizer.parameters]
     dense = oracles.DenseKFAC(CHAIN, run.start.theta, **run.options)
@@ -296,7 +296,7 @@ def test_float32_follows_the_dense_algorithm_too(inverse):
 
 
 @pytest.mark.parametrize("architecture", every_architecture(), ids=str)
-def test_the_record_tells_the_error_before_the_update(architecture):
+def test_the_record_has_the_error_before_the_update(architecture):
     run = Run(architecture)
     inputs, targets = run.batch(1)
     natural = torch.stack([oracles.logits(architecture, run.theta, case) for case in inputs])
@@ -310,7 +310,7 @@ def test_the_record_tells_the_error_before_the_update(architecture):
 
 @EACH_INVERSE
 def test_training_lowers_the_objective(inverse):
-    """The same small batch 60 times, the paper's defaults but for the starting lambda."""
+    """60 steps on the same small batch, with the paper's defaults except for the initial lambda."""
     run = Run(CHAIN)
     optimizer = KFAC(
         run.network,
@@ -325,8 +325,8 @@ def test_training_lowers_the_objective(inverse):
 
 @EACH_INVERSE
 @pytest.mark.parametrize("iteration", [1, 4, 5], ids=["refresh", "stale", "search"])
-def test_a_step_that_is_not_finite_is_reported_rejected_and_raises_lambda(inverse, iteration):
-    """Nothing is poisoned: theta and the running averages stay finite, and the run goes on."""
+def test_a_step_that_is_not_finite_is_recorded_rejected_and_increases_lambda(inverse, iteration):
+    """Theta and the running averages stay finite, and training continues."""
     run = Run(CHAIN, inverse=inverse)
     for _ in range(iteration - 1):
         run.step()
@@ -345,12 +345,12 @@ def test_a_step_that_is_not_finite_is_reported_rejected_and_raises_lambda(invers
 
 @EACH_INVERSE
 @pytest.mark.parametrize("resumed", [False, True])
-def test_a_step_into_an_infinite_objective_is_taken_back(inverse, resumed):
-    """The next step finds the objective infinite and returns to the parameters before."""
+def test_a_step_to_an_infinite_objective_is_reverted(inverse, resumed):
+    """The next step finds the objective infinite and restores the previous parameters."""
     run = Run(CHAIN, inverse=inverse)
     for _ in range(4):
         run.step()
-    held = run.theta
+    before = run.theta
     run.step()
     if resumed:
         state = run.optimizer.state_dict()
@@ -359,4 +359,4 @@ def test_a_step_into_an_infinite_objective_is_taken_back(inverse, resumed):
     run.optimizer.parameters = [w * math.inf for w in run.optimizer.parameters]
     record, _ = run.step()
     assert record.rejected
-    assert torch.equal(run.theta, held)
+    assert torch.equal(run.theta, before)

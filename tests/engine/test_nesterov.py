@@ -9,7 +9,7 @@ from . import oracles
 from .oracles import Architecture, every_architecture, problem
 
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
-LONG = 10**6  # so many iterations that their end is out of sight
+LONG = 10**6  # iterations; the schedule for the last ones does not apply
 
 
 def baseline(case, **options):
@@ -18,7 +18,7 @@ def baseline(case, **options):
 
 
 def momentum_at(update, **options):
-    """The mu with which update number `update` = 0, 1, ... is made."""
+    """The mu of update number `update` = 0, 1, ...."""
     case = problem(CHAIN)
     optimizer = baseline(case, **{"iterations": LONG, **options})
     optimizer.iteration = update
@@ -39,8 +39,8 @@ def test_the_first_step_is_the_gradient_of_the_objective(architecture, l2):
 
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 @pytest.mark.parametrize("chunk_size", [4, 1000])
-def test_trajectory_across_a_rise_of_mu(l2, chunk_size):
-    """Updates 247 ... 252 against the recursion written out, mu going from 0.5 to 0.75."""
+def test_trajectory_across_an_increase_of_mu(l2, chunk_size):
+    """Updates 247 ... 252 against the recursion written out, mu increasing from 0.5 to 0.75."""
     case = problem(CHAIN)
     optimizer = baseline(case, learning_rate=0.3, iterations=LONG, l2=l2, chunk_size=chunk_size)
     optimizer.iteration = 247
@@ -88,7 +88,7 @@ def test_a_fixed_mu():
     assert [momentum_at(t, **ending) for t in (4989, 4990)] == [0.8, 0.5]
 
 
-def test_the_record_is_measured_where_the_gradient_is_taken():
+def test_the_record_is_measured_where_the_gradient_is_computed():
     case = problem(CHAIN)
     optimizer = baseline(case, learning_rate=0.3, l2=0.1)
     optimizer.step(case.inputs, case.targets)
@@ -98,21 +98,21 @@ def test_the_record_is_measured_where_the_gradient_is_taken():
     assert record.objective == pytest.approx(expected, rel=1e-12)
 
 
-def test_it_goes_on_exactly_after_a_save():
+def test_it_resumes_exactly_from_a_saved_state():
     case = problem(CHAIN)
-    whole, first = (baseline(case, learning_rate=0.3) for _ in range(2))
+    uninterrupted, first = (baseline(case, learning_rate=0.3) for _ in range(2))
     for _ in range(3):
-        whole.step(case.inputs, case.targets)
+        uninterrupted.step(case.inputs, case.targets)
         first.step(case.inputs, case.targets)
     second = baseline(case, learning_rate=0.3)
     second.load_state_dict(first.state_dict())
     for _ in range(3):
-        whole.step(case.inputs, case.targets)
+        uninterrupted.step(case.inputs, case.targets)
         second.step(case.inputs, case.targets)
-        pairs = zip(second.parameters, whole.parameters, strict=True)
+        pairs = zip(second.parameters, uninterrupted.parameters, strict=True)
         assert all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_the_schedule_is_named_when_it_is_unknown():
+def test_an_unknown_schedule_is_named():
     with pytest.raises(ValueError, match="mu_schedule"):
         NesterovOptions(mu_schedule="decreasing")

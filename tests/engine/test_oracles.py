@@ -1,4 +1,4 @@
-"""The oracles against each other: independent routes to the same matrix must meet."""
+"""The oracles against each other: independent computations of the same matrices."""
 
 from itertools import pairwise
 
@@ -37,7 +37,7 @@ def test_output_fisher_is_the_closed_form(output):
 
 
 def test_f_tilde_of_a_single_case_is_exact():
-    """Eqn. 1 has nothing to average over then, which fixes vec, the Kronecker order and g."""
+    """Eqn. 1 has nothing to average over then, which verifies vec, the Kronecker order and g."""
     architecture, theta, inputs, targets = problem(CHAIN, cases=1)
     stats = oracles.statistics(architecture, theta, inputs, targets)
     score = oracles.gradient(architecture, theta, inputs, targets, l2=0.0)

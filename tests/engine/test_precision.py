@@ -1,4 +1,4 @@
-"""Long runs in float32, with λ and γ at their floors, beside float64."""
+"""Long runs in float32 with λ and γ at their lower bounds, compared with float64."""
 
 import math
 import sys
@@ -10,8 +10,8 @@ from kfac_cli.engine import KFAC, KFACOptions, Network, evaluate, sparse_initial
 from .test_kfac import EACH_INVERSE
 
 ITERATIONS = 800
-FEW = {"t1": 1, "t2": 5, "t3": 5, "omega1": 0.1}
-"""λ falls tenfold each iteration, to the smallest number there is."""
+FAST = {"t1": 1, "t2": 5, "t3": 5, "omega1": 0.1}
+"""λ decreases tenfold each iteration, to the smallest positive number."""
 
 
 def run(inverse, dtype, targets_seed=0):
@@ -22,7 +22,7 @@ def run(inverse, dtype, targets_seed=0):
     code = torch.randn(80, 3, generator=generator, dtype=torch.float64)
     mixing = torch.randn(3, 12, generator=generator, dtype=torch.float64)
     inputs = torch.sigmoid(code @ mixing).to(dtype)
-    options = KFACOptions(inverse=inverse, l2=1e-6, tau1=1, tau2=1, **FEW)
+    options = KFACOptions(inverse=inverse, l2=1e-6, tau1=1, tau2=1, **FAST)
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(targets_seed))
     records = [optimizer.step(inputs, inputs) for _ in range(ITERATIONS)]
     loss = evaluate(network, optimizer.parameters, inputs, inputs, 100).loss
@@ -31,7 +31,7 @@ def run(inverse, dtype, targets_seed=0):
 
 
 @EACH_INVERSE
-def test_float32_neither_fails_nor_drifts_where_both_dampings_are_at_their_floors(inverse):
+def test_float32_neither_fails_nor_drifts_with_both_dampings_at_their_lower_bounds(inverse):
     """Three float64 runs that differ in sampled targets end between 1.6e-4 and 3.3e-4."""
     single, records, distance = run(inverse, torch.float32)
     _, double_records, double_distance = run(inverse, torch.float64)
@@ -39,5 +39,5 @@ def test_float32_neither_fails_nor_drifts_where_both_dampings_are_at_their_floor
     assert min(record.gamma for record in records) <= 2 * math.sqrt(single.options.l2)
     assert not any(record.rejected for record in [*records, *double_records])
     assert set(vars(single.curvature.fallbacks).values()) == {0}
-    assert double_records[0].objective > double_distance + 8  # of which nearly all is learnt
+    assert double_records[0].objective > double_distance + 8  # nearly all of which is learnt
     assert 0.4 < distance / double_distance < 2.5

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from kfac_cli.engine.parameters import combination, inner_products
+from kfac_cli.engine.parameters import inner_products, linear_combination
 from kfac_cli.engine.quadratic_model import QuadraticModel
 
 from . import oracles
@@ -18,7 +18,7 @@ L2 = 0.1
 
 
 def setting(architecture):
-    """Dense curvature F + (lambda + eta) I, gradient of h, and two directions."""
+    """F, the dense curvature F + (lambda + eta) I, the gradient of h, and two directions."""
     small = problem(architecture)
     fisher = oracles.fisher(architecture, small.theta, small.inputs)
     slope = oracles.gradient(*small, l2=L2)
@@ -28,7 +28,7 @@ def setting(architecture):
 
 
 def reduced(fisher, slope, directions):
-    """The engine's view of the same: Gram matrices on the directions."""
+    """The engine's model of the same: Gram matrices of the directions."""
     basis = torch.stack(directions, dim=1)
     return QuadraticModel(basis.T @ fisher @ basis, basis.T @ basis, basis.T @ slope)
 
@@ -56,7 +56,7 @@ def test_change_is_the_models_value_at_the_minimum(architecture):
     assert minimum.change == pytest.approx(expected, rel=1e-9)
 
 
-def test_nothing_near_or_far_does_better():
+def test_no_other_point_near_or_far_is_lower():
     """Brute force over alpha and mu: rings around the minimiser from 1e-4 to 10 times its size."""
     fisher, curvature, slope, directions = setting(CHAIN)
     minimum = reduced(fisher, slope, directions).minimum([0, 1], DAMPING)
@@ -93,7 +93,7 @@ def test_a_previous_update_parallel_to_the_proposal_gives_the_same_step(ratio):
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
-def test_directions_of_very_different_size_do_not_lose_digits(scale):
+def test_directions_of_very_different_norms_do_not_lose_accuracy(scale):
     fisher, _, slope, directions = setting(CHAIN)
     plain = reduced(fisher, slope, directions).minimum([0, 1], DAMPING)
     scaled = reduced(fisher, slope, [directions[0], scale * directions[1]])
@@ -108,7 +108,7 @@ def test_a_zero_gradient_means_no_step():
     assert minimum.change == 0
 
 
-def test_a_model_that_is_not_finite_says_so():
+def test_a_model_that_is_not_finite_has_a_minimum_of_nan():
     fisher, _, slope, directions = setting(CHAIN)
     model = reduced(fisher, math.inf * slope, directions)
     assert math.isnan(model.minimum([0, 1], DAMPING).change)
@@ -120,6 +120,6 @@ def test_inner_products_and_combinations_of_parameter_lists():
     stacked = torch.stack(vectors)
     torch.testing.assert_close(inner_products(lists), stacked @ stacked.T)
     torch.testing.assert_close(
-        oracles.vec(combination([2.0, -1.0, 0.5], lists)),
+        oracles.vec(linear_combination([2.0, -1.0, 0.5], lists)),
         2 * vectors[0] - vectors[1] + 0.5 * vectors[2],
     )

@@ -1,4 +1,4 @@
-"""Options that take parts of the algorithm away: re-scaling, momentum, the rules for λ and γ."""
+"""Options that turn off parts of the algorithm: re-scaling, momentum, rules for λ and γ."""
 
 import math
 
@@ -21,12 +21,12 @@ def optimizer_with(**options):
     inputs = torch.rand(40, 5, generator=generator, dtype=torch.float64)
     targets = torch.rand(40, 4, generator=generator, dtype=torch.float64)
     options = KFACOptions(**{"lambda_initial": 150.0, **options})
-    made = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
-    return made, lambda: made.step(inputs, targets)
+    optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
+    return optimizer, lambda: optimizer.step(inputs, targets)
 
 
 @pytest.mark.parametrize("inverse", ["block_diagonal", "block_tridiagonal"])
-def test_without_rescaling_the_update_is_the_raw_proposal_times_the_rate(inverse):
+def test_without_rescaling_the_update_is_the_proposal_times_the_learning_rate(inverse):
     updates = {}
     for rate in (0.25, 0.5):
         options = {"inverse": inverse, "rescaling": False, "momentum": False}
@@ -36,8 +36,8 @@ def test_without_rescaling_the_update_is_the_raw_proposal_times_the_rate(inverse
         assert record.alpha == rate
         assert record.mu is None
         updates[rate] = [n - p for n, p in zip(optimizer.parameters, start, strict=True)]
-    for half, whole in zip(updates[0.25], updates[0.5], strict=True):
-        torch.testing.assert_close(2 * half, whole)
+    for half, full in zip(updates[0.25], updates[0.5], strict=True):
+        torch.testing.assert_close(2 * half, full)
     rescaled, step = optimizer_with(inverse=inverse, momentum=False)
     start = [p.clone() for p in rescaled.parameters]
     alpha = step().alpha
@@ -45,7 +45,7 @@ def test_without_rescaling_the_update_is_the_raw_proposal_times_the_rate(inverse
         torch.testing.assert_close(raw * (alpha / 0.25), n - p)
 
 
-def test_the_model_change_of_a_raw_update_is_the_models_value_there():
+def test_without_rescaling_the_model_change_is_that_of_the_actual_update():
     """At the re-scaled α the parabola has its minimum; elsewhere it is (2r - r²) times that."""
     _, step = optimizer_with(momentum=False)
     minimum = step()
@@ -58,7 +58,7 @@ def test_without_momentum_there_is_no_mu():
     assert [step().mu for _ in range(3)] == [None] * 3
 
 
-def test_a_fixed_lambda_and_gamma_stay():
+def test_a_fixed_lambda_and_gamma_do_not_change():
     rules = {"lambda_rule": "fixed", "gamma_rule": "fixed", "t1": 1, "t2": 1, "t3": 1}
     _, step = optimizer_with(lambda_initial=2.0, gamma_initial=0.3, **rules)
     records = [step() for _ in range(5)]
@@ -73,7 +73,7 @@ def test_a_tied_gamma_follows_lambda():
         assert record.gamma == pytest.approx(math.sqrt(record.damping + 1e-3))
 
 
-def test_more_cg_steps_bring_the_model_further_down():
+def test_more_cg_steps_decrease_the_model_further():
     changes = []
     for steps in (1, 2, 4, 8):
         _, step = optimizer_with(cg_steps=steps, tau2=1.0)
@@ -102,39 +102,41 @@ def test_more_cg_steps_bring_the_model_further_down():
         ({"tau3": 1}, "^tau3=1: no such option$"),
     ],
 )
-def test_options_without_meaning_are_refused_by_name(options, message):
+def test_invalid_options_are_refused_by_name(options, message):
     with pytest.raises(ValueError, match=message):
         KFACOptions(**options)
 
 
 @pytest.mark.parametrize("l2", [0.0, 1e-3])
 @pytest.mark.parametrize("chunk_size", [3, 100])
-def test_the_low_rank_shortcut_of_section_8_gives_the_same_run_to_rounding(
+def test_the_low_rank_shortcut_of_section_8_gives_the_same_run_up_to_rounding(
     monkeypatch, l2, chunk_size
 ):
-    """It is taken where few cases make a single chunk and nothing of full rank is added."""
-    used = []
+    """It is used if few cases fit in one chunk and no term of full rank is added."""
+    calls = []
     original = BlockDiagonalInverse.multiply_low_rank
 
     def counted(self, *arguments):
-        used.append(1)
+        calls.append(1)
         return original(self, *arguments)
 
     monkeypatch.setattr(BlockDiagonalInverse, "multiply_low_rank", counted)
 
-    def run(cases, steps=6):
+    def run(steps=6):
         generator = torch.Generator().manual_seed(2)
         network = Network([30, 20, 25], ["tanh"], "gaussian")
         parameters = sparse_initialization(network, generator)
-        options = KFACOptions(inverse="block_diagonal", l2=l2, chunk_size=cases, lambda_initial=150)
-        made = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
+        options = KFACOptions(
+            inverse="block_diagonal", l2=l2, chunk_size=chunk_size, lambda_initial=150
+        )
+        optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
         for _ in range(steps):
             inputs = torch.randn(5, 30, generator=generator, dtype=torch.float64)
-            made.step(inputs, inputs[:, :25])
-        return made.parameters
+            optimizer.step(inputs, inputs[:, :25])
+        return optimizer.parameters
 
-    whole, taken = run(chunk_size), len(used)
-    assert taken == (6 if l2 == 0 and chunk_size >= 5 else 0)
+    parameters = run()
+    assert len(calls) == (6 if l2 == 0 and chunk_size >= 5 else 0)
     monkeypatch.setattr(BlockDiagonalInverse, "multiply_low_rank", lambda s, g, *_: s.multiply(g))
-    for mine, theirs in zip(whole, run(chunk_size), strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-11)
+    for shortcut, direct in zip(parameters, run(), strict=True):
+        torch.testing.assert_close(shortcut, direct, rtol=1e-9, atol=1e-11)

@@ -1,7 +1,7 @@
-"""What the statements of the paper speak of, from the engine's own passes, for small networks.
+"""The quantities in the paper's statements, from the engine's own passes, for small networks.
 
-Expectations are exact: over the cases given, and over every target that the model may give them
-(engine/oracles.py enumerates them). All in float64.
+Expectations are exact: over the given cases and all their possible targets, which
+engine/oracles.py enumerates. All in float64.
 """
 
 import sys
@@ -26,7 +26,7 @@ INVERSES = {
 
 
 class Passes(NamedTuple):
-    """Forward and backward passes for K pairs of input and target, of probability `weights` (K,).
+    """Forward and backward passes for K pairs of input and target with probabilities `weights`.
 
     `units[i]` is abar_i (K, d_i + 1), i = 0 ... l-1; `gradients[i]` is g_{i+1} (K, d_{i+1}).
     """
@@ -71,7 +71,7 @@ def passes(
 
 
 def model_passes(network: Network, parameters: list[Tensor], inputs: Tensor) -> Passes:
-    """The passes under the model's distribution: every input with every target it may get."""
+    """The passes under the model's distribution: every input with every possible target."""
     natural = network.forward(parameters, inputs).logits
     targets, probabilities = vmap(lambda z: oracles.exact_targets(network.output, z))(natural)
     repeated = inputs.repeat_interleave(targets.shape[1], 0)
@@ -88,7 +88,7 @@ def training_passes(
 
 
 def exact_fisher(problem: oracles.Problem) -> Tensor:
-    """The exact Fisher as the engine sees it: u^T F v for all pairs of unit vectors."""
+    """The engine's exact Fisher: u^T F v for all pairs of unit vectors."""
     architecture, theta, inputs, targets = problem
     sizes = architecture.layer_sizes
     batch = MiniBatch(Network(*architecture), oracles.unvec(theta, sizes), inputs, targets, 1000)
@@ -106,7 +106,7 @@ def dense(
 
 
 def random_invertible(size: int, generator: torch.Generator) -> Tensor:
-    """A matrix without any structure, of condition number at most 4."""
+    """A random matrix with a condition number of at most 4."""
 
     def orthogonal() -> Tensor:
         noise = torch.randn(size, size, generator=generator, dtype=torch.float64)

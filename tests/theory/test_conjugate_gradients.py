@@ -33,10 +33,10 @@ def conjugate_gradients(curvature, slope, preconditioner, steps):
     direction, energy = z, residual @ z
     beta, last_alpha = 0.0, 1.0
     for _ in range(steps):
-        along = curvature @ direction
-        alpha = (energy / (direction @ along)).item()
+        product = curvature @ direction
+        alpha = (energy / (direction @ product)).item()
         x = x + alpha * direction
-        residual = residual - alpha * along
+        residual = residual - alpha * product
         yield x, alpha, alpha * beta / last_alpha
         z = preconditioner @ residual
         beta, energy = ((residual @ z) / energy).item(), residual @ z
@@ -57,7 +57,7 @@ def preconditioner_of(small, inverse, gamma=GAMMA):
 @EACH_INVERSE
 @pytest.mark.parametrize("steps", [1, 3])
 def test_an_update_without_momentum_is_cg_from_0(architecture, inverse, steps):
-    """The engine's whole step, lambda > 0: theta changes by CG's first iterate, or a later one."""
+    """A step of the engine, lambda > 0: theta changes by CG's first iterate, or a later one."""
     small = problem(architecture, CASES)
     sizes, l2 = architecture.layer_sizes, 0.01
     options = KFACOptions(
@@ -76,7 +76,7 @@ def test_an_update_without_momentum_is_cg_from_0(architecture, inverse, steps):
 
     slope = oracles.gradient(*small, l2=l2)
     curvature = exact_fisher(small) + DAMPING * torch.eye(len(slope), dtype=slope.dtype)
-    preconditioner = dense(optimizer.inverse, sizes)
+    preconditioner = dense(optimizer.curvature.inverse, sizes)
     expected = list(conjugate_gradients(curvature, slope, preconditioner, steps))
     assert record.alpha == pytest.approx(expected[0][1], rel=1e-9)
     change = oracles.vec(optimizer.parameters) - small.theta
@@ -91,7 +91,7 @@ def test_an_update_without_momentum_is_cg_from_0(architecture, inverse, steps):
 @EVERY
 @EACH_INVERSE
 def test_momentum_on_a_fixed_quadratic_is_conjugate_gradients(architecture, inverse):
-    """alpha, mu and the iterates, on M at one theta of any network, with a lambda > 0 in it."""
+    """alpha, mu and the iterates, on M with lambda > 0 at one theta of any network."""
     small = problem(architecture, CASES)
     sizes = architecture.layer_sizes
     fisher, slope = exact_fisher(small), oracles.gradient(*small, l2=0.0)
@@ -101,7 +101,7 @@ def test_momentum_on_a_fixed_quadratic_is_conjugate_gradients(architecture, inve
 
     x, previous = torch.zeros_like(slope), None
     for expected, expected_alpha, expected_mu in steps:
-        here = slope + curvature @ x  # the gradient of M where the iterates have come to
+        here = slope + curvature @ x  # the gradient of M at the iterate
         proposal = -oracles.vec(engine.multiply(oracles.unvec(here, sizes)))
         directions = [proposal] if previous is None else [proposal, previous]
         basis = torch.stack(directions, 1)
@@ -114,11 +114,11 @@ def test_momentum_on_a_fixed_quadratic_is_conjugate_gradients(architecture, inve
 
 
 class LinearRegression:
-    """A quadratic h, from no hidden layer and Gaussian outputs, and a preconditioner that stays.
+    """A quadratic h (no hidden layer, Gaussian outputs) and a fixed preconditioner.
 
-    lambda = 0: M(delta) - M(0) is then h(theta + delta) - h(theta). Any other lambda would be in
-    every M, around each iterate anew, and not in h. The preconditioner is a rough one, made from 5
-    cases with sampled targets, so that CG needs all of its steps.
+    lambda = 0: M(delta) - M(0) is then h(theta + delta) - h(theta). Any other lambda would be part
+    of every M, centred at its iterate, and not of h. The preconditioner is inaccurate, from 5 cases
+    with sampled targets, so that CG needs all of its steps.
     """
 
     architecture = Architecture((4, 2), (), "gaussian")
@@ -141,24 +141,24 @@ class LinearRegression:
         theta = oracles.unvec(self.small.theta, self.architecture.layer_sizes)
         network, generator = Network(*self.architecture), torch.Generator().manual_seed(2)
         self.optimizer = KFAC(network, theta, options, generator)
-        for _ in range(3):  # the inverse of iteration 3 is kept till iteration 1000
+        for _ in range(3):  # the inverse of iteration 3 is used until iteration 1000
             self.optimizer.step(few.inputs, few.targets)
         self.optimizer.parameters, self.optimizer.previous_update = theta, None
 
         fisher = exact_fisher(self.small)
         self.curvature = fisher + self.l2 * torch.eye(len(fisher), dtype=fisher.dtype)
         self.slope = oracles.gradient(*self.small, l2=self.l2)
-        self.preconditioner = dense(self.optimizer.inverse, self.architecture.layer_sizes)
+        self.preconditioner = dense(self.optimizer.curvature.inverse, self.architecture.layer_sizes)
 
     def step(self):
-        """One step of the optimizer on the full batch: its record, and where it has come to."""
+        """One full-batch step of the optimizer: its record and the change of theta so far."""
         record = self.optimizer.step(self.small.inputs, self.small.targets)
         return record, oracles.vec(self.optimizer.parameters) - self.small.theta
 
 
 @EACH_INVERSE
 def test_on_a_quadratic_objective_the_optimizer_is_conjugate_gradients(inverse):
-    """KFAC.step itself."""
+    """The steps of KFAC itself."""
     case = LinearRegression(inverse)
     for x, alpha, mu in conjugate_gradients(case.curvature, case.slope, case.preconditioner, 10):
         record, position = case.step()
@@ -167,8 +167,8 @@ def test_on_a_quadratic_objective_the_optimizer_is_conjugate_gradients(inverse):
 
 
 @EACH_INVERSE
-def test_and_so_it_ends_after_as_many_steps_as_there_are_parameters(inverse):
-    """10 of them, and not before."""
+def test_it_converges_in_as_many_steps_as_there_are_parameters(inverse):
+    """In 10, and not before."""
     case = LinearRegression(inverse)
     minimum = torch.linalg.solve(case.curvature, -case.slope)
     distances = [oracles.relative_error(case.step()[1], minimum) for _ in minimum]
@@ -177,13 +177,13 @@ def test_and_so_it_ends_after_as_many_steps_as_there_are_parameters(inverse):
 
 
 @EACH_INVERSE
-def test_without_momentum_it_is_slower(inverse):
-    """Preconditioned steepest descent, the same in its first step only."""
-    reached = []
+def test_it_is_slower_without_momentum(inverse):
+    """That is preconditioned steepest descent, with the same first step."""
+    values = []
     for case in (LinearRegression(inverse, momentum) for momentum in (True, False)):
         positions = [case.step()[1] for _ in range(4)]
-        reached.append([oracles.model_change(case.curvature, case.slope, p) for p in positions])
-    conjugate, steepest = reached
+        values.append([oracles.model_change(case.curvature, case.slope, p) for p in positions])
+    conjugate, steepest = values
     torch.testing.assert_close(conjugate[0], steepest[0])
     assert conjugate[1] < steepest[1]
     assert conjugate[-1] < steepest[-1]

@@ -1,11 +1,11 @@
-"""Lemma 4 and appendix A: what is lost where E[a a g g] is taken for E[a a] E[g g].
+"""Lemma 4 and appendix A: the error of approximating E[a a g g] by E[a a] E[g g].
 
 Lemma 4: E[u Dv] = 0 for a scalar u that is independent of y given the network's output, and any
 intermediate quantity v. Then (eqn 3), for any pair of weights,
 
     F - F-tilde = kappa(a1, a2, g1, g2) + E[a1] kappa(a2, g1, g2) + E[a2] kappa(a1, g1, g2).
 
-Expectations are exact. They are at most quadratic in y, for which the Gaussian's sigma points do.
+Expectations are exact: they are at most quadratic in y, where Gaussian sigma points are exact.
 """
 
 import math
@@ -74,8 +74,8 @@ def test_d_theta_has_mean_zero_so_the_fisher_is_its_covariance(architecture):
 
 
 @EVERY
-def test_lemma_4_breaks_down_under_the_training_distribution(architecture):
-    """Which is why the empirical Fisher is another matter (section 5, the note)."""
+def test_lemma_4_does_not_hold_under_the_training_distribution(architecture):
+    """This is why the empirical Fisher is different (section 5, the note)."""
     passes = passes_of(architecture, "training")
     assert passes.mean(passes.parameter_gradients()).norm() > 0.1
     a, g = passes.units[0], passes.gradients[0]
@@ -84,7 +84,7 @@ def test_lemma_4_breaks_down_under_the_training_distribution(architecture):
 
 @EVERY
 def test_u_must_not_depend_on_the_derivatives(architecture):
-    """u = g: E[g g^T] = G is no zero."""
+    """u = g: E[g g^T] = G is not 0."""
     passes = passes_of(architecture)
     for g in passes.gradients:
         assert passes.mean(g[:, :, None] * g[:, None, :]).norm() > 1e-3
@@ -178,13 +178,13 @@ def test_lemma_4_makes_cumulants_vanish(architecture):
 def test_the_fourth_moment_is_a_sum_of_15_terms_of_which_10_vanish(architecture):
     pairs = PairsOfWeights(architecture)
     every = list(partitions(VARIABLES))
-    gone = [parts for parts in every if vanishes_by_lemma_4(parts)]
-    assert (len(every), len(gone)) == (15, 10)
-    for parts in gone:
+    zero = [parts for parts in every if vanishes_by_lemma_4(parts)]
+    assert (len(every), len(zero)) == (15, 10)
+    for parts in zero:
         assert_zero(pairs.term(parts))
-    left = [parts for parts in every if not vanishes_by_lemma_4(parts)]
-    assert all(pairs.term(parts).norm() > 1e-6 for parts in left)
-    torch.testing.assert_close(pairs.moment(VARIABLES), sum(pairs.term(parts) for parts in left))
+    others = [parts for parts in every if not vanishes_by_lemma_4(parts)]
+    assert all(pairs.term(parts).norm() > 1e-6 for parts in others)
+    torch.testing.assert_close(pairs.moment(VARIABLES), sum(pairs.term(parts) for parts in others))
 
 
 @EACH_SMALL

@@ -1,8 +1,8 @@
 """Section 6.3: the choice of pi in (Abar + pi gamma I) (x) (G + gamma/pi I), eqn 7.
 
-Against eqn 6, Abar (x) G + gamma^2 I, it leaves the residual gamma (pi I (x) G + Abar (x) I / pi).
+Compared with eqn 6, Abar (x) G + gamma^2 I, its residual is gamma (pi I (x) G + Abar (x) I / pi).
 pi minimises the bound on the residual's norm that follows from the triangle inequality, for some
-matrix norm; the trace norm is the one to use.
+matrix norm; the paper recommends the trace norm.
 """
 
 import math
@@ -28,7 +28,7 @@ def identity_like(matrix):
 
 
 class Layer:
-    """Abar and G of one layer, plain and damped by the engine, and the pi that it took."""
+    """Abar and G of one layer, undamped and damped by the engine, and the engine's pi."""
 
     def __init__(self, activation, gradient, damped_activation, damped_gradient):
         self.factors = activation, gradient
@@ -72,7 +72,7 @@ def test_eqn_7_is_eqn_6_plus_the_residual(architecture, norm):
 @EVERY
 @EACH_NORM
 def test_pi_minimises_the_bound_on_the_residuals_norm(architecture, norm):
-    """Over a grid of pi, with the norms of the large matrices themselves."""
+    """Over a grid of pi, with the norms of the Kronecker products themselves."""
     for layer in layers(architecture, norm):
         bounds = {factor: layer.bound(factor * layer.pi, NORMS[norm]) for factor in GRID}
         assert min(bounds, key=bounds.__getitem__) == 1
@@ -89,7 +89,7 @@ def test_the_trace_norms_bound_is_the_norm_itself(architecture):
 
 
 def test_pi_balances_the_average_eigenvalues():
-    """tr(Abar)/(d+1) = 8 against tr(G)/d = 2: pi = 2, whatever else the matrices hold."""
+    """tr(Abar)/(d+1) = 8 against tr(G)/d = 2: pi = 2, whatever the other entries."""
     activation = torch.tensor([[12.0, 3.0], [3.0, 4.0]]).double()
     gradient = torch.tensor([[1.0, 0.5, 0.0], [0.5, 3.0, 1.0], [0.0, 1.0, 2.0]]).double()
     damped = factored_tikhonov(KroneckerFactors([activation], [gradient]), GAMMA)

@@ -38,7 +38,7 @@ def test_the_fisher_is_the_second_moment_of_the_models_gradients(architecture):
 def test_the_fisher_is_the_generalised_gauss_newton_matrix(architecture):
     """E[J^T H_L J]: J of the network up to the natural parameters z, H_L of the loss by z.
 
-    Any target will do, since H_L does not depend on it: here the training targets and others.
+    H_L does not depend on the target: here the training targets and others.
     """
     small = problem(architecture)
     jacobian = oracles.jacobian(architecture, small.theta, small.inputs)
@@ -51,7 +51,7 @@ def test_the_fisher_is_the_generalised_gauss_newton_matrix(architecture):
 
 
 def _other_targets(targets):
-    """The same in another order of outputs, so a different target for most cases."""
+    """The same with the outputs in reverse order, so a different target for most cases."""
     other = targets.flip(1)
     assert not torch.equal(other, targets)
     return other
@@ -73,7 +73,7 @@ def test_the_fisher_is_the_expected_hessian_under_the_models_distribution(archit
         return vmap(lambda x, y: loss(theta, x, y))(small.inputs, small.targets).mean()
 
     fisher = exact_fisher(small)
-    # The weights are the model's at theta, and stay what they are while theta is varied.
+    # The weights are the model's at theta, and constant for the derivatives.
     torch.testing.assert_close(hessian(expected)(small.theta), fisher)
     assert oracles.relative_error(hessian(objective)(small.theta), fisher) > 0.01
 

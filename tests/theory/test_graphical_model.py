@@ -2,7 +2,7 @@
 
 F-hat has the tridiagonal blocks of F-tilde and a block-tridiagonal inverse. It is the covariance
 of a directed model that generates D W_l, then each D W_i from D W_{i+1}; these blocks determine it;
-and it has the largest entropy of all covariances that have them.
+and it has the largest entropy of all covariances with these blocks.
 """
 
 from itertools import pairwise
@@ -44,7 +44,7 @@ class Model:
         return self.tilde[self.where[i], self.where[j]]
 
     def free(self):
-        """Where the upper triangle is not given: the blocks above the first off-diagonal ones."""
+        """Mask of the entries above the tridiagonal blocks, which the definition leaves free."""
         mask = torch.zeros_like(self.tilde, dtype=torch.bool)
         for i, row in enumerate(self.where):
             for column in self.where[i + 2 :]:
@@ -93,7 +93,7 @@ def test_f_hat_is_the_covariance_of_a_directed_model(architecture, downwards):
 
 @EVERY
 def test_layers_are_independent_given_the_layer_between(architecture):
-    """The directed model's property: Cov(DW_i, DW_{i+2} | DW_{i+1}) = 0."""
+    """As in the directed model: Cov(DW_i, DW_{i+2} | DW_{i+1}) = 0."""
     model = Model(architecture)
     for low, middle, high in zip(model.where, model.where[1:], model.where[2:], strict=False):
         through = model.hat[low, middle] @ torch.linalg.solve(
@@ -104,7 +104,7 @@ def test_layers_are_independent_given_the_layer_between(architecture):
 
 @EVERY
 def test_no_covariance_with_these_blocks_has_more_entropy(architecture):
-    """log det F-hat is the maximum over the other blocks: every change of them lowers it."""
+    """log det F-hat is the maximum over the other blocks: any change of them decreases it."""
     model = Model(architecture)
     entries = model.hat[model.free()]
 
@@ -117,7 +117,7 @@ def test_no_covariance_with_these_blocks_has_more_entropy(architecture):
     assert entropy(model.tilde[model.free()]) < best
     for seed in range(20):
         change = oracles.some_vector(len(entries), seed)
-        for size in (0.1, 0.9):  # of what surely keeps the matrix positive definite
+        for size in (0.1, 0.9):  # below 1, the matrix is still positive definite
             assert entropy(entries + size * smallest * change / change.norm()) < best
 
 

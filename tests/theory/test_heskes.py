@@ -1,7 +1,7 @@
 """Section 12: Heskes' D(theta', theta) has F-breve as its curvature.
 
 D(theta', theta) = 1/2 sum_i E[(s_i - s_i')^T G_{i,i} (s_i - s_i')], where s_i' = W_i' abar_{i-1},
-and all else belongs to theta.
+and everything else is at theta.
 """
 
 import pytest
@@ -26,7 +26,7 @@ EVERY = pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
 
 
 class Model:
-    """A network at theta, with what the measures of section 12 need of it."""
+    """A network at theta and the quantities of section 12."""
 
     def __init__(self, architecture, cases=8):
         self.problem = problem(architecture, cases)
@@ -91,7 +91,7 @@ class Model:
         return total
 
     def blocks_of(self, matrix):
-        """Its diagonal blocks, one a layer."""
+        """Its diagonal blocks, one per layer."""
         return torch.block_diag(*(matrix[b, b] for b in oracles.blocks(self.sizes)))
 
 
@@ -147,8 +147,8 @@ def test_with_the_specific_fishers_d_has_the_exact_diagonal_blocks(architecture)
 
 @EVERY
 @pytest.mark.parametrize("forward", [True, False], ids=["KL(P, P')", "KL(P', P)"])
-def test_so_has_the_sum_of_divergences(architecture, forward):
-    """The Hessian at theta' = theta of sum_i E[KL(P(y|s_i) || P(y|s_i'))], either way round."""
+def test_the_sum_of_divergences_has_the_exact_diagonal_blocks_too(architecture, forward):
+    """The Hessian at theta' = theta of sum_i E[KL(P(y|s_i) || P(y|s_i'))], in either direction."""
     model = Model(architecture)
     curvature = hessian(lambda theta: model.divergence(theta, forward), model.theta)
     torch.testing.assert_close(curvature, model.blocks_of(exact_fisher(model.problem)))

@@ -3,7 +3,7 @@
 The transforms (section 10) put arbitrary invertible matrices Omega_i, Phi_i around every
 non-linearity. Without damping, for both approximations of the Fisher.
 
-Softmax outputs are left out: a shift of all logits changes nothing, so G_{l,l} is singular and the
+Softmax outputs are excluded: a shift of all logits changes nothing, so G_{l,l} is singular and the
 undamped inverse of the theorem does not exist.
 """
 
@@ -50,7 +50,7 @@ class Pair:
         return [network.forward(weights, self.inputs).logits for network, weights in self.both]
 
     def passes(self):
-        """Under the model's distribution, each network through itself."""
+        """Of each network, under the model's distribution."""
         return [model_passes(*each, self.inputs) for each in self.both]
 
     def inverses(self, inverse, gamma=0.0):
@@ -121,7 +121,7 @@ def test_factors_transform_as_in_the_proof(architecture, seed):
 @EVERY
 @EACH_TRANSFORM
 @EACH_INVERSE
-def test_the_approximate_fisher_transforms_as_a_metric(architecture, seed, inverse):
+def test_the_approximate_fisher_transforms_like_a_metric(architecture, seed, inverse):
     """C' = J^T C J for C = F-breve and F-hat, J of zeta. Here inverted: J C'^-1 J^T = C^-1."""
     pair = Pair(architecture, seed)
     plain, transformed = (dense(each, pair.sizes) for each in pair.inverses(inverse))
@@ -133,24 +133,24 @@ def test_the_approximate_fisher_transforms_as_a_metric(architecture, seed, inver
 @EACH_TRANSFORM
 @EACH_INVERSE
 def test_theorem_1(architecture, seed, inverse):
-    """zeta(theta' + delta') = theta + delta, where delta = -alpha C^-1 grad h, each in its net."""
+    """zeta(theta' + delta') = theta + delta, where delta = -alpha C^-1 grad h."""
     pair = Pair(architecture, seed)
     assert pair.discrepancy([each.multiply for each in pair.inverses(inverse)]) < 1e-8
 
 
 @EACH_INVERSE
 def test_damping_breaks_the_invariance(inverse):
-    """The theorem's condition is no formality: a multiple of I does not transform with Omega."""
+    """The theorem's condition is necessary: a multiple of I does not transform with Omega."""
     pair = Pair(ARCHITECTURES[3], 0)
     assert pair.discrepancy([each.multiply for each in pair.inverses(inverse, gamma=0.1)]) > 0.01
 
 
-def test_gradient_descent_has_no_such_invariance():
+def test_gradient_descent_is_not_invariant():
     assert Pair(ARCHITECTURES[3], 0).discrepancy([list, list]) > 0.1
 
 
 def test_softmax_outputs_have_no_undamped_inverse():
-    """Why this file leaves them out: 1^T g_l = 0 for every case and target."""
+    """The reason why they are excluded: 1^T g_l = 0 for every case and target."""
     architecture = Architecture((3, 2, 3), ("tanh",), "categorical")
     _, theta, inputs, _ = problem(architecture, CASES)
     parameters = oracles.unvec(theta, architecture.layer_sizes)

@@ -1,4 +1,4 @@
-"""Section 4.1: the inverse of a covariance matrix holds the optimal linear predictors.
+"""Section 4.1: the inverse of a covariance matrix contains the optimal linear predictors.
 
 B_{i,j} is the coefficient of variable j in the optimal linear predictor of variable i from all the
 others, B_{i,i} = 0, and D_{i,i} the variance of its error. Then Sigma^-1 = D^-1 (I - B). Here for
@@ -64,8 +64,8 @@ def passes_of(architecture):
 
 
 @EVERY
-def test_the_inverse_fisher_is_made_of_predictors_of_d_theta(architecture):
-    """F^-1 = D^-1 (I - B), with B and D from every D theta that the model can give."""
+def test_the_inverse_fisher_consists_of_predictors_of_d_theta(architecture):
+    """F^-1 = D^-1 (I - B), with B and D from all possible D theta of the model."""
     small, passes = passes_of(architecture)
     b, d = predictors_from_samples(passes.parameter_gradients(), passes.weights)
     precision = torch.linalg.inv(exact_fisher(small))
@@ -73,21 +73,21 @@ def test_the_inverse_fisher_is_made_of_predictors_of_d_theta(architecture):
 
 
 @EVERY
-def test_predictors_can_be_read_off_the_inverse_fisher(architecture):
+def test_predictors_follow_from_the_inverse_fisher(architecture):
     """B_{i,j} = -P_{i,j} / P_{i,i} and D_{i,i} = 1 / P_{i,i} for P = F^-1."""
     small, passes = passes_of(architecture)
     b, d = predictors_from_samples(passes.parameter_gradients(), passes.weights)
     precision = torch.linalg.inv(exact_fisher(small))
     diagonal = precision.diagonal()
     assert oracles.relative_error(1 / diagonal, d) < 1e-8
-    read_off = -precision / diagonal[:, None]
-    read_off.fill_diagonal_(0)
-    assert oracles.relative_error(read_off, b) < 1e-8
+    coefficients = -precision / diagonal[:, None]
+    coefficients.fill_diagonal_(0)
+    assert oracles.relative_error(coefficients, b) < 1e-8
 
 
 @EACH_INVERSE
 @pytest.mark.parametrize("gamma", [0.0, 0.1])
-def test_the_engines_inverses_are_made_of_predictors_from_few_layers(inverse, gamma):
+def test_the_engines_inverses_consist_of_predictors_from_few_layers(inverse, gamma):
     """From its own layer for F-breve; from its own and the adjacent ones for F-hat."""
     architecture = Architecture((3, 3, 2, 2), ("relu", "relu"), "bernoulli")
     _, passes = passes_of(architecture)
@@ -105,7 +105,7 @@ def test_the_engines_inverses_are_made_of_predictors_from_few_layers(inverse, ga
 
 
 @EVERY
-def test_for_one_layer_nothing_is_approximated_when_g_and_abar_are_independent(architecture):
+def test_for_one_layer_with_independent_g_and_abar_both_inverses_are_exact(architecture):
     """Gaussian outputs, no hidden layer: F = Abar (x) I, and both inverses are F^-1 itself."""
     shallow = Architecture(architecture.layer_sizes[:2], (), "gaussian")
     small, passes = passes_of(shallow)
@@ -114,8 +114,8 @@ def test_for_one_layer_nothing_is_approximated_when_g_and_abar_are_independent(a
         torch.testing.assert_close(engine, torch.linalg.inv(exact_fisher(small)))
 
 
-def test_correlation_is_not_usefulness():
-    """The j-th variable is the k-th plus noise: it correlates with i, but is no use beside k."""
+def test_a_correlated_variable_may_not_improve_the_prediction():
+    """Variable j is k plus noise: it is correlated with i, but adds nothing to k as a predictor."""
     i, j, k = 0, 1, 2
     covariance = torch.tensor([[2.0, 0.8, 0.8], [0.8, 1.5, 1.0], [0.8, 1.0, 1.0]]).double()
     precision = torch.linalg.inv(covariance)

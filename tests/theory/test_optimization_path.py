@@ -1,9 +1,9 @@
-"""Corollary 2: the basic version of K-FAC takes the same path through predictions in any transform.
+"""Corollary 2: the basic version of K-FAC takes the same optimization path in any transform.
 
-Basic means: no damping, no momentum, and learning rates chosen in a way that does not depend on
-the parameterisation. Minimising M(delta) over alpha (section 6.4), or over alpha and mu (section
-7), is such a way where lambda = eta = 0. So the statement must hold for the engine's KFAC as it
-is, with sampled statistics and running averages, as soon as it is undamped.
+Basic means: no damping, no momentum, and learning rates that do not depend on the parameterisation.
+Minimising M(delta) over alpha (section 6.4), or over alpha and mu (section 7), gives such rates if
+lambda = eta = 0. So the statement must hold for the engine's KFAC, with sampled statistics and
+running averages, if it is undamped.
 """
 
 import pytest
@@ -51,7 +51,7 @@ def basic_path(network, parameters, inputs, targets, inverse):
 
 
 def path_of(optimizer, inputs, targets):
-    """Predictions after each step of an optimizer of the engine, on the full batch."""
+    """Predictions after each full-batch step of an optimizer of the engine."""
     path = []
     for _ in range(STEPS):
         optimizer.step(inputs, targets)
@@ -81,7 +81,7 @@ def distance(path, other):
 
 
 def assert_same(path, other):
-    """The same path, and one that leads somewhere, but not without damping to infinity."""
+    """The same predictions, which change along the path but do not diverge."""
     assert oracles.relative_error(path[-1], path[0]) > 0.1
     assert path[-1].abs().max() < 100
     assert distance(path, other) < 1e-7
@@ -161,7 +161,7 @@ EACH_CASE = pytest.mark.parametrize("case", [tanh_for_logistic, affine_inputs, s
 
 
 def twins(case):
-    """A network and its twin, each with parameters, inputs and targets of its own."""
+    """A network and its twin, each with its parameters, inputs and targets."""
     transform, twin, twin_inputs = case()
     original = Architecture(transform.layer_sizes, transform.activations, transform.output)
     theta_dagger, inputs, targets = start(twin)
@@ -182,22 +182,22 @@ def test_twins_predict_the_same(case):
 @EACH_CASE
 @EACH_INVERSE
 @EACH_RATE
-def test_the_optimizer_does_not_see_the_difference_between_twins(case, inverse, rate):
-    """tanh or logistic units, raw or affinely preprocessed inputs: one path."""
+def test_the_optimizer_makes_the_same_predictions_for_twins(case, inverse, rate):
+    """Whether units are tanh or logistic, inputs raw or affinely transformed."""
     one, other = twins(case)
     assert_same(kfac_path(*one, inverse, rate), kfac_path(*other, inverse, rate))
 
 
 @EACH_CASE
 @EACH_INVERSE
-def test_damping_makes_the_difference_visible(case, inverse):
+def test_with_damping_the_predictions_for_twins_differ(case, inverse):
     one, other = twins(case)
     path = kfac_path(*one, inverse, rate="alpha", gamma=0.3)
     assert distance(path, kfac_path(*other, inverse, rate="alpha", gamma=0.3)) > 1e-3
 
 
 @EACH_CASE
-def test_nesterovs_gradient_takes_another_path(case):
+def test_with_nesterovs_gradient_the_predictions_for_twins_differ(case):
     options = NesterovOptions(learning_rate=0.01, l2=0.0)
     one, other = (
         path_of(NesterovSGD(network, theta, options), inputs, targets)

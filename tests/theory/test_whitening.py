@@ -3,9 +3,9 @@
 It is so for any Omega_i, Phi_i with Omega_i Abar_{i,i} Omega_i^T = I and Phi_i^T G_{i,i} Phi_i = I.
 The proof takes the symmetric roots, Omega_i = Abar_{i,i}^-1/2 and Phi_i = G_{i,i}^-1/2.
 
-These whiten abar_i', but they do not centre a_i': the proof reads E[a_i'] off the last column of
-E[abar_i' abar_i'^T] = I, and so needs a homogeneous coordinate that is still 1. There is an Omega_i
-that keeps it: the affine map to mean 0 and covariance I. The corollary holds with that one.
+These whiten abar_i', but they do not centre a_i': the proof takes E[a_i'] from the last column of
+E[abar_i' abar_i'^T] = I, which requires that the homogeneous coordinate is still 1. It is for the
+Omega_i that maps a_i affinely to mean 0 and covariance I. The corollary holds with that one.
 """
 
 import pytest
@@ -35,7 +35,7 @@ def inverse_root(matrix):
 
 
 def whitening(second_moment):
-    """Omega = Abar^-1/2, as the proof has it."""
+    """Omega = Abar^-1/2, as in the proof."""
     return inverse_root(second_moment)
 
 
@@ -91,7 +91,7 @@ def test_unit_gradients_are_centred_and_white(architecture, make_omega):
 
 @EVERY
 def test_unit_activities_are_centred_and_white(architecture):
-    """E[a'] = 0 and Cov[a'] = I, the homogeneous coordinate being 1 as ever."""
+    """E[a'] = 0 and Cov[a'] = I; the homogeneous coordinate is still 1."""
     passes = Whitened(architecture, whitening_and_centring).passes
     for units in passes.units:
         a = units[:, :-1]
@@ -102,7 +102,7 @@ def test_unit_activities_are_centred_and_white(architecture):
 
 @EVERY
 def test_the_symmetric_root_alone_does_not_centre(architecture):
-    """With Omega = Abar^-1/2, E[abar'] is the last column of Abar^1/2: not 0, and nothing is 1."""
+    """With Omega = Abar^-1/2, E[abar'] is the last column of Abar^1/2: not (0, 1)."""
     case = Whitened(architecture, whitening)
     for units, second_moment in zip(case.passes.units, case.factors.activation, strict=True):
         mean = case.passes.mean(units)

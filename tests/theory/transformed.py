@@ -17,8 +17,8 @@ class TransformedNetwork(Network):
     """s_i' = W_i' abar_{i-1}' and abar_i' = Omega_i phibar_i(Phi_i s_i').
 
     abar_0' = Omega_0 abar_0; `omegas` are Omega_0 ... Omega_{l-1} (Omega_l = I), `phis` are
-    Phi_1 ... Phi_l. Its output is a_l' = Phi_l s_l', the natural parameters. Only the forward
-    pass is written down; every derivative is autograd's.
+    Phi_1 ... Phi_l. Its output is a_l' = Phi_l s_l', the natural parameters. All derivatives are
+    by autograd.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Element-wise activation functions φ, each with its derivative written in terms of its output."""
+"""Element-wise activation functions φ, with derivatives in terms of their output."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Activation(Protocol):
-    """One function φ: a = φ(s)."""
+    """An activation function φ: a = φ(s)."""
 
     def apply(self, weighted_sums: Tensor, out: Tensor) -> None:
         """Write φ(s) into `out`, which has the shape of s."""

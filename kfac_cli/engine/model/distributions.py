@@ -1,7 +1,7 @@
 """Predictive distributions R(y|z) whose natural parameters z are the network's outputs s_ℓ.
 
-With natural parameters the Fisher equals the generalised Gauss-Newton matrix (section 6.1), and
-each distribution is known to the engine by six small functions. `logits` (m, d_ℓ) are s_ℓ.
+With natural parameters the Fisher equals the generalised Gauss-Newton matrix (section 6.1).
+`logits` (m, d_ℓ) are s_ℓ.
 """
 
 from typing import Protocol
@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
 
 class Distribution(Protocol):
-    """What the engine needs to know of R(y|z)."""
+    """The operations on R(y|z) that the engine needs."""
 
     def mean(self, logits: Tensor) -> Tensor:
         """E[y], the network's prediction, (m, d_ℓ)."""
@@ -27,11 +27,11 @@ class Distribution(Protocol):
         ...
 
     def error(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The figure that is reported, per case (m,)."""
+        """The reported error metric, per case (m,)."""
         ...
 
     def noise(self, cases: int, width: int, generator: torch.Generator, like: Tensor) -> Tensor:
-        """The random numbers that `sample` needs for so many cases, one row a case."""
+        """The random numbers that `sample` needs, one row per case; `width` is d_ℓ."""
         ...
 
     def sample(self, logits: Tensor, noise: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class Bernoulli:
 class Gaussian:
     """Outputs with mean z and unit variance: half the squared error, summed over outputs.
 
-    The unit variance belongs to the ½: with it the Fisher F_R is the identity.
+    With unit variance, to which the ½ belongs, the Fisher F_R is the identity.
     """
 
     def mean(self, logits: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class Categorical:
         return -(torch.log_softmax(logits, 1) * targets).sum(1, dtype=torch.float64)
 
     def gradient(self, logits: Tensor, targets: Tensor) -> Tensor:
-        # The factor Σ_k y_k is 1 for a proper target and keeps the derivative exact for any other.
+        # Σ_k y_k is 1 for class probabilities; the factor makes the derivative exact in general.
         return torch.softmax(logits, 1) * targets.sum(1, keepdim=True) - targets
 
     def error(self, logits: Tensor, targets: Tensor) -> Tensor:

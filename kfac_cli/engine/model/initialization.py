@@ -14,10 +14,10 @@ def sparse_initialization(
 ) -> Parameters:
     """Give every unit `connections` incoming weights from N(0, 1); all others and biases are 0.
 
-    Positions are drawn without replacement; a unit with fewer inputs gets them all. Units that
-    are tanh have their weights scaled by 0.25 and biases of 0.5, which makes them behave like
-    logistic ones (Sutskever et al. 2013). Returns W_1 … W_ℓ as float64 on the CPU, so that one
-    seed means the same start for every dtype and device.
+    Positions are drawn without replacement; a unit with fewer inputs is connected to all of them.
+    Tanh units get weights scaled by 0.25 and biases of 0.5, which makes them behave like logistic
+    units (Sutskever et al. 2013). Returns W_1 … W_ℓ as float64 on the CPU, so that a seed gives
+    the same parameters for every dtype and device.
     """
     parameters = []
     for layer, (units, inputs) in enumerate(network.parameter_shapes):

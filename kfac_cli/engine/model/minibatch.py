@@ -1,8 +1,7 @@
-"""One mini-batch seen as chunks: every sum over cases in the engine is formed here.
+"""Computations on a mini-batch in chunks: every sum over cases in the engine is formed here.
 
-A chunk goes to the parameters' device, makes one forward pass, and leaves sums. What follows is
-independent of the size of the mini-batch, and memory is bounded by the chunk size. Where several
-processes share a mini-batch, this is the one place where they would add their sums.
+A chunk is moved to the parameters' device and reduced to sums, so the chunk size bounds the memory.
+In data-parallel training, this is the one place where processes would add up their sums.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,13 +11,13 @@ import torch
 from torch import Tensor
 
 from kfac_cli.engine.curvature.factors import KroneckerFactors, sum_over_cases
-from kfac_cli.engine.model.gradient_noise import sum_of_squared_lengths, total_variance
+from kfac_cli.engine.model.gradient_noise import sum_of_squared_norms, total_variance
 from kfac_cli.engine.model.network import Activations, Network
 from kfac_cli.engine.model.sampling import noise_for_cases
 from kfac_cli.engine.parameters import Parameters, l2_penalty
 
-RETAINED_CHUNKS = 4
-"""Chunks whose activations are kept from the gradient's pass for J·v; others are computed anew."""
+CACHED_CHUNKS = 4
+"""Number of chunks whose activations are cached by the gradient pass for products J·v."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class Evaluation:
 class FirstOrder:
     """Means over the cases of a mini-batch: loss, error, gradient of the loss, statistics.
 
-    `variance` is the trace of the covariance of single cases' gradients, and `cases` the factors
-    that the gradient is made of, where they were asked for.
+    `variance`, if requested, is the trace of the covariance of the gradients of single cases, and
+    `case_factors` are the factors of these gradients.
     """
 
     loss: float
@@ -42,7 +41,7 @@ class FirstOrder:
     gradient: Parameters
     statistics: KroneckerFactors | None
     variance: float | None = None
-    cases: "CaseFactors | None" = None
+    case_factors: "CaseFactors | None" = None
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,11 @@ class CaseFactors:
 
 @dataclass(frozen=True)
 class StatisticsRequest:
-    """Which statistics are wanted, from the first `cases` of a mini-batch.
+    """Which statistics to compute, from the first `cases` of a mini-batch.
 
-    neighbours: with the blocks that the block-tridiagonal inverse needs. fisher: `sampled` takes
-    targets from the model (section 5), one a case for each of `seeds`; `exact` the expectation over
-    the model's targets, by d_ℓ backward passes; `empirical` the training targets.
+    `neighbours` adds the blocks that the block-tridiagonal inverse needs. `fisher`: `sampled` uses
+    targets from the model (section 5), one per case for each of `seeds`; `exact` the expectation
+    over the model's targets, by d_ℓ backward passes; `empirical` the training targets.
     """
 
     cases: int
@@ -71,9 +70,8 @@ class StatisticsRequest:
 class MiniBatch:
     """A mini-batch of m cases at fixed parameters.
 
-    `inputs` (m, d_0) and `targets` (m, d_ℓ) may live on any device; they move to that of the
-    parameters a chunk at a time. Raises ValueError for no cases, for lengths that differ and for
-    a chunk size below 1.
+    `inputs` (m, d_0) and `targets` (m, d_ℓ) may be on any device; chunks are moved to that of the
+    parameters. Raises ValueError for no cases, different lengths, or a chunk size below 1.
     """
 
     def __init__(
@@ -97,29 +95,29 @@ class MiniBatch:
         self._inputs = inputs
         self._targets = targets
         self._chunk_size = chunk_size
-        self._retained: dict[int, Activations] = {}
+        self._cached: dict[int, Activations] = {}
 
     def first_order(
         self,
         request: StatisticsRequest | None = None,
         *,
         variance: bool = False,
-        keep_cases: bool = False,
+        case_factors: bool = False,
     ) -> FirstOrder:
-        """Loss, error and gradient over all cases, and the statistics asked for, in one pass.
+        """Loss, error and gradient over all cases, and the requested statistics, in one pass.
 
-        `variance` asks for that of the cases' gradients too; ValueError for a single case then.
-        `keep_cases` asks for the factors of the cases, given where they make a single chunk.
+        `variance` requests the variance of the cases' gradients; it raises ValueError for a single
+        case. `case_factors` requests the factors of the cases if they fit in one chunk.
         """
-        loss = error = squared_lengths = 0.0
+        loss = error = squared_norms = 0.0
         gradient: Parameters = []
         statistics: KroneckerFactors | None = None
-        cases: CaseFactors | None = None
+        factors: CaseFactors | None = None
         distribution = self._network.distribution
         for first, inputs, targets in self._chunks(self.cases):
             activations = self._network.forward(self._parameters, inputs)
-            if first < RETAINED_CHUNKS * self._chunk_size:
-                self._retained[first] = activations
+            if first < CACHED_CHUNKS * self._chunk_size:
+                self._cached[first] = activations
             logits = activations.logits
             loss += float(distribution.loss(logits, targets).sum())
             error += float(distribution.error(logits, targets).sum())
@@ -129,13 +127,13 @@ class MiniBatch:
             chunk_gradient = self._network.parameter_gradient(activations, backward)
             gradient = _plus(gradient, chunk_gradient)
             if variance:
-                squared_lengths += sum_of_squared_lengths(activations, backward)
-            if keep_cases and self.cases <= self._chunk_size:
-                cases = CaseFactors(backward, activations.homogeneous)
+                squared_norms += sum_of_squared_norms(activations, backward)
+            if case_factors and self.cases <= self._chunk_size:
+                factors = CaseFactors(backward, activations.homogeneous)
             del backward  # as large as the activations, and not needed by the statistics
             if request is not None and first < request.cases:
-                share = activations.first(request.cases - first)
-                chunk_statistics = self._statistics(share, targets, first, request)
+                subsample = activations.first(request.cases - first)
+                chunk_statistics = self._statistics(subsample, targets, first, request)
                 if statistics is None:
                     statistics = chunk_statistics
                 else:
@@ -143,8 +141,10 @@ class MiniBatch:
         if request is not None and statistics is not None:
             statistics.scale_(1 / request.cases)
         gradient = [g.div_(self.cases) for g in gradient]
-        total = total_variance(squared_lengths, gradient, self.cases) if variance else None
-        return FirstOrder(loss / self.cases, error / self.cases, gradient, statistics, total, cases)
+        total = total_variance(squared_norms, gradient, self.cases) if variance else None
+        return FirstOrder(
+            loss / self.cases, error / self.cases, gradient, statistics, total, factors
+        )
 
     def fisher_gram(self, directions: Sequence[Parameters], cases: int) -> Tensor:
         """uᵀFv for all pairs of D directions, (D, D) float64 on the CPU (appendix C).
@@ -173,7 +173,7 @@ class MiniBatch:
         return [product.div_(cases) for product in total]
 
     def evaluate(self, parameters: Parameters) -> Evaluation:
-        """Loss and error of other parameters on these cases."""
+        """Loss and error at other parameters on these cases."""
         loss = error = 0.0
         distribution = self._network.distribution
         for _, inputs, targets in self._chunks(self.cases):
@@ -183,7 +183,7 @@ class MiniBatch:
         return Evaluation(loss / self.cases, error / self.cases)
 
     def objective(self, parameters: Parameters, l2: float) -> float:
-        """h, the mean loss and (η/2)‖θ‖², of other parameters on these cases."""
+        """h, the mean loss plus (η/2)‖θ‖², at other parameters on these cases."""
         return self.evaluate(parameters).loss + l2_penalty(parameters, l2)
 
     def _chunks(self, cases: int) -> Iterator[tuple[int, Tensor, Tensor]]:
@@ -198,11 +198,11 @@ class MiniBatch:
                 yield first, inputs, self._targets[rows].to(like.device, like.dtype)
 
     def _activations(self, first: int, inputs: Tensor) -> Activations:
-        """A chunk's forward pass, from the gradient's pass where that has kept it."""
-        kept = self._retained.get(first)
-        if kept is None:
+        """A chunk's forward pass, from the cache if the gradient pass left it there."""
+        cached = self._cached.get(first)
+        if cached is None:
             return self._network.forward(self._parameters, inputs)
-        return kept.first(inputs.shape[0])
+        return cached.first(inputs.shape[0])
 
     def _gradient(self, activations: Activations, output_gradient: Tensor) -> Parameters:
         backward = self._network.backward(self._parameters, activations, output_gradient)
@@ -211,7 +211,7 @@ class MiniBatch:
     def _statistics(
         self, activations: Activations, targets: Tensor, first: int, request: StatisticsRequest
     ) -> KroneckerFactors:
-        """Sums over a chunk's cases, by backward passes on other targets (section 5)."""
+        """Sums over a chunk's cases, by backward passes from the requested targets (section 5)."""
         passes = self._output_gradients(activations.logits, targets, first, request)
         backward = self._network.backward(self._parameters, activations, next(passes))
         sums = sum_over_cases(activations.homogeneous, backward, request.neighbours)

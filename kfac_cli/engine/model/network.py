@@ -14,7 +14,7 @@ from kfac_cli.engine.parameters import Parameters
 
 @dataclass(frozen=True)
 class Activations:
-    """What a forward pass leaves for m cases.
+    """The results of a forward pass for m cases.
 
     `homogeneous[i]` is ā_i of shape (m, d_i + 1), i = 0…ℓ-1; `logits` is s_ℓ, (m, d_ℓ).
     """
@@ -23,7 +23,7 @@ class Activations:
     logits: Tensor
 
     def first(self, cases: int) -> "Activations":
-        """The same for the first so many cases, as views."""
+        """Views of the first `cases` cases."""
         return Activations([a[:cases] for a in self.homogeneous], self.logits[:cases])
 
 
@@ -82,12 +82,11 @@ class Network:
     ) -> Tensor:
         """J v = ds_ℓ/dθ · v for D directions v at once, (D, m, d_ℓ) (appendix C).
 
-        A linearised forward pass; the products with W_i, the same for all directions, are one
-        matrix product each.
+        A linearised forward pass, with one matrix product by each W_i for all directions.
         """
         count = len(directions)
         cases = activations.logits.shape[0]
-        tangent: Tensor | None = None  # Ra_{i-1}, (D, m, d_{i-1}); nothing below the first layer
+        tangent: Tensor | None = None  # Ra_{i-1}, (D, m, d_{i-1}); None for the inputs
         for layer, weights in enumerate(parameters):
             if layer > 0 and tangent is not None:
                 function = self._functions[layer - 1]
@@ -112,10 +111,10 @@ class Network:
 
 
 def _homogeneous(cases: int, width: int, like: Tensor) -> Tensor:
-    """Room for ā (m, d+1), with the homogeneous coordinate 1 in place."""
-    room = like.new_empty(cases, width + 1)
-    room[:, -1] = 1
-    return room
+    """An ā (m, d+1) that has only its homogeneous coordinate, 1, filled in."""
+    units = like.new_empty(cases, width + 1)
+    units[:, -1] = 1
+    return units
 
 
 def _check(layer_sizes: Sequence[int], activations: Sequence[str], output: str) -> None:

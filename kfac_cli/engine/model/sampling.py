@@ -1,7 +1,6 @@
-"""Random numbers that belong to cases, not to chunks.
+"""Random numbers for cases that do not depend on how a mini-batch is split into chunks.
 
-Targets sampled from the model must not depend on how a mini-batch is cut into chunks. The noise
-of a batch is therefore made in fixed blocks of cases, each from a generator of its own.
+They are drawn for fixed blocks of cases, each with its own generator.
 """
 
 import torch
@@ -13,9 +12,9 @@ BLOCK_CASES = 256
 
 
 def draw_seeds(generator: torch.Generator, count: int = 1) -> tuple[int, ...]:
-    """Numbers from `generator`, from each of which the noise of one mini-batch follows.
+    """Draw seeds from `generator`, each for the noise of one mini-batch.
 
-    They are below 2³², all that PyTorch's generator for the CPU takes of a seed.
+    They are below 2³², since PyTorch's CPU generator ignores higher bits.
     """
     device = generator.device
     drawn = torch.randint(2**32, (count,), generator=generator, device=device)
@@ -25,7 +24,7 @@ def draw_seeds(generator: torch.Generator, count: int = 1) -> tuple[int, ...]:
 def noise_for_cases(
     distribution: Distribution, first: int, last: int, width: int, seed: int, like: Tensor
 ) -> Tensor:
-    """The noise of cases first … last-1 of a mini-batch, one row a case.
+    """The noise of cases first … last-1 of a mini-batch, one row per case.
 
     `like` gives device and dtype, `width` is d_ℓ, `seed` comes from `draw_seeds`.
     """

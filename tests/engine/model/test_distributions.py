@@ -25,14 +25,14 @@ def some_logits(cases=5):
 
 
 def drawn(output, natural, cases, seed=0):
-    """So many targets for one row of natural parameters, and the rows themselves."""
-    subject, rows = distribution(output), natural.expand(cases, -1)
+    """`cases` targets for one row of natural parameters, and the repeated row."""
+    r, rows = distribution(output), natural.expand(cases, -1)
     generator = torch.Generator().manual_seed(seed)
-    return subject.sample(rows, subject.noise(cases, WIDTH, generator, rows)), rows
+    return r.sample(rows, r.noise(cases, WIDTH, generator, rows)), rows
 
 
 def targets_for(output, cases=5):
-    """Real-valued targets where they are allowed: pixel intensities, class probabilities."""
+    """Real-valued targets: pixel intensities, class probabilities."""
     noise = some_logits(cases).flip(0)
     return {"bernoulli": noise.sigmoid(), "gaussian": noise, "categorical": noise.softmax(1)}[
         output
@@ -44,7 +44,7 @@ def test_loss_is_the_negative_log_probability_summed_over_outputs(output):
     natural = some_logits()
     targets, _ = oracles.exact_targets(output, natural[0])
     rows = natural[:1].expand(len(targets), -1)
-    # Half the squared error leaves out the Gaussian's constant.
+    # Half the squared error omits the Gaussian's constant.
     constant = 0.5 * WIDTH * math.log(2 * math.pi) if output == "gaussian" else 0.0
     log_probability = oracles.predictive(output, rows).log_prob(targets)
     torch.testing.assert_close(
@@ -67,11 +67,11 @@ def test_losses_for_real_valued_targets_in_closed_form():
 @EACH
 def test_gradient_is_the_derivative_of_the_loss(output):
     natural, targets = some_logits(), targets_for(output)
-    subject = distribution(output)
-    total = grad(lambda z: subject.loss(z, targets).sum())(natural)
-    torch.testing.assert_close(subject.gradient(natural, targets), total)
+    r = distribution(output)
+    total = grad(lambda z: r.loss(z, targets).sum())(natural)
+    torch.testing.assert_close(r.gradient(natural, targets), total)
     independent = vmap(grad(lambda z, y: oracles.loss(output, z, y)))(natural, targets)
-    torch.testing.assert_close(subject.gradient(natural, targets), independent)
+    torch.testing.assert_close(r.gradient(natural, targets), independent)
 
 
 @EACH
@@ -87,9 +87,9 @@ def test_fisher_root_squares_to_the_covariance_of_the_score(output):
 @EACH
 def test_fisher_root_takes_a_single_direction(output):
     natural, tangent = some_logits(), some_logits().flip(0)
-    subject = distribution(output)
+    r = distribution(output)
     torch.testing.assert_close(
-        subject.fisher_root(natural, tangent), subject.fisher_root(natural, tangent[None])[0]
+        r.fisher_root(natural, tangent), r.fisher_root(natural, tangent[None])[0]
     )
 
 
@@ -104,9 +104,9 @@ def test_mean_is_the_expectation_of_the_targets(output):
 @pytest.mark.parametrize("output", ["bernoulli", "gaussian"])
 def test_error_is_the_squared_error_of_the_mean_summed_over_outputs(output):
     natural, targets = some_logits(), targets_for(output)
-    subject = distribution(output)
-    expected = (subject.mean(natural) - targets).square().sum(1)
-    torch.testing.assert_close(subject.error(natural, targets), expected)
+    r = distribution(output)
+    expected = (r.mean(natural) - targets).square().sum(1)
+    torch.testing.assert_close(r.error(natural, targets), expected)
 
 
 def test_error_of_a_classification_is_zero_or_one():
@@ -140,7 +140,7 @@ def test_samples_have_the_distributions_mean_and_covariance(output):
 
 
 @pytest.mark.parametrize("output", ["bernoulli", "categorical"])
-def test_every_target_is_drawn_as_often_as_it_is_probable(output):
+def test_every_target_is_drawn_with_its_probability(output):
     natural = some_logits(1)[0]
     sampled, _ = drawn(output, natural, MANY)
     targets, probabilities = oracles.exact_targets(output, natural)
@@ -151,17 +151,17 @@ def test_every_target_is_drawn_as_often_as_it_is_probable(output):
 
 @EACH
 def test_samples_are_a_function_of_their_own_row_of_noise(output):
-    natural, subject = some_logits(), distribution(output)
-    noise = subject.noise(5, WIDTH, torch.Generator().manual_seed(3), natural)
-    whole = subject.sample(natural, noise)
-    parts = [subject.sample(natural[i : i + 2], noise[i : i + 2]) for i in (0, 2, 4)]
-    assert torch.equal(whole, torch.cat(parts))
-    again = subject.noise(5, WIDTH, torch.Generator().manual_seed(3), natural)
+    natural, r = some_logits(), distribution(output)
+    noise = r.noise(5, WIDTH, torch.Generator().manual_seed(3), natural)
+    at_once = r.sample(natural, noise)
+    parts = [r.sample(natural[i : i + 2], noise[i : i + 2]) for i in (0, 2, 4)]
+    assert torch.equal(at_once, torch.cat(parts))
+    again = r.noise(5, WIDTH, torch.Generator().manual_seed(3), natural)
     assert torch.equal(noise, again)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_class_of_no_probability_is_never_drawn(dtype):
+def test_a_class_of_probability_zero_is_never_drawn(dtype):
     natural = torch.tensor([[-1e4, 0.0, -1e4]], dtype=dtype).expand(3, -1)
     noise = torch.tensor([[0.0], [0.5], [1 - torch.finfo(dtype).eps]], dtype=dtype)
     rows = distribution("categorical").sample(natural, noise)
@@ -172,7 +172,7 @@ def test_a_class_of_no_probability_is_never_drawn(dtype):
 def test_extreme_logits_stay_finite(output):
     natural = torch.tensor([[1e4, -1e4, 0.0]], dtype=torch.float32)
     targets = torch.tensor([[0.0, 1.0, 0.0]])
-    subject = distribution(output)
-    values = [subject.loss(natural, targets), subject.gradient(natural, targets)]
-    values += [subject.error(natural, targets), subject.fisher_root(natural, natural)]
+    r = distribution(output)
+    values = [r.loss(natural, targets), r.gradient(natural, targets)]
+    values += [r.error(natural, targets), r.fisher_root(natural, natural)]
     assert all(torch.isfinite(value).all() for value in values)

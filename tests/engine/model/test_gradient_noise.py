@@ -9,7 +9,7 @@ from torch.func import grad, vmap
 from engine import oracles
 from engine.oracles import ODD_ARCHITECTURES, every_architecture, problem
 from kfac_cli.engine import Network
-from kfac_cli.engine.model.gradient_noise import noise_scale, squared_length, total_variance
+from kfac_cli.engine.model.gradient_noise import noise_scale, squared_norm, total_variance
 from kfac_cli.engine.model.minibatch import MiniBatch, StatisticsRequest
 from kfac_cli.engine.parameters import add_l2_gradient
 
@@ -40,18 +40,18 @@ def test_the_variance_is_that_of_the_single_gradients(architecture):
 
 
 @EVERY
-def test_the_noise_scale_relates_it_to_the_gradient_of_the_whole_objective(architecture):
+def test_the_noise_scale_relates_it_to_the_gradient_of_the_objective_with_l2(architecture):
     small = problem(architecture, cases=9)
     first = mini_batch(small).first_order(variance=True)
-    whole = oracles.gradient(architecture, small.theta, small.inputs, small.targets, l2=0.3)
-    expected = float(single_gradients(small).var(dim=0).sum() / whole.square().sum())
+    full = oracles.gradient(architecture, small.theta, small.inputs, small.targets, l2=0.3)
+    expected = float(single_gradients(small).var(dim=0).sum() / full.square().sum())
     parameters = oracles.unvec(small.theta, architecture.layer_sizes)
     gradient = add_l2_gradient(first.gradient, parameters, 0.3)
-    assert squared_length(gradient) == pytest.approx(float(whole.square().sum()))
+    assert squared_norm(gradient) == pytest.approx(float(full.square().sum()))
     assert noise_scale(first.variance, gradient) == pytest.approx(expected)
 
 
-def test_it_foretells_the_spread_of_the_gradients_of_mini_batches():
+def test_it_predicts_the_variance_of_the_gradients_of_mini_batches():
     """E‖g_m - g‖² = tr Var / m over mini-batches of m cases drawn with replacement."""
     small = problem(every_architecture()[0], cases=50)
     single = single_gradients(small)
@@ -66,21 +66,21 @@ def test_it_foretells_the_spread_of_the_gradients_of_mini_batches():
 def test_it_is_independent_of_the_chunk_size_and_changes_nothing_else(chunk_size):
     small = problem(every_architecture()[4], cases=9)
     request = StatisticsRequest(cases=3, neighbours=True, seeds=(0,))
-    whole = mini_batch(small, 9).first_order(request, variance=True)
-    cut = mini_batch(small, chunk_size).first_order(request, variance=True)
+    one_chunk = mini_batch(small, 9).first_order(request, variance=True)
+    chunked = mini_batch(small, chunk_size).first_order(request, variance=True)
     without = mini_batch(small, chunk_size).first_order(request)
-    assert cut.variance == pytest.approx(whole.variance, rel=1e-13)
+    assert chunked.variance == pytest.approx(one_chunk.variance, rel=1e-13)
     assert without.variance is None
-    assert (cut.loss, cut.error) == (without.loss, without.error)
+    assert (chunked.loss, chunked.error) == (without.loss, without.error)
     for mine, theirs in zip(
-        [*cut.gradient, *cut.statistics.tensors()],
+        [*chunked.gradient, *chunked.statistics.tensors()],
         [*without.gradient, *without.statistics.tensors()],
         strict=True,
     ):
         assert torch.equal(mine, theirs)
 
 
-def test_single_precision_loses_little_of_it():
+def test_single_precision_is_accurate_enough():
     small = problem(every_architecture()[0], cases=200)
     exact = mini_batch(small).first_order(variance=True).variance
     single = mini_batch(small, dtype=torch.float32).first_order(variance=True).variance
@@ -95,14 +95,14 @@ def test_equal_cases_have_no_variance():
     assert 0 <= variance < 1e-6
 
 
-def test_a_single_case_has_no_variance_to_speak_of():
+def test_the_variance_of_a_single_case_is_refused():
     small = problem(every_architecture()[0], cases=1)
     with pytest.raises(ValueError, match="cases=1: a variance needs 2 or more"):
         mini_batch(small).first_order(variance=True)
 
 
-def test_a_gradient_of_zero_is_all_noise():
-    nothing = [torch.zeros(2, 3), torch.zeros(1, 3)]
-    assert noise_scale(2.0, nothing) == math.inf
-    assert noise_scale(0.0, nothing) == 0
-    assert total_variance(0.0, nothing, 2) == 0
+def test_a_gradient_of_zero_has_an_infinite_noise_scale_unless_the_variance_is_zero_too():
+    zero = [torch.zeros(2, 3), torch.zeros(1, 3)]
+    assert noise_scale(2.0, zero) == math.inf
+    assert noise_scale(0.0, zero) == 0
+    assert total_variance(0.0, zero, 2) == 0

@@ -21,7 +21,7 @@ def test_every_unit_has_exactly_15_incoming_weights(activation):
         assert weights[:, :-1].count_nonzero(dim=1).tolist() == [15] * len(weights)
 
 
-def test_a_unit_with_fewer_inputs_gets_them_all():
+def test_a_unit_with_fewer_inputs_is_connected_to_all_of_them():
     first, second = start((6, 15, 3), ("logistic",))
     assert first[:, :-1].count_nonzero(dim=1).tolist() == [6] * 15
     assert second[:, :-1].count_nonzero(dim=1).tolist() == [15] * 3
@@ -40,7 +40,7 @@ def test_biases_are_zero(activation):
 
 
 def test_weights_are_standard_normal():
-    """Mean and variance within 5 standard errors; the fourth moment tells it from a uniform."""
+    """Mean, variance and fourth moment (which is not a uniform's) within 5 standard errors."""
     (weights,) = start((100, 2000), ())
     values = weights[:, :-1][weights[:, :-1] != 0]
     count = len(values)
@@ -50,7 +50,7 @@ def test_weights_are_standard_normal():
     assert abs(values.pow(4).mean() - 3) < 5 * math.sqrt(96 / count)
 
 
-def test_positions_are_drawn_uniformly_and_for_each_unit_anew():
+def test_positions_are_drawn_uniformly_and_independently_for_each_unit():
     """Each input is used by 15 % of 2000 units, within 5 standard errors."""
     (weights,) = start((100, 2000), ())
     used = weights[:, :-1] != 0
@@ -59,14 +59,14 @@ def test_positions_are_drawn_uniformly_and_for_each_unit_anew():
     assert len({tuple(row.tolist()) for row in used}) == 2000
 
 
-def test_one_seed_one_start():
+def test_the_same_seed_gives_the_same_parameters():
     first, again, other = (start((20, 10, 5), ("logistic",), seed=s) for s in (3, 3, 4))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
 def test_tanh_units_have_weights_times_a_quarter_and_biases_of_a_half():
-    """Layer by layer: what a layer's own units are decides, as the recipe is published."""
+    """Layer by layer: it depends on the activation of the layer's own units, as published."""
     tanh = start((20, 10, 10, 5), ("tanh", "linear"))
     plain = start((20, 10, 10, 5), ("logistic", "linear"))
     torch.testing.assert_close(tanh[0][:, :-1], 0.25 * plain[0][:, :-1])

@@ -1,10 +1,10 @@
-"""Sums over cases do not depend on how a mini-batch is cut into chunks."""
+"""Sums over cases do not depend on how a mini-batch is split into chunks."""
 
 import pytest
 import torch
 
 from kfac_cli.engine import KFAC, KFACOptions, Network, evaluate, sparse_initialization
-from kfac_cli.engine.model.minibatch import RETAINED_CHUNKS, MiniBatch, StatisticsRequest
+from kfac_cli.engine.model.minibatch import CACHED_CHUNKS, MiniBatch, StatisticsRequest
 from kfac_cli.engine.model.sampling import BLOCK_CASES, noise_for_cases
 
 CASES = 2 * BLOCK_CASES + 37
@@ -39,12 +39,12 @@ def test_every_mean_is_independent_of_the_chunk_size(output, chunk_size):
             torch.tensor([evaluate(network, parameters, inputs, targets, size).loss]),
         ]
 
-    for whole, cut in zip(everything(CASES), everything(chunk_size), strict=True):
-        torch.testing.assert_close(cut, whole, rtol=1e-12, atol=1e-14)
+    for one_chunk, chunked in zip(everything(CASES), everything(chunk_size), strict=True):
+        torch.testing.assert_close(chunked, one_chunk, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_a_kfac_run_is_independent_of_the_chunk_size_beyond_rounding(output):
+def test_a_kfac_run_is_independent_of_the_chunk_size_up_to_rounding(output):
     def trajectory(chunk_size):
         network, parameters, inputs, targets = problem(output)
         options = KFACOptions(chunk_size=chunk_size, t1=1, t2=2, t3=2, lambda_initial=3)
@@ -52,18 +52,18 @@ def test_a_kfac_run_is_independent_of_the_chunk_size_beyond_rounding(output):
         records = [optimizer.step(inputs, targets) for _ in range(6)]
         return optimizer.parameters, [r.objective for r in records]
 
-    whole, objectives = trajectory(CASES)
-    cut, cut_objectives = trajectory(50)
-    torch.testing.assert_close(cut, whole, rtol=1e-8, atol=1e-10)
-    assert cut_objectives == pytest.approx(objectives, rel=1e-9)
+    one_chunk, objectives = trajectory(CASES)
+    chunked, chunked_objectives = trajectory(50)
+    torch.testing.assert_close(chunked, one_chunk, rtol=1e-8, atol=1e-10)
+    assert chunked_objectives == pytest.approx(objectives, rel=1e-9)
 
 
-def test_activations_kept_for_the_fisher_products_are_bounded():
+def test_the_cache_of_activations_for_the_fisher_products_is_bounded():
     network, parameters, inputs, targets = problem("bernoulli")
     batch = MiniBatch(network, parameters, inputs, targets, chunk_size=10)
     batch.first_order()
-    kept = sum(a.logits.shape[0] for a in batch._retained.values())
-    assert kept == 10 * RETAINED_CHUNKS
+    cached = sum(a.logits.shape[0] for a in batch._cached.values())
+    assert cached == 10 * CACHED_CHUNKS
 
 
 def test_statistics_and_fisher_use_the_first_cases_of_the_batch_only():
@@ -83,17 +83,17 @@ def test_statistics_and_fisher_use_the_first_cases_of_the_batch_only():
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_a_case_has_its_noise_wherever_the_chunk_begins(output):
+def test_the_noise_of_a_case_does_not_depend_on_where_its_chunk_begins(output):
     distribution = Network([2, 3], [], output).distribution
     like = torch.zeros(1, dtype=torch.float64)
-    whole = noise_for_cases(distribution, 0, CASES, 3, seed=9, like=like)
+    noise = noise_for_cases(distribution, 0, CASES, 3, seed=9, like=like)
     for first, last in [(0, 1), (5, 300), (BLOCK_CASES, BLOCK_CASES + 1), (250, CASES)]:
         part = noise_for_cases(distribution, first, last, 3, seed=9, like=like)
-        assert torch.equal(part, whole[first:last])
-    assert not torch.equal(whole[:BLOCK_CASES], whole[BLOCK_CASES : 2 * BLOCK_CASES])
+        assert torch.equal(part, noise[first:last])
+    assert not torch.equal(noise[:BLOCK_CASES], noise[BLOCK_CASES : 2 * BLOCK_CASES])
 
 
-def test_targets_that_are_the_inputs_move_once():
+def test_targets_that_are_the_inputs_are_moved_once():
     network = Network([3, 2, 3], ["logistic"], "bernoulli")
     parameters = sparse_initialization(network, torch.Generator().manual_seed(0))
     inputs = torch.rand(4, 3, dtype=torch.float64)
@@ -109,7 +109,7 @@ def test_targets_that_are_the_inputs_move_once():
         (torch.zeros(4, 3), torch.zeros(4, 3), 0, "chunk_size=0"),
     ],
 )
-def test_impossible_batches_are_refused(inputs, targets, chunk_size, message):
+def test_invalid_mini_batches_are_refused(inputs, targets, chunk_size, message):
     network = Network([3, 2, 3], ["logistic"], "bernoulli")
     with pytest.raises(ValueError, match=message):
         MiniBatch(network, [], inputs, targets, chunk_size)

@@ -87,20 +87,20 @@ def test_quadratic_form_of_the_exact_fisher(architecture):
 
 
 @EVERY
-def test_passes_leave_their_arguments_alone(architecture):
+def test_passes_do_not_modify_their_arguments(architecture):
     case = problem(architecture)
     network, parameters, activations = engine_side(case)
     output_gradient = network.distribution.gradient(activations.logits, case.targets)
     directions = [oracles.unvec(v, architecture.layer_sizes) for v in directions_for(case.theta, 2)]
-    held = [*parameters, *activations.homogeneous, activations.logits, output_gradient]
-    held += [matrix for direction in directions for matrix in direction]
-    before = [tensor.clone() for tensor in held]
+    tensors = [*parameters, *activations.homogeneous, activations.logits, output_gradient]
+    tensors += [matrix for direction in directions for matrix in direction]
+    before = [tensor.clone() for tensor in tensors]
     network.backward(parameters, activations, output_gradient)
     network.jacobian_product(parameters, activations, directions)
-    assert all(torch.equal(a, b) for a, b in zip(held, before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))
 
 
-def test_works_in_the_dtype_of_the_parameters():
+def test_results_have_the_dtype_of_the_parameters():
     case = problem(Architecture((3, 2, 2), ("tanh",), "bernoulli"))
     network = Network(*case.architecture)
     parameters = [w.float() for w in oracles.unvec(case.theta, (3, 2, 2))]
