@@ -1,4 +1,4 @@
-"""What a checkpoint contains: a run at one iteration, and what must be so when it is taken up."""
+"""What a checkpoint contains: a run at one iteration, and what must match when it is resumed."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from kfac_cli.checkpoint.tree import Tree
 
 FORMAT = 2
-"""Raise it when older checkpoints can no longer be taken up."""
+"""Version of the contents; raise it when older checkpoints can no longer be resumed."""
 
 Fingerprint = dict[str, dict[str, Any]]
 """Name of a dataset's tensor to its `shape` and `sha256`."""

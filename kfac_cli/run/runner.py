@@ -23,9 +23,9 @@ from kfac_cli.signals import StopRequest
 class RunResult:
     """How a run ended.
 
-    `status` is one of those in `recording/summary.py`; `best_train_error` is the lowest measured, of the
-    iterate or its average (infinite if none was finite); `signal` is the number of a signal that
-    came during the run; `reason` names what was not finite in the last evaluation, if the run
+    `status` is one of those in `recording/summary.py`; `best_train_error` is the lowest measured,
+    of the iterate or its average (infinite if none was finite); `signal` is the number of a signal
+    that came during the run; `reason` names what was not finite in the last evaluation, if the run
     diverged for that reason.
     """
 
