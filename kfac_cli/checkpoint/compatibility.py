@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kfac_cli.config.schema import RunConfig, flat_settings
-from kfac_cli.engine.options import NesterovOptions
 from kfac_cli.errors import UserError, shown
 
 if TYPE_CHECKING:
@@ -108,18 +106,14 @@ def reasons_for_inexact_resume(
     ]
     changed = changed_settings(saved.config, config)
     reasons += [text for name, text in changed.items() if name == "chunk_size"]
-    if "iterations" in changed and _mu_differed(saved, config):
-        reasons.append(f"{changed['iterations']}, and mu is lowered in the last of all iterations")
+    if "iterations" in changed:
+        planned = int(saved.config["iterations"]), config.iterations
+        if any(
+            len({config.optimizer.planned_values(t, n) for n in planned}) > 1
+            for t in range(saved.iteration)
+        ):
+            reasons.append(f"{changed['iterations']}, on which the steps done so far depend")
     return reasons
-
-
-def _mu_differed(saved: Contents, config: RunConfig) -> bool:
-    """Whether Nesterov's μ would have differed in the iterations done so far."""
-    now = config.optimizer
-    if not isinstance(now, NesterovOptions):
-        return False
-    before = replace(now, iterations=int(saved.config["iterations"]))
-    return any(before.momentum_at(t) != now.momentum_at(t) for t in range(saved.iteration))
 
 
 def _sha256(tensor: Tensor) -> str:

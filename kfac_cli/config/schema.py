@@ -1,8 +1,8 @@
 """All settings of a run: the options of its parts under their names in conf/, and its own."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
-from typing import Annotated, Any, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field
 
@@ -22,37 +22,36 @@ from kfac_cli.engine.declaration import (
     Number,
     OptionError,
     Seed,
+    declared_fields,
     options,
 )
-from kfac_cli.engine.options import L2, ChunkSize, KFACOptions, NesterovOptions
+from kfac_cli.engine.options import L2, ChunkSize, OptimizerOptions
+from kfac_cli.engine.registry import OPTIMIZERS
 
 Iterations = Annotated[Count, About("parameter updates")]
-OptimizerName = Annotated[FolderName, About("names the folder of the run")]
 AtLeastTwo = Annotated[int, Integer(2, 10**9)]
 
 
 @options
-class KFACSettings(KFACOptions):
-    """K-FAC, algorithm 2; `kfac_diag`, `heskes` and others are other values of these settings."""
+class OptimizerSection(OptimizerOptions):
+    """The section `optimizer`: the options, their kind, and a name for the run's folder."""
 
-    name: OptimizerName
-    kind: Literal["kfac"]
-
-
-@options
-class NesterovSettings(NesterovOptions):
-    """SGD with Nesterov momentum, the paper's baseline."""
-
-    name: OptimizerName
-    kind: Literal["nesterov"]
+    name: Annotated[FolderName, About("names the folder of the run")]
+    kind: str
 
 
-OPTIMIZERS: dict[str, type[KFACSettings | NesterovSettings]] = {
-    "kfac": KFACSettings,
-    "nesterov": NesterovSettings,
-}
+def _section(kind: str, declared: type[OptimizerOptions]) -> type[OptimizerSection]:
+    """The section for one kind of optimizer."""
+    described = {"__annotations__": {"kind": Literal[kind]}, "__doc__": declared.__doc__}
+    return options(type(f"{kind.title()}Section", (declared, OptimizerSection), described))
 
-SHARED = ("l2", "chunk_size", "iterations")
+
+if TYPE_CHECKING:
+    AnyOptimizerSection = OptimizerSection
+else:
+    AnyOptimizerSection = Union[tuple(_section(*each) for each in OPTIMIZERS.items())]  # noqa: UP007
+
+SHARED = tuple(declared_fields(OptimizerOptions))
 """Settings of the run that its optimizer is told too."""
 
 
@@ -149,7 +148,7 @@ class RunConfig:
     """One run, checked and complete."""
 
     dataset: Annotated[DatasetOptions, Field(discriminator="name")]
-    optimizer: Annotated[KFACSettings | NesterovSettings, Field(discriminator="kind")]
+    optimizer: Annotated[AnyOptimizerSection, Field(discriminator="kind")]
     schedule: Annotated[ScheduleSettings, Field(discriminator="kind")]
     polyak: PolyakSettings
     checkpoint: CheckpointSettings
@@ -191,15 +190,10 @@ class RunConfig:
         return f"{self.dataset.name}, {self.optimizer.name}"
 
 
-def shared_settings(section: type) -> list[str]:
-    """The settings that stand beside the section `optimizer`, which has them as options too."""
-    return [field.name for field in fields(section) if field.name in SHARED]
-
-
 def settings_tree(config: RunConfig) -> dict[str, Any]:
     """The settings as conf/ nests them."""
     tree = asdict(config)
-    for name in shared_settings(type(config.optimizer)):
+    for name in SHARED:
         del tree["optimizer"][name]
     return tree
 

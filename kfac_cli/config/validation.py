@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from kfac_cli.config.names import suggestion
-from kfac_cli.config.schema import OPTIMIZERS, SHARED, RunConfig, shared_settings
+from kfac_cli.config.schema import SHARED, RunConfig
 from kfac_cli.engine.declaration import refusal
 from kfac_cli.errors import UserError, shown
 
@@ -46,10 +46,7 @@ def _with_shared(tree: dict[str, Any]) -> dict[str, Any]:
     for name in SHARED:
         if name in section:
             raise UserError(_unknown(f"optimizer.{name}", section[name]))
-    kind = section.get("kind")
-    known = OPTIMIZERS.get(kind) if isinstance(kind, str) else None
-    names = [] if known is None else shared_settings(known)
-    return {**tree, "optimizer": {**section, **{n: tree[n] for n in names if n in tree}}}
+    return {**tree, "optimizer": {**section, **{n: tree[n] for n in SHARED if n in tree}}}
 
 
 def _line(errors: list[ErrorDetails]) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -39,6 +39,8 @@ class KFAC:
     device. `generator` is for the sampled targets.
     """
 
+    adapts = True
+
     def __init__(
         self,
         network: Network,
@@ -55,6 +57,11 @@ class KFAC:
         self.previous_update: Parameters | None = None
         self._safeguard = Safeguard(options, parameters)
         self._damping = Damping(options)
+
+    @property
+    def fallbacks(self) -> dict[str, int]:
+        """How often rounding errors made a factorisation use a fallback, by kind."""
+        return asdict(self.curvature.fallbacks)
 
     @property
     def damping(self) -> float:
@@ -133,7 +140,8 @@ class KFAC:
         """Reject this step and undo the last one, if it was taken."""
         reverted = self.previous_update is not None
         self.parameters = self._safeguard.parameters
-        return replace(self._reject(objective, error, reason), reverted=reverted)
+        record = self._reject(objective, error, reason)
+        return replace(record, outcome="reverted") if reverted else record
 
     def _reject(self, objective: float, error: float, reason: str) -> StepRecord:
         """Make no step, discard momentum and inverse, and increase λ and γ."""
@@ -141,7 +149,9 @@ class KFAC:
         self.previous_update = self.curvature.inverse = None
         message = "iteration %d is rejected at objective %.4g: %s; lambda is raised to %.4g"
         logger.warning(message, self.iteration, objective, reason, self.damping)
-        return StepRecord(objective, error, damping=self.damping, gamma=self.gamma, rejected=True)
+        return StepRecord(
+            objective, error, damping=self.damping, gamma=self.gamma, outcome="rejected"
+        )
 
     def _statistics_request(self, cases: int) -> StatisticsRequest:
         options = self.options

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kfac_cli.engine.baseline_options import NesterovOptions
 from kfac_cli.engine.model.gradient_noise import noise_scale
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.network import Network
-from kfac_cli.engine.options import NesterovOptions
 from kfac_cli.engine.parameters import Parameters, add_l2_gradient, l2_penalty
 from kfac_cli.engine.record import StepRecord
 
@@ -20,16 +20,20 @@ class NesterovSGD:
     is computed. `generator` is unused.
     """
 
+    adapts = False
+
     def __init__(
         self,
         network: Network,
         parameters: Parameters,
         options: NesterovOptions,
         generator: torch.Generator | None = None,
+        planned: int | None = None,
     ) -> None:
         self.network = network
         self.parameters = parameters
         self.options = options
+        self.planned = planned
         self.iteration = 0
         self.velocity: Parameters = [torch.zeros_like(p) for p in parameters]
 
@@ -39,7 +43,7 @@ class NesterovSGD:
         `measure_noise` asks for the record's `noise_scale`, which needs two or more cases.
         """
         options = self.options
-        mu = options.momentum_at(self.iteration)
+        mu = options.momentum_at(self.iteration, self.planned)
         self.iteration += 1
         ahead = [
             torch.add(p, v, alpha=mu) for p, v in zip(self.parameters, self.velocity, strict=True)
@@ -58,6 +62,10 @@ class NesterovSGD:
             mu=mu,
             noise_scale=None if first.variance is None else noise_scale(first.variance, gradient),
         )
+
+    @property
+    def fallbacks(self) -> dict[str, int]:
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs to resume exactly, in plain containers."""

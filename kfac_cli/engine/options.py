@@ -12,7 +12,6 @@ from kfac_cli.engine.declaration import (
     BelowOne,
     Boolean,
     Count,
-    CountFromZero,
     Fraction,
     Integer,
     Number,
@@ -40,7 +39,22 @@ ChunkSize = Annotated[
 
 
 @options
-class KFACOptions:
+class OptimizerOptions:
+    """Options of every optimizer, which a run sets for whichever it has."""
+
+    l2: L2 = 1e-5
+    chunk_size: ChunkSize = 2000
+
+    def planned_values(self, updates_done: int, planned: int) -> tuple[float, ...]:
+        """What an update depends on that depends on the number of updates planned; mostly nothing.
+
+        A run that is resumed with another number continues exactly where these are the same.
+        """
+        return ()
+
+
+@options
+class KFACOptions(OptimizerOptions):
     """Options of K-FAC, algorithm 2."""
 
     inverse: Annotated[
@@ -174,9 +188,6 @@ class KFACOptions:
         Fraction, About("fraction of the mini-batch for products with the exact F", "τ₂", "8")
     ] = 1 / 4
 
-    l2: L2 = 1e-5
-    chunk_size: ChunkSize = 2000
-
     def __post_init__(self) -> None:
         self._check_curvature()
         self._check_damping()
@@ -246,33 +257,3 @@ class KFACOptions:
             raise OptionError("momentum", True, "must be false with {rescaling}=false")
         if self.cg_steps > 1:
             raise OptionError("cg_steps", self.cg_steps, "must be 1 with {rescaling}=false")
-
-
-@options
-class NesterovOptions:
-    """Options of SGD with Nesterov momentum (Sutskever et al. 2013, section 2)."""
-
-    learning_rate: Annotated[LearningRate, About("learning rate", "ε")] = 0.01
-    mu_max: Annotated[BelowOne, About("largest momentum", "μ_max")] = 0.99
-    mu_schedule: Annotated[
-        Literal["increasing", "fixed"],
-        About("momentum: μ_t = min(1 - 2^(-1 - log₂(⌊t/250⌋ + 1)), μ_max), or μ_max throughout"),
-    ] = "increasing"
-    mu_final: Annotated[BelowOne, About("momentum of the last iterations")] = 0.9
-    final_iterations: Annotated[
-        CountFromZero, About("how many last iterations have that momentum; 0 for none")
-    ] = 1000
-
-    iterations: Annotated[Count, About("updates planned")] = 20000
-    l2: L2 = 1e-5
-    chunk_size: ChunkSize = 2000
-
-    def momentum_at(self, updates_done: int) -> float:
-        """μ_t for t = `updates_done` = 0, 1, … (Sutskever et al. 2013, section 3)."""
-        mu = self.mu_max
-        if self.mu_schedule == "increasing":
-            mu = min(1 - 2 ** (-1 - math.log2(updates_done // 250 + 1)), mu)
-        final = self.final_iterations
-        if final > 0 and updates_done >= self.iterations - final:
-            mu = min(mu, self.mu_final)
-        return mu

@@ -9,8 +9,10 @@ from kfac_cli.engine.model.initialization import sparse_initialization
 from kfac_cli.engine.model.minibatch import Evaluation, evaluate
 from kfac_cli.engine.model.network import Network
 from kfac_cli.engine.nesterov import NesterovSGD
+from kfac_cli.engine.optimizer import Optimizer
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.record import StepRecord
+from kfac_cli.engine.torch_optimizer import TorchOptimizer
 
 __all__ = [
     "KFAC",
@@ -20,9 +22,11 @@ __all__ = [
     "KroneckerFactors",
     "NesterovSGD",
     "Network",
+    "Optimizer",
     "Parameters",
     "PolyakAverage",
     "StepRecord",
+    "TorchOptimizer",
     "evaluate",
     "sparse_initialization",
 ]

@@ -1,6 +1,10 @@
 """The record of one optimizer step."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["accepted", "rejected", "reverted"]
+"""A step was taken; it was not; or it was not and the previous one was undone too."""
 
 
 @dataclass(frozen=True)
@@ -10,7 +14,6 @@ class StepRecord:
     `objective` includes ℓ₂. For K-FAC: `alpha`, `mu`, the reduction ratio `rho` where the λ rule
     was applied, λ (`damping`) and `gamma` after the step, and `model_change`, M(δ) - M(0).
     `noise_scale` is tr Var / ‖∇h‖² (`gradient_noise.py`) if the step was asked to measure it.
-    `rejected` means that the step was not taken, `reverted` that the previous one was undone too.
     """
 
     objective: float
@@ -21,6 +24,5 @@ class StepRecord:
     damping: float | None = None
     gamma: float | None = None
     model_change: float | None = None
-    rejected: bool = False
-    reverted: bool = False
     noise_scale: float | None = None
+    outcome: Outcome = "accepted"

@@ -174,7 +174,7 @@ class Recorder:
             "iterations_planned": self._config.iterations,
             "cases": self._session.cases,
             "rejections": self._session.rejections,
-            "numerical_fallbacks": self._session.fallbacks,
+            "numerical_fallbacks": self._session.optimizer.fallbacks,
             **best_evaluation(self._rows),
             **final,
             **self._times(),
@@ -268,5 +268,5 @@ def _step_values(record: StepRecord) -> dict[str, float | None]:
         "lambda": record.damping,
         "gamma": record.gamma,
         "noise_scale": record.noise_scale,
-        "rejected": 1 if record.rejected else None,
+        "rejected": None if record.outcome == "accepted" else 1,
     }

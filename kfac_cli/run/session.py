@@ -1,7 +1,7 @@
 """The state of one run: network, optimizer, average, schedule, generators."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,14 +10,13 @@ from torch import Tensor
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine import (
-    KFAC,
-    KFACOptions,
-    NesterovSGD,
     Network,
+    Optimizer,
     PolyakAverage,
     StepRecord,
     sparse_initialization,
 )
+from kfac_cli.engine.registry import make_optimizer
 from kfac_cli.errors import UserError
 from kfac_cli.run.schedules import Schedule, make_schedule
 
@@ -34,7 +33,7 @@ class Session:
     """
 
     network: Network
-    optimizer: KFAC | NesterovSGD
+    optimizer: Optimizer
     average: PolyakAverage
     schedule: Schedule
     batches: torch.Generator
@@ -59,13 +58,6 @@ class Session:
         """The device of the parameters."""
         return self.optimizer.parameters[0].device
 
-    @property
-    def fallbacks(self) -> dict[str, int]:
-        """How often rounding errors made a factorisation use a fallback, by kind."""
-        if not isinstance(self.optimizer, KFAC):
-            return {}
-        return asdict(self.optimizer.curvature.fallbacks)
-
     def step(self) -> tuple[int, StepRecord]:
         """Do one iteration; return the size of its mini-batch and the optimizer's record."""
         size = self.schedule.size(self.iteration + 1)
@@ -75,10 +67,10 @@ class Session:
         record = self.optimizer.step(inputs, targets, measure_noise=measure)
         self.schedule.observe(record)
         self.cases += size
-        if record.rejected:
+        if record.outcome != "accepted":
             self.rejections += 1
             self.rejections_in_a_row += 1
-            if record.reverted:
+            if record.outcome == "reverted":
                 self.average.parameters = self._before[1]
         elif not math.isfinite(record.objective):  # and the optimizer cannot reject the step
             self.optimizer.parameters, self.average.parameters = self._before
@@ -88,7 +80,7 @@ class Session:
                 self.rejections_in_a_row = 0
             self._before = before
             self.average.update(self.iteration, self.optimizer.parameters)
-        self._last_step_taken = not record.rejected
+        self._last_step_taken = record.outcome == "accepted"
         return size, record
 
     def state_dict(self) -> dict[str, Any]:
@@ -153,14 +145,9 @@ def make_session(config: RunConfig, dataset: Dataset, device: torch.device) -> S
     network = Network(setup.layer_sizes, setup.activations, setup.output)
     dtype = DTYPES[config.dtype]
     parameters = [w.to(device, dtype) for w in sparse_initialization(network, initial)]
-    optimizer: KFAC | NesterovSGD
-    if isinstance(config.optimizer, KFACOptions):
-        optimizer = KFAC(network, parameters, config.optimizer, targets)
-    else:
-        optimizer = NesterovSGD(network, parameters, config.optimizer, targets)
     return Session(
         network=network,
-        optimizer=optimizer,
+        optimizer=make_optimizer(network, parameters, config.optimizer, targets, config.iterations),
         average=PolyakAverage(config.polyak.decay, config.polyak.start),
         schedule=make_schedule(config.schedule, dataset.train_inputs.shape[0]),
         batches=batches,

@@ -9,18 +9,18 @@ from . import oracles
 from .oracles import Architecture, every_architecture, problem
 
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
-LONG = 10**6  # iterations; the schedule for the last ones does not apply
 
 
-def baseline(case, **options):
+def baseline(case, planned=None, **options):
     parameters = oracles.unvec(case.theta, case.architecture.layer_sizes)
-    return NesterovSGD(Network(*case.architecture), parameters, NesterovOptions(**options))
+    network = Network(*case.architecture)
+    return NesterovSGD(network, parameters, NesterovOptions(**options), planned=planned)
 
 
 def momentum_at(update, **options):
     """The mu of update number `update` = 0, 1, ...."""
     case = problem(CHAIN)
-    optimizer = baseline(case, **{"iterations": LONG, **options})
+    optimizer = baseline(case, **options)
     optimizer.iteration = update
     return optimizer.step(case.inputs, case.targets).mu
 
@@ -42,7 +42,7 @@ def test_the_first_step_is_the_gradient_of_the_objective(architecture, l2):
 def test_trajectory_across_an_increase_of_mu(l2, chunk_size):
     """Updates 247 ... 252 against the recursion written out, mu increasing from 0.5 to 0.75."""
     case = problem(CHAIN)
-    optimizer = baseline(case, learning_rate=0.3, iterations=LONG, l2=l2, chunk_size=chunk_size)
+    optimizer = baseline(case, learning_rate=0.3, l2=l2, chunk_size=chunk_size)
     optimizer.iteration = 247
     expected = oracles.nesterov_trajectory(
         lambda theta: oracles.gradient(*case._replace(theta=theta), l2=l2),
@@ -72,19 +72,19 @@ def test_mu_stops_at_its_maximum():
 
 
 def test_mu_is_lowered_for_the_last_updates():
-    options = {"mu_max": 0.99, "mu_final": 0.9, "iterations": 30_000, "final_iterations": 1000}
+    options = {"mu_max": 0.99, "mu_final": 0.9, "planned": 30_000, "final_iterations": 1000}
     assert [momentum_at(t, **options) for t in (28_999, 29_000, 29_999)] == [0.99, 0.9, 0.9]
 
 
 def test_lowering_can_be_turned_off():
-    options = {"mu_max": 0.99, "mu_final": 0.9, "iterations": 30_000, "final_iterations": 0}
+    options = {"mu_max": 0.99, "mu_final": 0.9, "planned": 30_000, "final_iterations": 0}
     assert [momentum_at(t, **options) for t in (29_000, 29_999, 30_000)] == [0.99] * 3
 
 
 def test_a_fixed_mu():
     options = {"mu_schedule": "fixed", "mu_max": 0.8}
     assert [momentum_at(t, **options) for t in (0, 250, 5000)] == [0.8] * 3
-    ending = {**options, "iterations": 5000, "mu_final": 0.5, "final_iterations": 10}
+    ending = {**options, "planned": 5000, "mu_final": 0.5, "final_iterations": 10}
     assert [momentum_at(t, **ending) for t in (4989, 4990)] == [0.8, 0.5]
 
 

@@ -273,7 +273,7 @@ class Training:
 
     @property
     def rejections(self):
-        return sum(record.rejected for record in self.records)
+        return sum(record.outcome != "accepted" for record in self.records)
 
 
 def assert_all_finite(training):

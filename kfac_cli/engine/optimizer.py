@@ -1,0 +1,42 @@
+"""What every optimizer of the engine looks like to a run."""
+
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.record import StepRecord
+
+
+class Optimizer(Protocol):
+    """An optimizer and its state, which `step` advances.
+
+    Made from a network, its parameters, the options of its kind, a generator for what it draws, and
+    the number of updates planned (None for no end). `parameters` is θ, replaced by new tensors at
+    each step; `iteration` counts the steps. `adapts` says whether a rejected step changes the next
+    one, so that trying again makes sense.
+    """
+
+    parameters: Parameters
+    iteration: int
+    adapts: bool
+
+    def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:
+        """One update from a mini-batch in random order, (m, d_0) and (m, d_ℓ).
+
+        `measure_noise` asks for the record's `noise_scale`, which takes two cases or more.
+        """
+        ...
+
+    @property
+    def fallbacks(self) -> dict[str, int]:
+        """How often rounding errors made a computation use a fallback, by kind."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to continue exactly: tensors, numbers and containers."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        ...

@@ -1,0 +1,135 @@
+"""Any optimizer of torch.optim, on the engine's gradient of the same mini-batches."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kfac_cli.engine.baseline_options import TorchOptions
+from kfac_cli.engine.declaration import OptionError
+from kfac_cli.engine.model.gradient_noise import noise_scale
+from kfac_cli.engine.model.minibatch import MiniBatch
+from kfac_cli.engine.model.network import Network
+from kfac_cli.engine.parameters import Parameters, add_l2_gradient, l2_penalty
+from kfac_cli.engine.record import StepRecord
+from kfac_cli.errors import listed
+
+REFUSED = {
+    "LBFGS": "it evaluates the objective several times a step",
+    "Optimizer": "it is the base class of the others",
+    "SparseAdam": "it takes sparse gradients only",
+}
+
+
+class TorchOptimizer:
+    """An optimizer of torch.optim with the gradient of h, ℓ₂ included.
+
+    `parameters` is θ, replaced by new tensors at each step. Raises OptionError for an algorithm
+    that torch does not have, or that does not fit, and for arguments that it does not take.
+    `generator` is unused: these methods draw nothing. `planned` updates are what the learning rate
+    falls over.
+    """
+
+    adapts = False
+
+    def __init__(
+        self,
+        network: Network,
+        parameters: Parameters,
+        options: TorchOptions,
+        generator: torch.Generator | None = None,
+        planned: int | None = None,
+    ) -> None:
+        self.network = network
+        self.options = options
+        self.planned = planned
+        self.iteration = 0
+        self.parameters = parameters
+        self._own = [nn.Parameter(p.clone()) for p in parameters]  # torch changes these in place
+        self._optimizer = construct(options, self._own)
+        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+
+    def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:
+        """One update from `inputs` (m, d_0) and `targets` (m, d_ℓ).
+
+        `measure_noise` asks for the record's `noise_scale`, which takes two cases or more.
+        """
+        options = self.options
+        batch = MiniBatch(self.network, self.parameters, inputs, targets, options.chunk_size)
+        first = batch.first_order(variance=measure_noise)
+        gradient = add_l2_gradient(first.gradient, self.parameters, options.l2)
+        for own, value, slope in zip(self._own, self.parameters, gradient, strict=True):
+            own.data.copy_(value)
+            own.grad = slope
+        factor = options.rate_factor(self.iteration, self.planned)
+        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor
+        self._optimizer.step()
+        self.iteration += 1
+        objective = first.loss + l2_penalty(self.parameters, options.l2)
+        self.parameters = [own.detach().clone() for own in self._own]
+        noise = None if first.variance is None else noise_scale(first.variance, gradient)
+        return StepRecord(objective, first.error, noise_scale=noise)
+
+    @property
+    def fallbacks(self) -> dict[str, int]:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to continue exactly."""
+        state = self._optimizer.state_dict()["state"]
+        return {
+            "iteration": self.iteration,
+            "parameters": list(self.parameters),
+            "state": [state.get(index, {}) for index in range(len(self._own))],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.iteration = state["iteration"]
+        self.parameters = list(state["parameters"])
+        groups = self._optimizer.state_dict()["param_groups"]
+        saved = {index: values for index, values in enumerate(state["state"]) if values}
+        self._optimizer.load_state_dict({"state": saved, "param_groups": groups})
+
+
+def construct(options: TorchOptions, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer that the options name; raises OptionError as `TorchOptimizer` does."""
+    kind = _algorithm(options.algorithm)
+    arguments: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in options.arguments.items()
+    }
+    known = list(inspect.signature(kind).parameters)[1:]
+    for name, value in arguments.items():
+        if name not in known:
+            reason = f"{options.algorithm} has no such argument; it has {', '.join(known)}"
+            raise OptionError(f"arguments.{name}", value, reason)
+    try:
+        return kind(parameters, **arguments)
+    except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"{options.algorithm} refuses them: {' '.join(str(error).split())}"
+        raise OptionError("arguments", options.arguments, reason) from error
+
+
+def check(options: TorchOptions) -> None:
+    """Raise OptionError for what only torch can say of the options."""
+    construct(options, [nn.Parameter(torch.zeros(2, 2))])
+
+
+def _algorithm(name: str) -> type[torch.optim.Optimizer]:
+    """The class that torch.optim exports under a name."""
+    if name in REFUSED:
+        raise OptionError("algorithm", name, f"does not fit: {REFUSED[name]}")
+    known = {
+        exported: kind
+        for exported in torch.optim.__all__
+        if isinstance(kind := getattr(torch.optim, exported), type)
+        and issubclass(kind, torch.optim.Optimizer)
+        and exported not in REFUSED
+    }
+    if name not in known:
+        raise OptionError("algorithm", name, f"must be {listed(sorted(known))}")
+    return known[name]
