@@ -11,7 +11,8 @@ Groups: choose one of each
               arrays (your own .npy or .npz files); curves_small (for tests)
   optimizer   kfac_tridiag (default), kfac_diag, nesterov_sgd (the paper's baseline), heskes
               (fixed damping, for comparison); with the paper's lambda_0 = 150:
-              kfac_tridiag_paper, kfac_diag_paper, kfac_tridiag_no_momentum
+              kfac_tridiag_paper, kfac_diag_paper, kfac_tridiag_no_momentum; of torch.optim:
+              adam, adamw, sgd, muon, and torch with optimizer.algorithm=NAME for any other
   schedule    the size of the mini-batches: exponential (default), fixed, stepwise (a table),
               adaptive (by the gradient's variance); with other values of the first two:
               exponential_200, exponential_small, fixed_250

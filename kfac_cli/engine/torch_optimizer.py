@@ -23,6 +23,10 @@ REFUSED = {
 }
 
 
+UNFIT = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a constructor may raise for values that it cannot use."""
+
+
 class TorchOptimizer:
     """An optimizer of torch.optim with the gradient of h, ℓ₂ included.
 
@@ -79,20 +83,26 @@ class TorchOptimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to continue exactly."""
-        state = self._optimizer.state_dict()["state"]
+        states = [dict(self._optimizer.state.get(own, {})) for own in self._own]
         return {
             "iteration": self.iteration,
             "parameters": list(self.parameters),
-            "state": [state.get(index, {}) for index in range(len(self._own))],
+            "states": [{k: _copied(value) for k, value in state.items()} for state in states],
+            "on_host": [[k for k, value in state.items() if _on_host(value)] for state in states],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
         self.iteration = state["iteration"]
         self.parameters = list(state["parameters"])
-        groups = self._optimizer.state_dict()["param_groups"]
-        saved = {index: values for index, values in enumerate(state["state"]) if values}
-        self._optimizer.load_state_dict({"state": saved, "param_groups": groups})
+        # torch's own load_state_dict would convert what it keeps in another precision.
+        saved = zip(self._own, state["states"], state["on_host"], strict=True)
+        for own, values, on_host in saved:
+            if values:
+                self._optimizer.state[own] = {
+                    name: value.cpu() if name in on_host else _copied(value)
+                    for name, value in values.items()
+                }
 
 
 def construct(options: TorchOptions, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
@@ -109,7 +119,7 @@ def construct(options: TorchOptions, parameters: Sequence[nn.Parameter]) -> torc
             raise OptionError(f"arguments.{name}", value, reason)
     try:
         return kind(parameters, **arguments)
-    except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+    except UNFIT as error:
         reason = f"{options.algorithm} refuses them: {' '.join(str(error).split())}"
         raise OptionError("arguments", options.arguments, reason) from error
 
@@ -131,5 +141,14 @@ def _algorithm(name: str) -> type[torch.optim.Optimizer]:
         and exported not in REFUSED
     }
     if name not in known:
-        raise OptionError("algorithm", name, f"must be {listed(sorted(known))}")
+        raise OptionError("algorithm", name, f"must be {listed(sorted(known, key=str.lower))}")
     return known[name]
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _on_host(value: Any) -> bool:
+    """Whether a value is one of the counters that torch keeps on the CPU for any parameters."""
+    return isinstance(value, Tensor) and value.dim() == 0 and value.device.type == "cpu"

@@ -314,7 +314,7 @@ MISTAKES = [
     ),
     (
         ["optimizer=null"],
-        "optimizer=null: must be heskes, kfac_diag, kfac_diag_paper, kfac_tridiag, kfac",
+        "optimizer=null: must be adam, adamw, heskes, kfac_diag, kfac_diag_paper, kfac",
     ),
     (["+dataset=mnist"], "dataset: chosen twice; write dataset=CHOICE without a +"),
     (["~optimizer"], "optimizer: has no value; give one as optimizer=VALUE"),
