@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from kfac_cli.config.compose import CONFIG_MODULE
-from kfac_cli.config.names import GROUPS, setting_names, suggestion
+from kfac_cli.config.names import GROUPS, setting_names, suggestion, takes_names
 from kfac_cli.errors import listed, shown
 
 
@@ -97,7 +97,10 @@ def _key_in_struct(error: Exception) -> str | None:
 def _unknown(key: str, typed: str) -> str:
     if key.split("/")[0].split("@")[0] in GROUPS and ("/" in key or "@" in key):
         return f"{typed}: no such group of settings; the groups are {', '.join(GROUPS)}"
-    return f"{typed if typed.startswith(key) else key}: no such setting{suggestion('', key)}"
+    named = typed if typed.startswith(key) else key
+    if takes_names(key.rpartition(".")[0]):
+        return f"{named}: is not there yet; add it with a plus: '+{named}'"
+    return f"{named}: no such setting{suggestion('', key)}"
 
 
 def _no_such_choice(missing: str, group: str, options: str) -> str:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator
 
 from kfac_cli.config.schema import SHARED, RunConfig
-from kfac_cli.engine.declaration import declared_fields, sections
+from kfac_cli.engine.declaration import declared_fields, is_mapping, sections
 
 GROUPS = ("dataset", "optimizer", "schedule", "experiment")
 
@@ -17,6 +17,13 @@ def setting_names() -> list[str]:
 def is_shared(name: str) -> bool:
     """Whether an option of the optimizer is set beside the section `optimizer`, not within."""
     return name.removeprefix("optimizer.") in SHARED and name.startswith("optimizer.")
+
+
+def takes_names(name: str) -> bool:
+    """Whether a setting is a mapping to which the user adds names, such as optimizer.arguments."""
+    group, _, option = name.partition(".")
+    kinds = sections(declared_fields(RunConfig).get(group))
+    return any(is_mapping(declared_fields(kind).get(option)) for kind in kinds)
 
 
 def _names(kind: type, prefix: str) -> Iterator[str]:

@@ -221,6 +221,11 @@ def sections(hint: Any) -> list[type]:
     return [part for part in _members(base) if is_dataclass(part) and isinstance(part, type)]
 
 
+def is_mapping(hint: Any) -> bool:
+    """Whether a declared type is a dict, whose names are the user's."""
+    return get_origin(_unwrapped(hint)[0]) is dict
+
+
 def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     """A type and the marks around it."""
     marks: tuple[Any, ...] = ()

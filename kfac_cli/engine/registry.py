@@ -25,6 +25,14 @@ OPTIMIZERS: dict[str, type[OptimizerOptions]] = {
 """The options of each kind of optimizer."""
 
 
+def check_options(options: OptimizerOptions) -> None:
+    """Raise OptionError for what only torch can refuse, before anything large is loaded."""
+    if isinstance(options, TorchOptions):
+        from kfac_cli.engine.torch_optimizer import check
+
+        check(options)
+
+
 def make_optimizer(
     network: Network,
     parameters: Parameters,

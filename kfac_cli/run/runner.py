@@ -9,6 +9,9 @@ from kfac_cli.checkpoint.folder import CheckpointFolder
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.data.registry import load_dataset
+from kfac_cli.engine.declaration import OptionError
+from kfac_cli.engine.registry import check_options
+from kfac_cli.errors import UserError
 from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.summary import DIVERGED, INTERRUPTED
 from kfac_cli.run.checkpointing import SavedRun, Saver
@@ -44,9 +47,10 @@ def run(
     `progress` has been started; it is closed before the summary is printed. `saved` is given to
     resume the run in the folder.
 
-    Raises UserError for missing or damaged data or a missing device, OSError if the folder cannot
-    be written.
+    Raises UserError for missing or damaged data, a missing device or arguments that torch's
+    optimizer refuses, OSError if the folder cannot be written.
     """
+    _check_optimizer(config)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
@@ -72,6 +76,13 @@ def run(
             saver.save()
         recorder.finish(status, reason)
     return RunResult(status, recorder.best_train_error, session.iteration, stop.signal, reason)
+
+
+def _check_optimizer(config: RunConfig) -> None:
+    try:
+        check_options(config.optimizer)
+    except OptionError as error:
+        raise UserError(error.line("optimizer.")) from error
 
 
 def _train(

@@ -287,6 +287,11 @@ MISTAKES = [
         ["optimizer.mu_max=0.9"],
         f"optimizer.mu_max=0.9: no such setting with this choice of optimizer; {SHIPPED}",
     ),
+    (
+        ["optimizer=adam", "optimizer.arguments.eps=1e-6"],
+        "optimizer.arguments.eps=1e-6: is not there yet; add it with a plus: "
+        "'+optimizer.arguments.eps=1e-6'",
+    ),
     (["foo/bar=1"], f"foo/bar=1: no such setting; {SHIPPED}"),
     (["optimizer={a: 1}"], f"optimizer.a: no such setting; {SHIPPED}"),
     (["~nope"], f"~nope: no such setting; {SHIPPED}"),
@@ -567,6 +572,38 @@ def test_an_error_found_only_during_a_run_is_one_line_too(kfac_run, tmp_path, se
     assert line.startswith("kfac-run: error: ")
     assert named in line
     assert not list(tmp_path.glob("outputs/**/summary.json"))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["optimizer=torch", "optimizer.algorithm=LBFGS"],
+            "optimizer.algorithm=LBFGS: does not fit: it evaluates the objective several times a "
+            "step",
+        ),
+        (
+            ["optimizer=torch", "optimizer.algorithm=os.system"],
+            "optimizer.algorithm=os.system: must be ASGD, Adadelta, ",
+        ),
+        (
+            ["optimizer=adam", "+optimizer.arguments.nope=1"],
+            "optimizer.arguments.nope=1: Adam has no such argument; it has lr, betas, ",
+        ),
+        (
+            ["optimizer=adam", "optimizer.arguments.lr=-1"],
+            "optimizer.arguments={'lr': -1}: Adam refuses them: Invalid learning rate: -1",
+        ),
+    ],
+)
+def test_what_only_torch_can_refuse_is_refused_before_any_data_are_loaded(
+    kfac_run, tmp_path, monkeypatch, words, line
+):
+    monkeypatch.setattr("kfac_cli.run.runner.load_dataset", None)
+    answer = kfac_run(f"data_dir={tmp_path}", *words)
+    assert answer.code == 1
+    assert answer.err.splitlines()[-1].startswith(f"kfac-run: error: {line}")
+    assert "Traceback" not in answer.err
 
 
 def started(folder, *arguments):
