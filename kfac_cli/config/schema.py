@@ -6,30 +6,27 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field
 
-from kfac_cli.data.options import DatasetOptions
+from kfac_cli.data.base_options import DatasetOptions
+from kfac_cli.data.options import DATASETS
 from kfac_cli.engine.declaration import (
     About,
-    Allowed,
     BelowOne,
     Boolean,
     Count,
     CountFromZero,
     FilePath,
     FolderName,
-    Fraction,
     Integer,
-    Items,
     Number,
-    OptionError,
     Seed,
     declared_fields,
     options,
 )
 from kfac_cli.engine.options import L2, ChunkSize, OptimizerOptions
 from kfac_cli.engine.registry import OPTIMIZERS
+from kfac_cli.schedules import SCHEDULES, ScheduleOptions
 
 Iterations = Annotated[Count, About("parameter updates")]
-AtLeastTwo = Annotated[int, Integer(2, 10**9)]
 
 
 @options
@@ -55,69 +52,12 @@ SHARED = tuple(declared_fields(OptimizerOptions))
 """Settings of the run that its optimizer is told too."""
 
 
-@options
-class ExponentialSettings:
-    """Mini-batches that grow exponentially up to the whole training set."""
-
-    kind: Literal["exponential"]
-    initial: Annotated[Count, About("cases of the first mini-batch", "m_1", "13")]
-    full_at: Annotated[
-        AtLeastTwo,
-        About("iteration from which a mini-batch is the whole training set", "", "13"),
-    ]
-
-
-@options
-class FixedSettings:
-    """Mini-batches of one size."""
-
-    kind: Literal["fixed"]
-    size: Annotated[Count, About("cases of a mini-batch, at most the whole training set", "m")]
-
-
-@options
-class StepwiseSettings:
-    """Mini-batches of the sizes in a table."""
-
-    kind: Literal["stepwise"]
-    steps: Annotated[
-        tuple[Annotated[tuple[CountFromZero, Count], Allowed("a pair [iteration,value]")], ...],
-        Items(1, 1000, "pairs [iteration,value]"),
-        About("pairs [iteration, cases], each in force from its iteration on, the first from 1 on"),
-    ]
-
-    def __post_init__(self) -> None:
-        if self.steps[0][0] != 1:
-            reason = "must be 1: the table begins with the run"
-            raise OptionError("steps[0][0]", self.steps[0][0], reason)
-        for index in range(1, len(self.steps)):
-            before, iteration = self.steps[index - 1][0], self.steps[index][0]
-            if iteration <= before:
-                reason = f"must be later than {before}, the one before"
-                raise OptionError(f"steps[{index}][0]", iteration, reason)
-
-
-@options
-class AdaptiveSettings:
-    """Mini-batches that grow when the gradient's noise is too large beside the gradient."""
-
-    kind: Literal["adaptive"]
-    initial: Annotated[AtLeastTwo, About("cases of the first mini-batch", "m_1")]
-    maximum: Annotated[
-        AtLeastTwo | None, About("largest number of cases; null for the whole training set")
-    ]
-    theta: Annotated[
-        Fraction,
-        About("error of the gradient, relative to it, up to which a mini-batch stays", "θ"),
-    ]
-
-    def __post_init__(self) -> None:
-        if self.maximum is not None and self.maximum < self.initial:
-            reason = f"must be null or at least {{initial}}, which is {self.initial}"
-            raise OptionError("maximum", self.maximum, reason)
-
-
-ScheduleSettings = ExponentialSettings | FixedSettings | StepwiseSettings | AdaptiveSettings
+if TYPE_CHECKING:
+    AnyDatasetOptions = DatasetOptions
+    AnyScheduleOptions = ScheduleOptions
+else:
+    AnyDatasetOptions = Union[DATASETS]  # noqa: UP007
+    AnyScheduleOptions = Union[SCHEDULES]  # noqa: UP007
 
 
 @options
@@ -147,9 +87,9 @@ class CheckpointSettings:
 class RunConfig:
     """One run, checked and complete."""
 
-    dataset: Annotated[DatasetOptions, Field(discriminator="name")]
+    dataset: Annotated[AnyDatasetOptions, Field(discriminator="name")]
     optimizer: Annotated[AnyOptimizerSection, Field(discriminator="kind")]
-    schedule: Annotated[ScheduleSettings, Field(discriminator="kind")]
+    schedule: Annotated[AnyScheduleOptions, Field(discriminator="kind")]
     polyak: PolyakSettings
     checkpoint: CheckpointSettings
     iterations: Iterations

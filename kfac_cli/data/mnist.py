@@ -50,7 +50,7 @@ def load_mnist_labels(config: MnistLabelsOptions, data_dir: Path) -> Dataset:
 
 def read_files(data_dir: Path) -> dict[str, NDArray[np.uint8]]:
     """The contents of the four files by name, downloaded into data_dir/MNIST/raw if missing."""
-    folder = data_dir / "MNIST" / "raw"
+    folder = data_dir / MnistOptions.FOLDER / "raw"
     ensure_downloaded(folder, list(MD5), _fetch)
     return {name: read_idx(folder / name, md5) for name, md5 in MD5.items()}
 

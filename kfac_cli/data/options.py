@@ -1,71 +1,30 @@
-"""What can be said of each dataset and of the network that is trained on it.
+"""The datasets: the options of each, and how it is loaded.
 
-Nothing here needs torch.
+To add one, add its options here, with `load`, and its class to DATASETS. Nothing here needs torch
+before a dataset is loaded.
 """
 
 import math
-from typing import Annotated, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from kfac_cli.data.base_options import AutoencoderOptions, DatasetOptions, Pixelwise, Width
 from kfac_cli.engine.declaration import (
     About,
     Count,
     FilePath,
     Integer,
-    Items,
     Number,
     OptionError,
     Seed,
     options,
 )
-from kfac_cli.engine.options import Activation, Output
+from kfac_cli.engine.options import Output
+
+if TYPE_CHECKING:
+    from kfac_cli.data.dataset import Dataset
 
 DIGITS = 10
-
-Width = Annotated[int, Integer(1, 100_000)]
-Pixelwise = Annotated[
-    Literal["bernoulli", "gaussian"],
-    About(
-        "distribution of the outputs: logistic units and cross-entropy, or half the squared error"
-    ),
-]
-
-
-@options
-class NetworkOptions:
-    """What all datasets share: the network."""
-
-    layer_sizes: Annotated[
-        tuple[Width, ...], Items(2, 1000), About("widths of the layers, d_0 … d_l", "d_i", "2.1")
-    ]
-    activations: Annotated[
-        tuple[Activation, ...],
-        Items(0, 998),
-        About("activation function of every layer but the last", "φ_i", "2.1"),
-    ]
-
-    def __post_init__(self) -> None:
-        between = len(self.layer_sizes) - 2
-        if len(self.activations) != between:
-            reason = (
-                f"must be {between} words, one for each layer between the first and the last of "
-                f"{{layer_sizes}}; there are {len(self.activations)}"
-            )
-            raise OptionError("activations", self.activations, reason)
-
-
-@options
-class AutoencoderOptions(NetworkOptions):
-    """What the problems share whose square images are to be reproduced."""
-
-    SIDE: ClassVar[int]
-    name: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        pixels = self.SIDE**2
-        if (self.layer_sizes[0], self.layer_sizes[-1]) != (pixels, pixels):
-            reason = f"must begin and end with {pixels}, the pixels of an image of {self.name}"
-            raise OptionError("layer_sizes", self.layer_sizes, reason)
 
 
 @options
@@ -73,7 +32,7 @@ class CurvesOptions(AutoencoderOptions):
     """CURVES, generated."""
 
     SIDE: ClassVar[int] = 28
-    FOLDER: ClassVar[str | None] = "curves"
+    FOLDER: ClassVar[str] = "curves"
 
     name: Literal["curves"]
     output: Pixelwise
@@ -89,13 +48,18 @@ class CurvesOptions(AutoencoderOptions):
         About("how dark a stroke is; calibrated, not published", "b"),
     ]
 
+    def load(self, data_dir: Path) -> "Dataset":
+        from kfac_cli.data.curves import load_curves
+
+        return load_curves(self, data_dir)
+
 
 @options
 class MnistOptions(AutoencoderOptions):
     """MNIST's images, reproduced by an autoencoder."""
 
     SIDE: ClassVar[int] = 28
-    FOLDER: ClassVar[str | None] = "MNIST"
+    FOLDER: ClassVar[str] = "MNIST"
 
     name: Literal["mnist"]
     output: Pixelwise
@@ -108,12 +72,17 @@ class MnistOptions(AutoencoderOptions):
         About("leading images to test on; null for all 10,000"),
     ]
 
+    def load(self, data_dir: Path) -> "Dataset":
+        from kfac_cli.data.mnist import load_mnist
+
+        return load_mnist(self, data_dir)
+
 
 @options
-class MnistLabelsOptions(NetworkOptions):
+class MnistLabelsOptions(DatasetOptions):
     """MNIST's images, classified."""
 
-    FOLDER: ClassVar[str | None] = "MNIST"
+    FOLDER: ClassVar[str] = "MNIST"
 
     name: Literal["mnist_labels"]
     output: Annotated[
@@ -138,13 +107,18 @@ class MnistLabelsOptions(NetworkOptions):
             )
             raise OptionError("layer_sizes", self.layer_sizes, reason)
 
+    def load(self, data_dir: Path) -> "Dataset":
+        from kfac_cli.data.mnist import load_mnist_labels
+
+        return load_mnist_labels(self, data_dir)
+
 
 @options
 class FacesOptions(AutoencoderOptions):
     """FACES, built from the Olivetti photographs."""
 
     SIDE: ClassVar[int] = 25
-    FOLDER: ClassVar[str | None] = "faces"
+    FOLDER: ClassVar[str] = "faces"
 
     name: Literal["faces"]
     output: Pixelwise
@@ -167,12 +141,17 @@ class FacesOptions(AutoencoderOptions):
         if self.output == "bernoulli":
             raise OptionError("output", "bernoulli", "must be gaussian; faces are not in [0, 1]")
 
+    def load(self, data_dir: Path) -> "Dataset":
+        from kfac_cli.data.faces import load_faces
+
+        return load_faces(self, data_dir)
+
 
 @options
-class ArraysOptions(NetworkOptions):
+class ArraysOptions(DatasetOptions):
     """The user's own arrays, from one .npz file or from .npy files."""
 
-    FOLDER: ClassVar[str | None] = None
+    FOLDER: ClassVar[None] = None
 
     name: Literal["arrays"]
     output: Annotated[
@@ -233,5 +212,17 @@ class ArraysOptions(NetworkOptions):
             reason = "without targets the net reproduces its inputs: first and last must be equal"
             raise OptionError("layer_sizes", self.layer_sizes, reason)
 
+    def load(self, data_dir: Path) -> "Dataset":
+        from kfac_cli.data.arrays import load_arrays
 
-DatasetOptions = CurvesOptions | MnistOptions | MnistLabelsOptions | FacesOptions | ArraysOptions
+        return load_arrays(self)
+
+
+DATASETS: tuple[type[DatasetOptions], ...] = (
+    CurvesOptions,
+    MnistOptions,
+    MnistLabelsOptions,
+    FacesOptions,
+    ArraysOptions,
+)
+"""All datasets, each chosen by its `name`."""

@@ -8,7 +8,6 @@ import torch
 from kfac_cli.checkpoint.folder import CheckpointFolder
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.folder import resolve_data_dir
-from kfac_cli.data.registry import load_dataset
 from kfac_cli.engine.declaration import OptionError
 from kfac_cli.engine.registry import check_options
 from kfac_cli.errors import UserError
@@ -54,7 +53,7 @@ def run(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
-    dataset = load_dataset(config.dataset, resolve_data_dir(config.data_dir))
+    dataset = config.dataset.load(resolve_data_dir(config.data_dir))
     session = make_session(config, dataset, device)
     if saved is not None:
         saved.restore(session)

@@ -18,7 +18,7 @@ from kfac_cli.engine import (
 )
 from kfac_cli.engine.registry import make_optimizer
 from kfac_cli.errors import UserError
-from kfac_cli.run.schedules import Schedule, make_schedule
+from kfac_cli.schedules import Schedule
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -149,7 +149,7 @@ def make_session(config: RunConfig, dataset: Dataset, device: torch.device) -> S
         network=network,
         optimizer=make_optimizer(network, parameters, config.optimizer, targets, config.iterations),
         average=PolyakAverage(config.polyak.decay, config.polyak.start),
-        schedule=make_schedule(config.schedule, dataset.train_inputs.shape[0]),
+        schedule=config.schedule.make(dataset.train_inputs.shape[0]),
         batches=batches,
         dataset=dataset,
     )

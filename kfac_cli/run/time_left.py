@@ -1,6 +1,6 @@
 """The remaining time of a run whose mini-batches grow."""
 
-from kfac_cli.run.schedules import Schedule
+from kfac_cli.schedules import Schedule
 
 SAMPLED_ITERATIONS = 1000
 """The schedule is evaluated at this many future iterations; more change the estimate little."""

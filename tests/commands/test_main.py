@@ -20,6 +20,7 @@ from kfac_cli.commands.messages import choices
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import validate
+from kfac_cli.data.options import CurvesOptions
 from kfac_cli.errors import UserError
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.progress import Progress
@@ -319,7 +320,7 @@ MISTAKES = [
     ),
     (
         ["optimizer=null"],
-        "optimizer=null: must be adam, adamw, heskes, kfac_diag, kfac_diag_paper, kfac",
+        "optimizer=null: must be adam, adamw, heskes, kfac_diag, kfac_diag_paper, kfac_tridiag, ",
     ),
     (["+dataset=mnist"], "dataset: chosen twice; write dataset=CHOICE without a +"),
     (["~optimizer"], "optimizer: has no value; give one as optimizer=VALUE"),
@@ -599,7 +600,7 @@ def test_an_error_found_only_during_a_run_is_one_line_too(kfac_run, tmp_path, se
 def test_what_only_torch_can_refuse_is_refused_before_any_data_are_loaded(
     kfac_run, tmp_path, monkeypatch, words, line
 ):
-    monkeypatch.setattr("kfac_cli.run.runner.load_dataset", None)
+    monkeypatch.setattr(CurvesOptions, "load", None)
     answer = kfac_run(f"data_dir={tmp_path}", *words)
     assert answer.code == 1
     assert answer.err.splitlines()[-1].startswith(f"kfac-run: error: {line}")

@@ -4,9 +4,12 @@ import math
 
 import pytest
 
+from kfac_cli.commands.messages import choices
 from kfac_cli.config.compose import load_config
+from kfac_cli.config.schema import RunConfig
 from kfac_cli.engine import StepRecord
-from kfac_cli.run.schedules import Adaptive, Exponential, Stepwise, make_schedule
+from kfac_cli.engine.declaration import declared_fields, variants
+from kfac_cli.schedules import SCHEDULES, Adaptive, Exponential, ScheduleOptions, Stepwise
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,13 @@ def test_noise_is_measured_only_where_a_batch_can_still_grow():
     assert not Exponential(100, 50, 300).wants_noise_scale(1)
 
 
+def test_a_schedule_with_a_smaller_maximum_takes_over_no_larger_size():
+    schedule, smaller = Adaptive(100, 5000, theta=0.5), Adaptive(100, 300, theta=0.5)
+    schedule.observe(step(90.0))
+    smaller.load_state_dict(schedule.state_dict())
+    assert (schedule.size(2), smaller.size(2)) == (360, 300)
+
+
 def test_a_restored_schedule_continues_with_the_same_size():
     schedule, restored = (Adaptive(100, 5000, theta=0.5) for _ in range(2))
     schedule.observe(step(50.0))
@@ -99,8 +109,33 @@ def test_a_restored_schedule_continues_with_the_same_size():
     ],
 )
 def test_settings_become_schedules(overrides, sizes):
-    schedule = make_schedule(load_config(overrides).schedule, 60_000)
+    schedule = load_config(overrides).schedule.make(60_000)
     assert [schedule.size(k) for k in (1, 2, 3)] == sizes
+
+
+# The registry
+
+
+def test_every_registered_schedule_can_be_chosen_and_made():
+    chosen = dict(variants(declared_fields(RunConfig)["schedule"]))
+    assert set(chosen.values()) == set(SCHEDULES)
+    made = {load_config([f"schedule={choice}"]).schedule.kind for choice in choices("schedule")}
+    assert made == chosen.keys()
+    for options in SCHEDULES:
+        assert "make" in vars(options)
+        assert options.__doc__ != ScheduleOptions.__doc__
+
+
+def test_no_options_of_a_schedule_are_forgotten():
+    assert set(ScheduleOptions.__subclasses__()) == set(SCHEDULES)
+
+
+@pytest.mark.parametrize("choice", choices("schedule"))
+def test_every_choice_makes_a_schedule_with_mini_batches_within_the_training_set(choice):
+    words = {"stepwise": ["schedule.steps=[[1,5]]"]}.get(choice, [])
+    schedule = load_config([f"schedule={choice}", *words]).schedule.make(300)
+    assert all(1 <= schedule.size(k) <= 300 for k in (1, 10, 10_000))
+    schedule.load_state_dict(schedule.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -108,6 +143,6 @@ def test_settings_become_schedules(overrides, sizes):
 )
 def test_an_adaptive_batch_is_bounded_by_its_maximum_and_the_training_set(maximum, cases, largest):
     overrides = ["schedule=adaptive", "schedule.initial=10", f"schedule.maximum={maximum}"]
-    schedule = make_schedule(load_config(overrides).schedule, cases)
+    schedule = load_config(overrides).schedule.make(cases)
     schedule.observe(step(math.inf))
     assert schedule.size(2) == largest

@@ -3,8 +3,8 @@
 import pytest
 
 from kfac_cli.engine import StepRecord
-from kfac_cli.run.schedules import Adaptive, Exponential, Stepwise
 from kfac_cli.run.time_left import TimeLeft
+from kfac_cli.schedules import Adaptive, Exponential, Stepwise
 
 
 def estimate(schedule, total, done, seconds):

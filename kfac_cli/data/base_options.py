@@ -1,0 +1,72 @@
+"""What all datasets share: the network, where their files are, and how they are loaded.
+
+Nothing here needs torch.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from kfac_cli.engine.declaration import About, Integer, Items, OptionError, options
+from kfac_cli.engine.options import Activation, Output
+
+if TYPE_CHECKING:
+    from kfac_cli.data.dataset import Dataset
+
+Width = Annotated[int, Integer(1, 100_000)]
+Pixelwise = Annotated[
+    Literal["bernoulli", "gaussian"],
+    About(
+        "distribution of the outputs: logistic units and cross-entropy, or half the squared error"
+    ),
+]
+
+
+@options
+class DatasetOptions:
+    """Options of every dataset: the network that is trained on it.
+
+    `FOLDER` is where its files are within the data folder, None for files named by options.
+    """
+
+    FOLDER: ClassVar[str | None]
+
+    layer_sizes: Annotated[
+        tuple[Width, ...], Items(2, 1000), About("widths of the layers, d_0 … d_l", "d_i", "2.1")
+    ]
+    activations: Annotated[
+        tuple[Activation, ...],
+        Items(0, 998),
+        About("activation function of every layer but the last", "φ_i", "2.1"),
+    ]
+    name: str
+    output: Output
+
+    def __post_init__(self) -> None:
+        between = len(self.layer_sizes) - 2
+        if len(self.activations) != between:
+            reason = (
+                f"must be {between} words, one for each layer between the first and the last of "
+                f"{{layer_sizes}}; there are {len(self.activations)}"
+            )
+            raise OptionError("activations", self.activations, reason)
+
+    def load(self, data_dir: Path) -> "Dataset":
+        """The dataset that the options describe, with its files in `data_dir`.
+
+        Raises UserError for data that are missing, damaged or do not match the options.
+        """
+        raise NotImplementedError
+
+
+@options
+class AutoencoderOptions(DatasetOptions):
+    """Options of every dataset of square images, `SIDE` pixels wide, that are to be reproduced."""
+
+    SIDE: ClassVar[int]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pixels = self.SIDE**2
+        if (self.layer_sizes[0], self.layer_sizes[-1]) != (pixels, pixels):
+            reason = f"must begin and end with {pixels}, the pixels of an image of {self.name}"
+            raise OptionError("layer_sizes", self.layer_sizes, reason)
