@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
+from kfac_cli.commands.resume import Resumption
 from kfac_cli.commands.settings_file import CONFIG_FILE, write_settings
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError
@@ -58,13 +59,13 @@ class Jobs:
             except UserError as error:
                 return self._record_failure(folder, str(error), f"{error}\n")
 
-    def resume(self, folder: Path, settings: DictConfig) -> float:
-        """Resume the run in `folder` with `settings`; otherwise like `run`.
+    def resume(self, resumption: Resumption) -> float:
+        """Resume a run; otherwise like `run`.
 
         Raises UserError, and leaves the folder unchanged, if the settings do not fit the run.
         """
-        with exclusive_use(folder):
-            return self._record_errors(folder, lambda: self._resume(settings, folder))
+        with exclusive_use(resumption.folder):
+            return self._record_errors(resumption.folder, lambda: self._resume(resumption))
 
     def _record_errors(self, folder: Path, action: Callable[[], float]) -> float:
         try:
@@ -97,21 +98,16 @@ class Jobs:
             result = run(config, folder, progress)
         return self._report_outcome(result, folder)
 
-    def _resume(self, settings: DictConfig, folder: Path) -> float:
-        config = validate(settings)
-
-        def replace_records() -> None:
-            for outdated in (SUMMARY_FILE, ERROR_FILE):
-                (folder / outdated).unlink(missing_ok=True)
-            write_settings(settings, folder)
-
+    def _resume(self, resumption: Resumption) -> float:
+        folder, config = resumption.folder, resumption.config
+        files = {SUMMARY_FILE: None, ERROR_FILE: None, CONFIG_FILE: resumption.settings}
         with Progress(config.iterations) as progress:
             progress.start(config.title)
-            from kfac_cli.run.checkpointing import SavedRun
             from kfac_cli.run.runner import run
+            from kfac_cli.run.saved_run import read_saved_run
 
             check_interrupted()
-            saved = SavedRun(config, folder, on_resume=replace_records)
+            saved = read_saved_run(config, folder, files)
             progress.message(f"resuming from iteration {saved.iteration}")
             result = run(config, folder, progress, saved)
         return self._report_outcome(result, folder)

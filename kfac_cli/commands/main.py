@@ -32,8 +32,8 @@ from kfac_cli.commands.resume import (
     KEYWORD,
     folder_to_resume,
     logging_to,
+    prepare_resumption,
     reason_not_to_resume,
-    resumed_settings,
 )
 from kfac_cli.commands.settings_file import CONFIG_FILE
 from kfac_cli.commands.sweeps import check_sweep
@@ -149,13 +149,13 @@ def _run_hydra(options: argparse.Namespace) -> int:
 def _resume(folder: Path, options: argparse.Namespace) -> int:
     if _has_options(options):
         raise UserError(f"{KEYWORD}{shown_folder(folder)}: resumes one run and takes no options")
-    settings, config = resumed_settings(folder, options.overrides)
-    if (reason := reason_not_to_resume(folder, config)) is not None:
+    resumption = prepare_resumption(folder, options.overrides)
+    if (reason := reason_not_to_resume(resumption)) is not None:
         print(reason)
         return 0
     jobs = Jobs()
     with logging_to(folder), _printing_failures(jobs):
-        jobs.resume(folder, settings)
+        jobs.resume(resumption)
     return EXIT_FAILED if jobs.failures else 0
 
 

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -19,7 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 from kfac_cli.checkpoint.compatibility import check_settings
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.commands.messages import unreadable
-from kfac_cli.commands.settings_file import CONFIG_FILE, read_settings
+from kfac_cli.commands.settings_file import CONFIG_FILE, read_settings, settings_text
+from kfac_cli.config.compose import packaged_log_format
 from kfac_cli.config.names import GROUPS, suggestion
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.config.validation import validate
@@ -29,7 +31,15 @@ from kfac_cli.recording.summary import FINISHED, SUMMARY_FILE, TARGET_REACHED, T
 
 KEYWORD = "resume="
 LOG_FILE = "run.log"
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A run to resume: its folder, its settings with the changes, and these as its config.yaml."""
+
+    folder: Path
+    config: RunConfig
+    settings: str
 
 
 def folder_to_resume(arguments: Sequence[str]) -> Path | None:
@@ -59,8 +69,8 @@ def folder_to_resume(arguments: Sequence[str]) -> Path | None:
     return folder
 
 
-def resumed_settings(folder: Path, arguments: Sequence[str]) -> tuple[DictConfig, RunConfig]:
-    """The settings of the run in a folder, with the changes on the command line.
+def prepare_resumption(folder: Path, arguments: Sequence[str]) -> Resumption:
+    """The run in a folder with the changes on the command line, checked; nothing is written.
 
     Raises UserError for changes that are malformed or not allowed.
     """
@@ -75,16 +85,17 @@ def resumed_settings(folder: Path, arguments: Sequence[str]) -> tuple[DictConfig
         _check_data_dir(path, before)
     for change in changes:
         _apply(settings, change)
-    config = validate(settings)
+    config = validate(settings) if changes else before
     check_settings(flat_settings(before), config)
-    return settings, config
+    return Resumption(folder, config, settings_text(settings))
 
 
-def reason_not_to_resume(folder: Path, config: RunConfig) -> str | None:
-    """A sentence if the run has ended and `config` does not extend it; None if it can be resumed.
+def reason_not_to_resume(resumption: Resumption) -> str | None:
+    """A sentence if the run has ended and is not to be longer; None if it can be resumed.
 
     Raises UserError if the run has ended and left no checkpoint.
     """
+    folder, config = resumption.folder, resumption.config
     try:
         summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
         status, done = str(summary["status"]), int(summary["iterations"])
@@ -114,16 +125,17 @@ def reason_not_to_resume(folder: Path, config: RunConfig) -> str | None:
 
 @contextmanager
 def logging_to(folder: Path) -> Iterator[None]:
-    """Log to the run's log file, and warnings to the terminal, as conf/config.yaml configures."""
+    """Log to the run's log file, and warnings to the terminal, in the format of a new run."""
     file = logging.FileHandler(folder / LOG_FILE, encoding="utf-8")
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
     handlers: tuple[logging.Handler, ...] = (file, terminal)
+    formatter = LogLine(packaged_log_format())
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.INFO)
     for handler in handlers:
-        handler.setFormatter(LogLine(LOG_FORMAT))
+        handler.setFormatter(formatter)
         root.addHandler(handler)
     try:
         yield

@@ -16,7 +16,12 @@ MAX_SETTINGS_DEPTH = 8
 
 def write_settings(settings: DictConfig, folder: Path) -> None:
     """Write every setting, resolved, into the folder, atomically."""
-    replace_text(folder / CONFIG_FILE, OmegaConf.to_yaml(settings, resolve=True))
+    replace_text(folder / CONFIG_FILE, settings_text(settings))
+
+
+def settings_text(settings: DictConfig) -> str:
+    """The text of the file: every setting, resolved."""
+    return OmegaConf.to_yaml(settings, resolve=True)
 
 
 def read_settings(path: Path) -> DictConfig:

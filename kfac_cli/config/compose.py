@@ -1,8 +1,10 @@
 """Composing conf/ inside a process, for checks and for tests."""
 
 from collections.abc import Sequence
+from importlib.resources import files
 
 from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
 
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import validate
@@ -10,6 +12,13 @@ from kfac_cli.config.validation import validate
 CONFIG_MODULE = "kfac_cli.conf"
 CONFIG_NAME = "config"
 HYDRA_VERSION_BASE = "1.3"
+
+
+def packaged_log_format() -> str:
+    """The format of the lines in run.log, which Hydra reads from conf/config.yaml."""
+    text = files(CONFIG_MODULE).joinpath(f"{CONFIG_NAME}.yaml").read_text(encoding="utf-8")
+    name = "hydra.job_logging.formatters.simple.format"
+    return str(OmegaConf.select(OmegaConf.create(text), name))
 
 
 def load_config(overrides: Sequence[str] = ()) -> RunConfig:

@@ -47,7 +47,7 @@ def load_curves(config: CurvesOptions, data_dir: Path) -> Dataset:
             for (part, shape), stream in zip(shapes.items(), streams, strict=True)
         }
 
-    images = load_or_build(data_dir / config.FOLDER / f"{name}.npz", name, shapes, build)
+    images = load_or_build(data_dir / CurvesOptions.FOLDER / f"{name}.npz", name, shapes, build)
     return Dataset.autoencoder("curves", images["train"], images["test"], (SIDE, SIDE))
 
 

@@ -61,7 +61,7 @@ def load_faces(config: FacesOptions, data_dir: Path) -> Dataset:
         images = build_faces(photographs, crops, config.subsampling, generator)
         return {part: images[part] for part in shapes}
 
-    images = load_or_build(data_dir / config.FOLDER / f"{name}.npz", name, shapes, build)
+    images = load_or_build(data_dir / FacesOptions.FOLDER / f"{name}.npz", name, shapes, build)
     train = leading(images["train"], config.train_cases)
     test = leading(images["test"], config.test_cases)
     return Dataset.autoencoder("faces", train, test, (SIDE, SIDE))

@@ -13,9 +13,10 @@ from kfac_cli.engine.registry import check_options
 from kfac_cli.errors import UserError
 from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.summary import DIVERGED, INTERRUPTED
-from kfac_cli.run.checkpointing import SavedRun, Saver
+from kfac_cli.run.checkpointing import Saver
 from kfac_cli.run.evaluation import evaluate_session, extreme_case, not_finite
 from kfac_cli.run.recorder import Recorder
+from kfac_cli.run.saved_run import SavedRun
 from kfac_cli.run.session import Session, choose_device, make_session
 from kfac_cli.run.stopping import evaluation_is_due, reason_to_stop
 from kfac_cli.signals import StopRequest
@@ -54,9 +55,10 @@ def run(
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
     dataset = config.dataset.load(resolve_data_dir(config.data_dir))
-    session = make_session(config, dataset, device)
-    if saved is not None:
-        saved.restore(session)
+    if saved is None:
+        session = make_session(config, dataset, device)
+    else:
+        session = saved.session(dataset, device)
     times = None if saved is None else saved.times
     checkpoints = CheckpointFolder(folder) if saved is None else saved.checkpoints
     with (
@@ -64,7 +66,7 @@ def run(
         Recorder(config, folder, session, progress, times) as recorder,
     ):
         if saved is not None:
-            saved.on_resume()
+            saved.replace_files()
         saver = Saver(config, checkpoints, session, recorder)
         status = _train(config, session, recorder, saver, stop)
         reason = None

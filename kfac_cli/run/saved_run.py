@@ -1,0 +1,110 @@
+"""Resuming a run from its latest checkpoint."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from kfac_cli.checkpoint.compatibility import (
+    check_data,
+    check_settings,
+    reasons_for_inexact_resume,
+)
+from kfac_cli.checkpoint.contents import Contents
+from kfac_cli.checkpoint.folder import CheckpointFolder
+from kfac_cli.config.schema import RunConfig
+from kfac_cli.data.dataset import Dataset
+from kfac_cli.errors import UserError, shown
+from kfac_cli.files import replace_text, shown_folder
+from kfac_cli.recording.environment import environment
+from kfac_cli.run.session import Session, make_session
+
+logger = logging.getLogger(__name__)
+
+WRONG_STATE = (LookupError, TypeError, ValueError, RuntimeError, AttributeError)
+"""What loading the state of another version can raise."""
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A run to resume, read and checked before anything in its folder changes.
+
+    `contents` is None if it has no checkpoint, so that it starts from the beginning. `files` are
+    those in its folder that change once it is certain that it can be resumed: name to text, or to
+    None for one to be removed.
+    """
+
+    config: RunConfig
+    folder: Path
+    checkpoints: CheckpointFolder
+    contents: Contents | None
+    files: Mapping[str, str | None]
+
+    @property
+    def iteration(self) -> int:
+        """The iteration from which the run resumes."""
+        return 0 if self.contents is None else self.contents.iteration
+
+    @property
+    def times(self) -> Mapping[str, float]:
+        """The state of the `Recorder`; empty without a checkpoint."""
+        return {} if self.contents is None else self.contents.times
+
+    def session(self, dataset: Dataset, device: torch.device) -> Session:
+        """The session at the checkpoint; the tensors held here are released.
+
+        Logs a warning if the result may differ from that of an uninterrupted run. Raises UserError
+        if the data differ.
+        """
+        session = make_session(self.config, dataset, device)
+        contents = self.contents
+        if contents is None:
+            return session
+        check_data(contents.data, dataset)
+        try:
+            session.load_state_dict(contents.session)
+        except WRONG_STATE as error:
+            raise wrong_version(shown_folder(self.folder), error) from error
+        contents.session.clear()
+        now = environment(session.device)
+        for reason in reasons_for_inexact_resume(contents, self.config, now):
+            logger.warning("%s: the result may differ from that of an uninterrupted run", reason)
+        return session
+
+    def replace_files(self) -> None:
+        """Replace and remove the folder's `files`. Raises OSError, naming the file."""
+        for name, text in self.files.items():
+            if text is None:
+                (self.folder / name).unlink(missing_ok=True)
+            else:
+                replace_text(self.folder / name, text)
+
+
+def read_saved_run(config: RunConfig, folder: Path, files: Mapping[str, str | None]) -> SavedRun:
+    """The run in `folder`, to be resumed with `config`.
+
+    Raises UserError if its checkpoints are damaged, or if `config` changes settings that must not
+    change.
+    """
+    checkpoints = CheckpointFolder(folder)
+    name = shown_folder(folder)
+    tree = checkpoints.read()
+    if tree is None:
+        logger.info("%s has no checkpoint yet: starting from the beginning", name)
+        return SavedRun(config, folder, checkpoints, None, files)
+    try:
+        contents = Contents.of(tree)
+    except ValueError as error:
+        raise wrong_version(name, error) from error
+    check_settings(contents.config, config)
+    return SavedRun(config, folder, checkpoints, contents, files)
+
+
+def wrong_version(name: object, error: Exception) -> UserError:
+    """The error for contents of a checkpoint that cannot be loaded; `name` says which."""
+    reason = " ".join(str(error).split())
+    return UserError(
+        f"{name}: its checkpoint is from another version of kfac-run ({shown(reason)})"
+    )
