@@ -41,8 +41,9 @@ lint: $(INSTALLED) ## check style, formatting, types and imports between package
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-docs: $(INSTALLED) ## write docs/settings.md from the declarations of the settings
+docs: $(INSTALLED) ## write docs/settings.md and docs/metrics.md from the declarations in the code
 	$(VENV)/bin/python -m kfac_cli.config.reference > docs/settings.md
+	$(VENV)/bin/python -m kfac_cli.recording.reference > docs/metrics.md
 
 format: $(INSTALLED) ## format the code and apply the fixes of the linter
 	$(VENV)/bin/ruff format .

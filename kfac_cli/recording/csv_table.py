@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from kfac_cli.files import naming, replace_text
+from kfac_cli.recording.metrics import WORDS
 from kfac_cli.recording.values import Row, as_number
 
 
@@ -39,12 +40,13 @@ class Table:
         """Write one row and flush it; a column that is absent or None stays empty.
 
         Floats are written so that they are read back exactly. Raises ValueError for a name that is
-        no column, OSError, naming the file, if the row cannot be written.
+        no column and a value that is not the column's, OSError, naming the file, if the row cannot
+        be written.
         """
         unknown = [name for name in row if name not in self.columns]
         if unknown:
             raise ValueError(f"{self.path.name} has no column {', '.join(map(repr, unknown))}")
-        self._write(_line(_cell(row.get(name)) for name in self.columns))
+        self._write(_line(_cell(name, row.get(name)) for name in self.columns))
 
     def sync(self) -> None:
         """Flush all rows to the disk; raises OSError if that fails."""
@@ -78,14 +80,14 @@ class Table:
         self.close()
 
 
-def read_table(path: str | Path) -> list[dict[str, int | float | None]]:
-    """Read a table's rows: whole numbers as int, others as float, empty cells as None.
+def read_table(path: str | Path) -> list[dict[str, Any]]:
+    """Read a table's rows: whole numbers as int, others as float, words as str, nothing as None.
 
-    Raises ValueError for a cell that is neither empty nor a number, OSError if the file cannot be
-    read.
+    Raises ValueError for any other cell, OSError if the file cannot be read.
     """
     with Path(path).open(encoding="utf-8", newline="") as file:
-        return [{name: _parsed(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        rows = csv.DictReader(file)
+        return [{name: _parsed(name, cell) for name, cell in row.items()} for row in rows]
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -98,9 +100,13 @@ def _header(columns: tuple[str, ...]) -> str:
     return _line(columns)
 
 
-def _cell(value: object) -> str:
+def _cell(name: str, value: object) -> str:
     if value is None:
         return ""
+    if name in WORDS:
+        if value not in WORDS[name]:
+            raise ValueError(f"the column {name} holds {', '.join(WORDS[name])}, not {value!r}")
+        return str(value)
     if isinstance(value, int):
         return str(int(value))
     number = as_number(value)
@@ -109,9 +115,13 @@ def _cell(value: object) -> str:
     return repr(number)
 
 
-def _parsed(cell: str) -> int | float | None:
+def _parsed(name: str, cell: str) -> int | float | str | None:
     if not cell:
         return None
+    if name in WORDS:
+        if cell not in WORDS[name]:
+            raise ValueError(f"the column {name} does not hold {cell!r}")
+        return cell
     try:
         return int(cell)
     except ValueError:
@@ -129,9 +139,9 @@ def _kept_rows(path: Path, columns: tuple[str, ...], keep_until: int) -> str:
     latest = -1
     for number, line in enumerate(lines[1:], start=2):
         cells = line.rstrip("\n").split(",")
-        if len(cells) != len(columns) or not all(map(_is_number_or_empty, cells)):
+        if len(cells) != len(columns) or not all(map(_is_allowed, columns, cells)):
             raise ValueError(f"{path}, line {number} is damaged: {line.strip()!r}")
-        iteration = _parsed(cells[0])
+        iteration = _parsed(columns[0], cells[0])
         if not isinstance(iteration, int) or iteration <= latest:
             raise ValueError(f"{path}, line {number} is damaged: it has no later iteration")
         latest = iteration
@@ -140,9 +150,9 @@ def _kept_rows(path: Path, columns: tuple[str, ...], keep_until: int) -> str:
     return "".join(kept)
 
 
-def _is_number_or_empty(cell: str) -> bool:
+def _is_allowed(name: str, cell: str) -> bool:
     try:
-        _parsed(cell)
+        _parsed(name, cell)
     except ValueError:
         return False
     return True

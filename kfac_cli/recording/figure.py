@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfac_cli.files import replace_bytes
+from kfac_cli.recording.metric import Metric
+from kfac_cli.recording.metrics import on_panels
 from kfac_cli.recording.pictures import pair_picture
 from kfac_cli.recording.summary import best_evaluation
 from kfac_cli.recording.values import Row, as_finite, significant
@@ -20,14 +22,8 @@ if TYPE_CHECKING:
 INK, GREY, FAINT = "#222222", "#6b6b6b", "#dddddd"
 BLUE, LIGHT_BLUE, ORANGE = "#1f5a93", "#7fb2d9", "#d9772b"
 
-PANELS = (
-    ("lambda", "damping λ", True),
-    ("gamma", "damping γ", True),
-    ("batch_size", "mini-batch size", False),
-    ("mu", "momentum μ", False),
-    ("alpha", "step size α", False),
-)
-"""Column, heading and whether the axis is logarithmic; the first three with values are shown."""
+PANELS = 3
+"""Of the metrics that have a panel, the first that have values are drawn."""
 
 DOTS_PER_INCH = 160
 
@@ -86,15 +82,15 @@ def run_figure(
     figure.text(left, 0.945, title, size=15, weight="bold", color=INK, parse_math=False)
     figure.text(left, 0.905, _outcome(evaluations), fontsize=10.5, color=GREY)
 
-    panels = [panel for panel in PANELS if _points(metrics, panel[0], panel[2])[0]][:3]
+    panels = [metric for metric in on_panels() if _panel_points(metrics, metric)[0]][:PANELS]
     grid = figure.add_gridspec(
         2, max(len(panels), 1), left=left, right=right, top=0.845, bottom=0.08
     )
     grid.set_height_ratios((3.1, 1))
     grid.update(hspace=0.34, wspace=0.36)
     _draw_errors(figure.add_subplot(grid[0, :]), metrics, evaluations, error_name)
-    for index, panel in enumerate(panels):
-        _draw_panel(figure.add_subplot(grid[1, index]), metrics, *panel)
+    for index, metric in enumerate(panels):
+        _draw_panel(figure.add_subplot(grid[1, index]), metrics, metric)
     if with_pairs and image_shape is not None:
         _draw_pairs(figure, originals, reconstructions, image_shape)
     return figure
@@ -164,24 +160,26 @@ def _draw_errors(
         axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", color=GREY)
 
 
-def _draw_panel(
-    axes: Axes, metrics: Sequence[Row], column: str, heading: str, logarithmic: bool
-) -> None:
-    """A small curve of one column of the metrics."""
+def _panel_points(metrics: Sequence[Row], metric: Metric) -> tuple[list[float], list[float]]:
+    return _points(metrics, metric.column, positive=metric.scale == "log")
+
+
+def _draw_panel(axes: Axes, metrics: Sequence[Row], metric: Metric) -> None:
+    """A small curve of one metric."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     _style(axes)
-    axes.set_title(heading, loc="left", fontsize=9, color=INK)
-    iterations, values = _points(metrics, column, logarithmic)
+    axes.set_title(metric.title, loc="left", fontsize=9, color=INK)
+    iterations, values = _panel_points(metrics, metric)
     marker = "o" if len(values) == 1 else None
     axes.plot(iterations, values, color=BLUE, linewidth=1.3, marker=marker, markersize=4)
-    if logarithmic:
+    whole = metric.format == "count"
+    if metric.scale == "log":
         _use_log_scale(axes)
     else:
-        whole = column == "batch_size"
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=whole, min_n_ticks=1 if whole else 2))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.4g}"))
-    if column == "batch_size":
+    if whole:
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 

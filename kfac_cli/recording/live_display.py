@@ -12,16 +12,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
-from kfac_cli.recording.metrics import (
+from kfac_cli.recording.terminal_fields import (
     EVALUATION_FIELDS,
+    GREEK,
     ITERATION_FIELDS,
     iteration_values,
-    iterations_done,
 )
-from kfac_cli.recording.values import Row, clock_time, significant
+from kfac_cli.recording.values import Row, clock_time, iterations_done, significant
 
-SYMBOLS = {"lambda": "λ", "gamma": "γ", "alpha": "α", "mu": "μ", "rho": "ρ"}
-VALUE_WIDTHS = {"batch": 6, "lambda": 9}
+FIRST_WIDTH = LAST_WIDTH = 9
+"""Widths of iteration and time, between which the fields of an evaluation are printed."""
+
+VALUE_WIDTHS = {field.name: field.width for _, field in ITERATION_FIELDS}
 TITLE_SHARE = 0.35
 
 
@@ -44,7 +46,7 @@ class LiveDisplay:
         self._total = total
         self._clock = clock
         self._console = Console(file=stream, force_terminal=True, highlight=False)
-        self._symbols = SYMBOLS if self._console.encoding.startswith("utf") else {}
+        self._symbols = GREEK if self._console.encoding.startswith("utf") else {}
         self._title = ""
         self._started = clock()
         self._state = _State(0, {}, None)
@@ -67,15 +69,17 @@ class LiveDisplay:
     def iteration(self, row: Row, seconds_left: float | None) -> None:
         end = None if seconds_left is None else self._clock() + seconds_left
         # some, such as rho, are known at some iterations only: show the latest value
-        known = {**self._state.values, **dict(iteration_values(row))}
-        values = {name: known[name] for _, name in ITERATION_FIELDS if name in known}
+        known = self._state.values | iteration_values(row)
+        values = {name: known[name] for name in VALUE_WIDTHS if name in known}
         self._state = _State(iterations_done(row), values, end)
 
     def evaluation(self, row: Row) -> None:
         if not self._heading_shown:
-            self._print_columns(["iteration", *(name for _, name in EVALUATION_FIELDS), "time"])
+            self._print_columns(
+                ["iteration", *(field.name for _, field in EVALUATION_FIELDS), "time"]
+            )
             self._heading_shown = True
-        values = (significant(row.get(column)) for column, _ in EVALUATION_FIELDS)
+        values = (significant(row.get(metric.column)) for metric, _ in EVALUATION_FIELDS)
         elapsed = clock_time(self._clock() - self._started)
         self._print_columns([str(iterations_done(row)), *values, elapsed])
 
@@ -114,7 +118,7 @@ class LiveDisplay:
         line = Text(no_wrap=True, overflow="ellipsis")
         for name, value in state.values.items():
             shown = self._symbols.get(name, name)
-            padded = f"{value:<{VALUE_WIDTHS.get(name, 8)}}"
+            padded = f"{value:<{VALUE_WIDTHS[name]}}"
             gap = 2 if line else 0
             if len(line) + gap + len(shown) + 1 + len(value) > width - 3:
                 break
@@ -123,7 +127,7 @@ class LiveDisplay:
         return line
 
     def _print_columns(self, cells: list[str]) -> None:
-        widths = (9, 14, 10, 12, 10, 9)
+        widths = (FIRST_WIDTH, *(field.width for _, field in EVALUATION_FIELDS), LAST_WIDTH)
         text = " ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         style = None if self._heading_shown else "dim"
         self._console.print(Text(text, style=style or ""), no_wrap=True, overflow="ellipsis")

@@ -1,97 +1,279 @@
-"""The metrics of a run: the columns of its tables, and where each is shown."""
+"""The metrics of a run: one entry for each, from which everything that shows it is derived.
 
-from kfac_cli.recording.values import Row, as_finite, significant
-
-METRIC_COLUMNS = (
-    "iteration",
-    "batch_size",
-    "cases",
-    "objective",
-    "error",
-    "alpha",
-    "mu",
-    "rho",
-    "lambda",
-    "gamma",
-    "noise_scale",
-    "rejected",
-    "seconds",
-    "optimizer_seconds",
-    "evaluation_seconds",
-    "logging_seconds",
-)
-"""One row per iteration: the mini-batch, its errors before the update, and the update's scalars.
-
-`cases` counts the training cases drawn so far. `noise_scale` is the mini-batch size at which the
-gradient's standard error equals its norm, if the schedule measures it. `rejected` is 1 if no step
-was taken, because it was not finite or the previous one was reverted, and empty otherwise.
-`seconds` is the time since the run began; the other three are its parts.
+To add a metric of an iteration, give `StepRecord` a field and name it in an entry here; of an
+evaluation, add an entry here and its value to `evaluation_row` (run/evaluation.py).
 """
 
-EVALUATION_COLUMNS = (
-    "iteration",
-    "train_error",
-    "train_error_average",
-    "train_error_best",
-    "test_error",
-    "test_error_average",
-    "train_log_likelihood",
-    "train_log_likelihood_average",
-    "test_log_likelihood",
-    "test_log_likelihood_average",
+from collections.abc import Sequence
+from typing import get_args
+
+from kfac_cli.engine.record import Outcome, StepRecord
+from kfac_cli.recording.metric import Metric, Scale, Terminal
+
+ITERATION = Metric("iteration", "number of parameter updates so far", symbol="k", format="count")
+CASES = Metric(
+    "cases",
+    "training cases drawn so far",
+    label="training cases",
+    format="count",
+    tag="train/cases",
 )
-"""One row per evaluation: means over whole sets, for the iterate and the Polyak average."""
-
-ITERATION_TAGS = {
-    "objective": "train/minibatch_objective",
-    "error": "train/minibatch_error",
-    "batch_size": "train/batch_size",
-    "cases": "train/cases",
-    "alpha": "step/alpha",
-    "mu": "step/mu",
-    "rho": "damping/rho",
-    "lambda": "damping/lambda",
-    "gamma": "damping/gamma",
-    "noise_scale": "train/noise_scale",
-    "seconds": "time/seconds",
-    "optimizer_seconds": "time/optimizer_seconds",
-    "evaluation_seconds": "time/evaluation_seconds",
-    "logging_seconds": "time/logging_seconds",
-}
-"""Column of the metrics table to TensorBoard tag."""
-
-ITERATION_FIELDS = (
-    ("batch_size", "batch"),
-    ("error", "error"),
-    ("lambda", "lambda"),
-    ("gamma", "gamma"),
-    ("alpha", "alpha"),
-    ("mu", "mu"),
-    ("rho", "rho"),
-    ("objective", "objective"),
+SECONDS = Metric(
+    "seconds",
+    "time since the run began, without that between interruption and resumption",
+    label="time",
+    format="seconds",
+    tag="time/seconds",
 )
-"""Column of the metrics table to name in the display, the most important first."""
-
-EVALUATION_FIELDS = (
-    ("train_error", "training error"),
-    ("train_error_average", "averaged"),
-    ("test_error", "test error"),
-    ("test_error_average", "averaged"),
+OPTIMIZER_SECONDS = Metric(
+    "optimizer_seconds",
+    "part of the time that was spent in the optimizer's steps",
+    label="time of the optimizer",
+    format="seconds",
+    tag="time/optimizer_seconds",
 )
-"""Column of the evaluations table to heading."""
+
+ITERATION_METRICS = (
+    ITERATION,
+    Metric(
+        "batch_size",
+        "cases of the mini-batch",
+        "13",
+        "m",
+        "mini-batch size",
+        format="count",
+        tag="train/batch_size",
+        terminal=Terminal(1, "batch", 6),
+        panel=3,
+    ),
+    CASES,
+    Metric(
+        "objective",
+        "mean loss on the mini-batch before the update, with ℓ₂ regularization",
+        "2.1",
+        "h",
+        "objective",
+        "log",
+        field="objective",
+        tag="train/minibatch_objective",
+        terminal=Terminal(8, "objective"),
+    ),
+    Metric(
+        "error",
+        "mean error on the mini-batch before the update: squared error, or share of wrong labels",
+        "13",
+        "",
+        "error",
+        "log",
+        field="error",
+        tag="train/minibatch_error",
+        terminal=Terminal(2, "error"),
+    ),
+    Metric(
+        "alpha",
+        "factor of the preconditioned gradient in the update",
+        "6.4",
+        "α",
+        "step size",
+        field="alpha",
+        tag="step/alpha",
+        terminal=Terminal(5, "alpha"),
+        panel=5,
+    ),
+    Metric(
+        "mu",
+        "factor of the previous update in the update",
+        "7",
+        "μ",
+        "momentum",
+        field="mu",
+        tag="step/mu",
+        terminal=Terminal(6, "mu"),
+        panel=4,
+    ),
+    Metric(
+        "rho",
+        "reduction ratio: change of the objective over the one that the model predicted",
+        "6.5",
+        "ρ",
+        "reduction ratio",
+        field="rho",
+        tag="damping/rho",
+        terminal=Terminal(7, "rho"),
+    ),
+    Metric(
+        "lambda",
+        "damping of the quadratic model after the step",
+        "6.5",
+        "λ",
+        "damping",
+        "log",
+        field="damping",
+        tag="damping/lambda",
+        terminal=Terminal(3, "lambda", 9),
+        panel=1,
+    ),
+    Metric(
+        "gamma",
+        "damping of the Kronecker factors after the step",
+        "6.6",
+        "γ",
+        "damping",
+        "log",
+        field="gamma",
+        tag="damping/gamma",
+        terminal=Terminal(4, "gamma"),
+        panel=2,
+    ),
+    Metric(
+        "model_change",
+        "change of the objective that the quadratic model predicts for the update",
+        "6.4",
+        "M(δ) - M(0)",
+        "predicted change",
+        field="model_change",
+        tag="step/model_change",
+    ),
+    Metric(
+        "noise_scale",
+        "mini-batch size at which the gradient's standard error equals its norm, if measured",
+        label="noise scale",
+        scale="log",
+        field="noise_scale",
+        tag="train/noise_scale",
+    ),
+    Metric(
+        "outcome",
+        "accepted: taken; rejected: not taken; reverted: not taken and the one before undone",
+        label="outcome",
+        format="word",
+        field="outcome",
+        tag="step/outcome",
+        words=get_args(Outcome),
+    ),
+    SECONDS,
+    OPTIMIZER_SECONDS,
+    Metric(
+        "evaluation_seconds",
+        "part of the time that was spent on evaluations",
+        label="time of evaluations",
+        format="seconds",
+        tag="time/evaluation_seconds",
+    ),
+    Metric(
+        "logging_seconds",
+        "part of the time that was spent on recording and checkpoints",
+        label="time of recording",
+        format="seconds",
+        tag="time/logging_seconds",
+    ),
+)
+"""One row of metrics.csv for each iteration."""
 
 
-def iterations_done(row: Row) -> int:
-    """The iteration that a row belongs to."""
-    return int(as_finite(row.get("iteration")) or 0)
+def _evaluated(
+    column: str,
+    meaning: str,
+    label: str,
+    scale: Scale,
+    section: str,
+    terminal: Terminal | None = None,
+) -> Metric:
+    """A mean over a whole set."""
+    tag = f"evaluation/{column}"
+    return Metric(column, meaning, section, "", label, scale, tag=tag, terminal=terminal)
 
 
-def iteration_values(row: Row) -> list[tuple[str, str]]:
-    """Name and text of each value in the row that the display shows."""
-    values = []
-    for column, name in ITERATION_FIELDS:
-        value = row.get(column)
-        if value is not None:
-            text = str(value) if column == "batch_size" else significant(value)
-            values.append((name, text))
-    return values
+AVERAGED = "the same with the Polyak average of the parameters"
+
+EVALUATION_METRICS = (
+    ITERATION,
+    CASES,
+    SECONDS,
+    OPTIMIZER_SECONDS,
+    _evaluated(
+        "train_error",
+        "mean error on the training set",
+        "training error",
+        "log",
+        "13",
+        Terminal(1, "training error", 14),
+    ),
+    _evaluated(
+        "train_error_average",
+        AVERAGED,
+        "training error, averaged",
+        "log",
+        "13",
+        Terminal(2, "averaged", 10),
+    ),
+    _evaluated("train_error_best", "the smaller of these two", "best training error", "log", "13"),
+    _evaluated(
+        "test_error",
+        "mean error on the test set",
+        "test error",
+        "log",
+        "13",
+        Terminal(3, "test error", 12),
+    ),
+    _evaluated(
+        "test_error_average",
+        AVERAGED,
+        "test error, averaged",
+        "log",
+        "13",
+        Terminal(4, "averaged", 10),
+    ),
+    _evaluated(
+        "train_log_likelihood",
+        "mean log-likelihood of the training targets",
+        "training log-likelihood",
+        "linear",
+        "2.1",
+    ),
+    _evaluated(
+        "train_log_likelihood_average",
+        AVERAGED,
+        "training log-likelihood, averaged",
+        "linear",
+        "2.1",
+    ),
+    _evaluated(
+        "test_log_likelihood",
+        "mean log-likelihood of the test targets",
+        "test log-likelihood",
+        "linear",
+        "2.1",
+    ),
+    _evaluated(
+        "test_log_likelihood_average",
+        AVERAGED,
+        "test log-likelihood, averaged",
+        "linear",
+        "2.1",
+    ),
+)
+"""One row of evaluations.csv for each evaluation, on the whole training and test sets."""
+
+METRIC_COLUMNS = tuple(metric.column for metric in ITERATION_METRICS)
+EVALUATION_COLUMNS = tuple(metric.column for metric in EVALUATION_METRICS)
+
+WORDS = {metric.column: metric.words for metric in ITERATION_METRICS if metric.words}
+"""The words that a column without numbers holds."""
+
+
+def step_values(record: StepRecord) -> dict[str, object]:
+    """The values in a step's record, by column."""
+    return {m.column: getattr(record, m.field) for m in ITERATION_METRICS if m.field}
+
+
+def on_terminal(metrics: Sequence[Metric]) -> list[tuple[Metric, Terminal]]:
+    """The metrics that the terminal shows, in its order."""
+    shown = [(metric, metric.terminal) for metric in metrics if metric.terminal is not None]
+    return sorted(shown, key=lambda each: each[1].place)
+
+
+def on_panels() -> list[Metric]:
+    """The metrics that the picture can show in its panels, in their order."""
+    places = [(metric.panel, metric) for metric in ITERATION_METRICS if metric.panel is not None]
+    return [metric for _, metric in sorted(places, key=lambda each: each[0])]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
-from kfac_cli.recording.metrics import EVALUATION_FIELDS, iteration_values, iterations_done
-from kfac_cli.recording.values import Row, clock_time, significant
+from kfac_cli.recording.terminal_fields import EVALUATION_FIELDS, iteration_values
+from kfac_cli.recording.values import Row, clock_time, iterations_done, significant
 
 QUIET_SECONDS = 10.0
 """Without a terminal, iterations are reported at most this often."""
@@ -99,15 +99,15 @@ class PlainDisplay:
         if not due and done != self._total:
             return
         self._reported = now
-        fields = [f"{name} {value}" for name, value in iteration_values(row)]
+        fields = [f"{name} {value}" for name, value in iteration_values(row).items()]
         times = f"{clock_time(now - self._started)} elapsed, {clock_time(seconds_left)} left"
         self.message("  ".join([f"iteration {done}/{self._total}", *fields, times]))
 
     def evaluation(self, row: Row) -> None:
         fields = ", ".join(
-            f"{name} {significant(row.get(column))}"
-            for column, name in EVALUATION_FIELDS
-            if row.get(column) is not None
+            f"{field.name} {significant(row.get(metric.column))}"
+            for metric, field in EVALUATION_FIELDS
+            if row.get(metric.column) is not None
         )
         self.message(f"evaluation at iteration {iterations_done(row)}: {fields}")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kfac_cli.recording.metrics import ITERATION_TAGS
+from kfac_cli.recording.metrics import EVALUATION_METRICS, ITERATION_METRICS
 from kfac_cli.recording.pictures import pair_picture
 from kfac_cli.recording.values import Row, as_finite, as_number
 
@@ -30,24 +30,31 @@ class TensorBoardLog:
         self._writer: Any = SummaryWriter(str(folder), purge_step=purge_step, flush_secs=10)
 
     def iteration(self, row: Row) -> None:
-        """Write one row of the metrics table; missing values are omitted.
+        """Write one row of metrics.csv; missing values are omitted.
 
-        lambda is written as its logarithm too, since it can underflow TensorBoard's single
-        precision.
+        A word is written as its place among the possible ones: 0 for an accepted step. lambda is
+        written as its logarithm too, since it can underflow TensorBoard's single precision.
         """
         step = _step(row)
-        for column, tag in ITERATION_TAGS.items():
-            self._scalar(tag, row.get(column), step)
+        for metric in ITERATION_METRICS:
+            value = row.get(metric.column)
+            if value is not None and metric.words:
+                value = metric.words.index(str(value))
+            if metric.tag:
+                self._scalar(metric.tag, value, step)
         damping = as_finite(row.get("lambda"))
         if damping is not None and damping > 0:
             self._scalar("damping/log10_lambda", math.log10(damping), step)
 
     def evaluation(self, row: Row) -> None:
-        """Write one row of the evaluations table; missing values are omitted."""
+        """Write one row of evaluations.csv; missing values are omitted.
+
+        So are metrics that each iteration has too.
+        """
         step = _step(row)
-        for column, value in row.items():
-            if column != "iteration":
-                self._scalar(f"evaluation/{column}", value, step)
+        for metric in EVALUATION_METRICS:
+            if metric.tag and metric not in ITERATION_METRICS:
+                self._scalar(metric.tag, row.get(metric.column), step)
 
     def images(
         self,

@@ -25,6 +25,11 @@ def as_finite(value: object) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
+def iterations_done(row: Row) -> int:
+    """The iteration that a row belongs to."""
+    return int(as_finite(row.get("iteration")) or 0)
+
+
 def significant(value: object, digits: int = 4) -> str:
     """Format a number with `digits` significant digits and trailing zeros; a dash if missing."""
     number = as_number(value)

@@ -42,10 +42,15 @@ def evaluate_session(session: Session, chunk_size: int) -> SessionEvaluation:
     return SessionEvaluation(train, train_average, test, test_average)
 
 
-def evaluation_row(iteration: int, evaluation: SessionEvaluation) -> dict[str, Any]:
-    """The evaluation as a row of evaluations.csv."""
+def evaluation_row(
+    session: Session, evaluation: SessionEvaluation, times: Mapping[str, float]
+) -> dict[str, Any]:
+    """The evaluation as a row of evaluations.csv; `times` are those of the run so far."""
     return {
-        "iteration": iteration,
+        "iteration": session.iteration,
+        "cases": session.cases,
+        "seconds": times["seconds"],
+        "optimizer_seconds": times["optimizer_seconds"],
         "train_error": evaluation.train.error,
         "train_error_average": evaluation.train_average.error,
         "train_error_best": evaluation.best,

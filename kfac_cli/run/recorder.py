@@ -17,7 +17,7 @@ from kfac_cli.parameters_file import save_parameters
 from kfac_cli.recording.csv_table import Table, read_table
 from kfac_cli.recording.environment import environment, peak_memory
 from kfac_cli.recording.figure import draw_run
-from kfac_cli.recording.metrics import EVALUATION_COLUMNS, METRIC_COLUMNS
+from kfac_cli.recording.metrics import EVALUATION_COLUMNS, METRIC_COLUMNS, step_values
 from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.summary import DIVERGED, best_evaluation, terminal_summary, write_summary
 from kfac_cli.recording.tensorboard import TensorBoardLog
@@ -123,7 +123,7 @@ class Recorder:
                 "iteration": self._session.iteration,
                 "batch_size": batch_size,
                 "cases": self._session.cases,
-                **_step_values(record),
+                **step_values(record),
                 **self._times(),
             }
             self._metrics.append(row)
@@ -137,7 +137,7 @@ class Recorder:
     def evaluation(self, evaluation: SessionEvaluation) -> None:
         """Record an evaluation on the whole training and test sets."""
         with self.clock("logging"):
-            row = evaluation_row(self._session.iteration, evaluation)
+            row = evaluation_row(self._session, evaluation, self._times())
             self._rows.append(row)
             self._evaluations.append(row)
             self._with_tensorboard(lambda log: log.evaluation(row))
@@ -255,18 +255,3 @@ def _read_evaluations(path: Path) -> list[dict[str, Any]]:
                     "remove it to continue without it"
                 )
     return rows
-
-
-def _step_values(record: StepRecord) -> dict[str, float | None]:
-    """A step's record in the columns of metrics.csv."""
-    return {
-        "objective": record.objective,
-        "error": record.error,
-        "alpha": record.alpha,
-        "mu": record.mu,
-        "rho": record.rho,
-        "lambda": record.damping,
-        "gamma": record.gamma,
-        "noise_scale": record.noise_scale,
-        "rejected": None if record.outcome == "accepted" else 1,
-    }

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import torch
 
-RENAMED_COLUMNS: dict[str, str] = {}
+RENAMED_COLUMNS = {"rejected": "outcome"}
 """Columns of the tables that are called otherwise now: {"old": "new"}."""
+
+FORMER_VALUES = {"outcome": {"accepted": "", "rejected": "1", "reverted": "1"}}
+"""What the old tree wrote in a renamed column for a value that the new tree writes."""
+
+ADDED_COLUMNS = {"metrics.csv": {"model_change"}, "evaluations.csv": {"cases"}}
+"""Columns that an old tree may lack."""
 
 TIME_COLUMNS = {"seconds", "optimizer_seconds", "evaluation_seconds", "logging_seconds"}
 
@@ -31,13 +37,10 @@ def _has(folder: Path, name: str) -> bool:
 
 
 def read_table(path: Path) -> list[Row]:
-    """The rows of a CSV file as texts, without times and with the columns' new names."""
+    """The rows of a CSV file as texts, without times."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return [
-        {RENAMED_COLUMNS.get(name, name): text for name, text in row.items()}
-        for row in ({k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in rows)
-    ]
+    return [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in rows]
 
 
 def table_differences(old_path: Path, new_path: Path) -> Iterator[str]:
@@ -46,8 +49,14 @@ def table_differences(old_path: Path, new_path: Path) -> Iterator[str]:
     Values are compared as texts, which are exact: Python's shortest ones that give the same number.
     """
     old, new = read_table(old_path), read_table(new_path)
+    new = [_as_before(row, list(old[0])) for row in new] if old else new
+    old = [{RENAMED_COLUMNS.get(name, name): text for name, text in row.items()} for row in old]
     old_names, new_names = (list(rows[0]) if rows else [] for rows in (old, new))
-    for tree, names, others in (("old", old_names, new_names), ("new", new_names, old_names)):
+    added = ADDED_COLUMNS.get(new_path.name, set())
+    for tree, names, others in (
+        ("old", old_names, new_names),
+        ("new", [name for name in new_names if name not in added], old_names),
+    ):
         if only := [name for name in names if name not in others]:
             yield f"only the {tree} table has the column {', '.join(only)}"
     if len(old) != len(new):
@@ -62,6 +71,16 @@ def table_differences(old_path: Path, new_path: Path) -> Iterator[str]:
     if places:
         more = f" (the first of {len(places)} values)" if len(places) > 1 else ""
         yield places[0] + more
+
+
+def _as_before(row: Row, old_names: list[str]) -> Row:
+    """A new row with the values that the old tree wrote in the columns that it called otherwise."""
+    former = {
+        RENAMED_COLUMNS[name]: FORMER_VALUES.get(RENAMED_COLUMNS[name], {})
+        for name in old_names
+        if name in RENAMED_COLUMNS
+    }
+    return {name: former.get(name, {}).get(text, text) for name, text in row.items()}
 
 
 def tensor_differences(old_path: Path, new_path: Path) -> Iterator[str]:

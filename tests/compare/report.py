@@ -36,7 +36,9 @@ def run_differences(folders: Mapping[str, Path], answers: Mapping[str, Answers])
 
 
 def _rejections(run: Path) -> int:
-    return sum(row.get("rejected") == "1" for row in read_table(run / "metrics.csv"))
+    """The steps that were not taken; the column of an old tree may be called `rejected`."""
+    outcomes = [row.get("outcome", row.get("rejected")) for row in read_table(run / "metrics.csv")]
+    return sum(outcome in ("rejected", "reverted", "1") for outcome in outcomes)
 
 
 @dataclass(frozen=True)

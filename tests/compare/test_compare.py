@@ -14,8 +14,8 @@ from .tree import ROOT, Answer, Tree
 
 GOOD, BAD = Answer(0, "", ""), Answer(1, "", "kfac-run: error: no")
 
-HEADER = "iteration,objective,rejected,seconds"
-ROWS = ["1,0.5,,0.1", "2,nan,1,0.2", "3,0.25,,0.3"]
+HEADER = "iteration,objective,outcome,seconds"
+ROWS = ["1,0.5,accepted,0.1", "2,nan,rejected,0.2", "3,0.25,accepted,0.3"]
 NAN, ONE = float("nan"), 1.0
 
 
@@ -46,13 +46,13 @@ def changed(folders):
 
 
 def test_equal_runs_do_not_differ_whatever_their_times_and_nan_equals_nan(old, changed):
-    rows = ["1,0.5,,7", "2,nan,1,8", "3,0.25,,9"]
+    rows = ["1,0.5,accepted,7", "2,nan,rejected,8", "3,0.25,accepted,9"]
     assert differences(old, changed(rows=rows)) == []
 
 
 def test_the_first_value_that_differs_is_named_in_each_table(old, changed):
-    rows = ["1,0.5,,0.1", "2,nan,,0.2", "3,0.5,,0.3"]
-    line = "row 2, rejected: '1' became '' (the first of 2 values)"
+    rows = ["1,0.5,accepted,0.1", "2,nan,reverted,0.2", "3,0.5,accepted,0.3"]
+    line = "row 2, outcome: 'rejected' became 'reverted' (the first of 2 values)"
     assert differences(old, changed(rows=rows)) == [
         f"metrics.csv: {line}",
         f"evaluations.csv: {line}",
@@ -66,13 +66,36 @@ def test_a_row_that_only_one_table_has_is_found(old, changed):
 def test_a_renamed_column_is_the_same_one_only_where_the_renaming_is_known(
     old, changed, monkeypatch
 ):
-    new = changed(header="iteration,loss,rejected,seconds")
+    new = changed(header="iteration,loss,outcome,seconds")
     assert differences(old, new)[:2] == [
         "metrics.csv: only the old table has the column objective",
         "metrics.csv: only the new table has the column loss",
     ]
     monkeypatch.setitem(module.RENAMED_COLUMNS, "objective", "loss")
     assert differences(old, new) == []
+
+
+OLD_HEADER = "iteration,objective,rejected,seconds"
+
+
+def test_a_renamed_column_may_hold_other_words_for_the_same(folders, changed):
+    rows = ["1,0.5,,0.1", "2,nan,1,0.2", "3,0.25,,0.3"]
+    old = write_run(folders["old"] / "rejections/run", rows, OLD_HEADER)
+    assert differences(old, changed()) == []
+
+
+def test_another_value_in_such_a_column_is_found(folders, changed):
+    rows = ["1,0.5,1,0.1", "2,nan,1,0.2", "3,0.25,,0.3"]
+    old = write_run(folders["old"] / "rejections/run", rows, OLD_HEADER)
+    assert differences(old, changed())[0] == "metrics.csv: row 1, outcome: '1' became ''"
+
+
+def test_only_columns_that_are_known_to_be_added_may_be_missing_from_the_old_table(old, changed):
+    rows = [f"{row},-0.5" for row in ROWS]
+    new = changed(rows=rows, header=f"{HEADER},model_change")
+    line = "evaluations.csv: only the new table has the column model_change"
+    assert differences(old, new) == [line]
+    assert differences(new, old)[0] == "metrics.csv: only the old table has the column model_change"
 
 
 @pytest.mark.parametrize("name", ["metrics.csv", "evaluations.csv", "parameters.pt"])
@@ -126,7 +149,7 @@ def test_a_run_that_fails_is_reported_even_where_both_do(old, changed, folders, 
 
 def test_a_run_for_rejections_without_one_has_lost_its_point(folders):
     for folder in folders.values():
-        write_run(folder / "rejections/run", rows=["1,0.5,,0.1"])
+        write_run(folder / "rejections/run", rows=["1,0.5,accepted,0.1"])
     answers = {tree: {"rejections": [GOOD]} for tree in ("old", "new")}
     assert list(run_differences(folders, answers)) == [
         "rejections: no step was rejected, which is what this run is for"

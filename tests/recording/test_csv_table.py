@@ -133,3 +133,31 @@ def test_synced_rows_are_on_the_disk(tmp_path, monkeypatch):
         table.append({"iteration": 1})
         table.sync()
     assert synced == [(tmp_path / "t.csv").stat().st_size]
+
+
+WITH_WORDS = ("iteration", "outcome")
+
+
+def test_a_word_is_written_and_read_back_and_continued(tmp_path):
+    path = tmp_path / "t.csv"
+    with Table(path, WITH_WORDS) as table:
+        table.append({"iteration": 1, "outcome": "accepted"})
+        table.append({"iteration": 2, "outcome": "reverted"})
+        table.append({"iteration": 3})
+    Table(path, WITH_WORDS, keep_until=3).close()
+    assert [row["outcome"] for row in read_table(path)] == ["accepted", "reverted", None]
+
+
+@pytest.mark.parametrize("value", ["maybe", 1, ""])
+def test_another_word_is_neither_written_nor_read(tmp_path, value):
+    path = tmp_path / "t.csv"
+    with (
+        Table(path, WITH_WORDS) as table,
+        pytest.raises(ValueError, match="outcome holds accepted, rejected, reverted, not"),
+    ):
+        table.append({"iteration": 1, "outcome": value})
+    path.write_text("iteration,outcome\n1,maybe\n")
+    with pytest.raises(ValueError, match="outcome does not hold 'maybe'"):
+        read_table(path)
+    with pytest.raises(ValueError, match="line 2 is damaged"):
+        Table(path, WITH_WORDS, keep_until=1)

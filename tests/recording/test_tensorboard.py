@@ -23,6 +23,8 @@ ROW = {
     "rho": 1.5,
     "lambda": 100.0,
     "gamma": 12.25,
+    "model_change": -0.5,
+    "outcome": "reverted",
     "seconds": 3.0,
     "optimizer_seconds": 2.0,
     "evaluation_seconds": 0.75,
@@ -64,6 +66,8 @@ def test_an_iteration_gives_grouped_scalars_and_omits_missing_values(tmp_path, l
         "damping/lambda": [(7, 100.0)],
         "damping/log10_lambda": [(7, 2.0)],
         "damping/gamma": [(7, 12.25)],
+        "step/model_change": [(7, -0.5)],
+        "step/outcome": [(7, 2.0)],
         "time/seconds": [(7, 3.0)],
         "time/optimizer_seconds": [(7, 2.0)],
         "time/evaluation_seconds": [(7, 0.75)],
@@ -79,7 +83,8 @@ def test_a_damping_below_single_precision_keeps_its_logarithm(tmp_path, log):
 
 
 def test_an_evaluation_gives_scalars_under_evaluation(tmp_path, log):
-    log.evaluation({"iteration": 50, "train_error": 16.5, "test_error": None})
+    """What the iterations have too, such as cases, is not repeated."""
+    log.evaluation({"iteration": 50, "cases": 9, "train_error": 16.5, "test_error": None})
     log.close()
     assert scalars(tmp_path) == {"evaluation/train_error": [(50, 16.5)]}
 

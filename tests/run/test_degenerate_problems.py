@@ -373,7 +373,7 @@ def assert_a_good_run(folder, caplog):
     metrics, evaluations = (read_table(folder / f"{name}.csv") for name in TABLES)
     for row in [*metrics, *evaluations]:
         assert all(math.isfinite(value) for value in row.values() if value is not None), row
-    assert not any(row["rejected"] for row in metrics)
+    assert {row["outcome"] for row in metrics} == {"accepted"}
     assert evaluations[-1]["train_error"] <= evaluations[0]["train_error"]
 
 

@@ -76,8 +76,13 @@ def test_a_rejected_step_is_marked_counted_and_logged_and_the_run_continues(
     answer = begin("run", words)
     assert answer.code == 0
     rows = read_table(tmp_path / "run/metrics.csv")
-    assert [row["iteration"] for row in rows if row["rejected"]] == [6, 7, 15]
-    assert {row["rejected"] for row in rows} == {1, None}
+    assert [row["iteration"] for row in rows if row["outcome"] != "accepted"] == [6, 7, 15]
+    assert [rows[k]["outcome"] for k in (4, 5, 6, 14)] == [
+        "accepted",
+        "reverted",
+        "rejected",
+        "reverted",
+    ]
     for row, before in ((rows[5], rows[4]), (rows[6], rows[5]), (rows[14], rows[13])):
         assert row["alpha"] is None
         assert row["lambda"] > before["lambda"]
@@ -101,7 +106,8 @@ def test_a_reverted_step_leaves_no_trace_in_the_average(begin, words, tmp_path, 
     begin("before", [*words, "iterations=5", f"polyak.start={start}"])
     monkeypatch.setattr(kfac.KFAC, "step", step)
     begin("run", [*words, "iterations=7", f"polyak.start={start}"])
-    assert [row["rejected"] for row in read_table(tmp_path / "run/metrics.csv")][5:] == [None, 1]
+    outcomes = [row["outcome"] for row in read_table(tmp_path / "run/metrics.csv")]
+    assert outcomes[5:] == ["accepted", "reverted"]
     before, after = parameters(tmp_path / "before"), parameters(tmp_path / "run")
     for kind in ("parameters", "average"):
         assert all(torch.equal(b, a) for b, a in zip(before[kind], after[kind], strict=True))

@@ -69,6 +69,9 @@ def test_a_run_leaves_everything_in_its_folder(arrays, tmp_path, optimizer):
     metrics = read_table(folder / "metrics.csv")
     assert [row["iteration"] for row in metrics] == list(range(1, 11))
     assert list(metrics[0]) == list(METRIC_COLUMNS)
+    assert {row["outcome"] for row in metrics} == {"accepted"}
+    predicted = [row["model_change"] for row in metrics]
+    assert all((change is not None and change < 0) == ("kfac" in optimizer) for change in predicted)
     assert [row["batch_size"] for row in metrics][:3] == [20, 24, 29]
     assert metrics[-1]["batch_size"] == 80
     assert metrics[-1]["cases"] == sum(row["batch_size"] for row in metrics)
@@ -79,6 +82,10 @@ def test_a_run_leaves_everything_in_its_folder(arrays, tmp_path, optimizer):
     assert list(evaluations[0]) == list(EVALUATION_COLUMNS)
     assert [row["iteration"] for row in evaluations] == [4, 8, 10]
     for row in evaluations:
+        step = metrics[row["iteration"] - 1]
+        assert row["cases"] == step["cases"]
+        assert row["seconds"] >= step["seconds"]
+        assert row["optimizer_seconds"] == step["optimizer_seconds"]
         assert row["train_error_best"] == min(row["train_error"], row["train_error_average"])
     assert evaluations[0]["train_error"] == evaluations[0]["train_error_average"]
     assert evaluations[-1]["train_error"] != evaluations[-1]["train_error_average"]

@@ -62,12 +62,16 @@ def same_bits(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 
 def metrics(folder: Path):
-    rows = read_table(folder / "metrics.csv")
-    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in rows]
+    return without_times(folder / "metrics.csv")
 
 
 def evaluations(folder: Path):
-    return (folder / "evaluations.csv").read_text()
+    return without_times(folder / "evaluations.csv")
+
+
+def without_times(table: Path):
+    rows = read_table(table)
+    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in rows]
 
 
 def parameters(folder: Path):
