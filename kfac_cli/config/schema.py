@@ -46,7 +46,8 @@ def _section(kind: str, declared: type[OptimizerOptions]) -> type[OptimizerSecti
 if TYPE_CHECKING:
     AnyOptimizerSection = OptimizerSection
 else:
-    AnyOptimizerSection = Union[tuple(_section(*each) for each in OPTIMIZERS.items())]  # noqa: UP007
+    _sections = tuple(_section(name, kind.options) for name, kind in OPTIMIZERS.items())
+    AnyOptimizerSection = Union[_sections]  # noqa: UP007
 
 SHARED = tuple(declared_fields(OptimizerOptions))
 """Settings of the run that its optimizer is told too."""

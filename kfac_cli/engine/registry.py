@@ -1,11 +1,13 @@
-"""The optimizers: the name of each kind, its options, and the class that they describe.
+"""The optimizers: the name of each kind, its options, and how it is made.
 
-To add one, add its options and its class, and a line here. Importing this needs no torch.
+To add one, write its options and its class, a function that makes it, and a line in OPTIMIZERS.
+Importing this needs no torch.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kfac_cli.engine.baseline_options import NesterovOptions, TorchOptions
 from kfac_cli.engine.options import KFACOptions, OptimizerOptions
@@ -17,20 +19,59 @@ if TYPE_CHECKING:
     from kfac_cli.engine.optimizer import Optimizer
     from kfac_cli.engine.parameters import Parameters
 
-OPTIMIZERS: dict[str, type[OptimizerOptions]] = {
-    "kfac": KFACOptions,
-    "nesterov": NesterovOptions,
-    "torch": TorchOptions,
+
+class Setup(NamedTuple):
+    """What an optimizer is made from; `planned` is the number of updates, None for no end."""
+
+    network: Network
+    parameters: Parameters
+    options: Any
+    generator: torch.Generator
+    planned: int | None
+
+
+class Kind(NamedTuple):
+    """A kind of optimizer; `check` raises OptionError for what only torch can refuse."""
+
+    options: type[OptimizerOptions]
+    make: Callable[[Setup], Optimizer]
+    check: Callable[[Any], None] = lambda options: None
+
+
+def _kfac(setup: Setup) -> Optimizer:
+    from kfac_cli.engine.kfac import KFAC
+
+    return KFAC(setup.network, setup.parameters, setup.options, setup.generator)
+
+
+def _nesterov(setup: Setup) -> Optimizer:
+    from kfac_cli.engine.nesterov import NesterovSGD
+
+    return NesterovSGD(*setup)
+
+
+def _torch(setup: Setup) -> Optimizer:
+    from kfac_cli.engine.torch_optimizer import TorchOptimizer
+
+    return TorchOptimizer(*setup)
+
+
+def _check_torch(options: TorchOptions) -> None:
+    from kfac_cli.engine.torch_optimizer import check
+
+    check(options)
+
+
+OPTIMIZERS = {
+    "kfac": Kind(KFACOptions, _kfac),
+    "nesterov": Kind(NesterovOptions, _nesterov),
+    "torch": Kind(TorchOptions, _torch, _check_torch),
 }
-"""The options of each kind of optimizer."""
 
 
 def check_options(options: OptimizerOptions) -> None:
     """Raise OptionError for what only torch can refuse, before anything large is loaded."""
-    if isinstance(options, TorchOptions):
-        from kfac_cli.engine.torch_optimizer import check
-
-        check(options)
+    _kind(options).check(options)
 
 
 def make_optimizer(
@@ -40,19 +81,9 @@ def make_optimizer(
     generator: torch.Generator,
     planned: int | None = None,
 ) -> Optimizer:
-    """The optimizer that the options describe, for so many `planned` updates.
+    """The optimizer that the options describe, for so many `planned` updates, None for no end."""
+    return _kind(options).make(Setup(network, parameters, options, generator, planned))
 
-    Raises OptionError for what only torch can refuse.
-    """
-    from kfac_cli.engine.kfac import KFAC
-    from kfac_cli.engine.nesterov import NesterovSGD
-    from kfac_cli.engine.torch_optimizer import TorchOptimizer
 
-    match options:
-        case KFACOptions():
-            return KFAC(network, parameters, options, generator)
-        case NesterovOptions():
-            return NesterovSGD(network, parameters, options, planned=planned)
-        case TorchOptions():
-            return TorchOptimizer(network, parameters, options, planned=planned)
-    raise TypeError(f"no optimizer is registered for {type(options).__name__}")
+def _kind(options: OptimizerOptions) -> Kind:
+    return next(kind for kind in OPTIMIZERS.values() if isinstance(options, kind.options))
