@@ -1,4 +1,4 @@
-"""What must stay the same, and what may change, when a run is resumed.
+"""What must be the same when a run is resumed, or when another one starts from its state.
 
 Importing this needs no torch.
 """
@@ -42,6 +42,9 @@ MAY_CHANGE = (
     "dataset.test_targets",
 )
 
+NETWORK = ("dataset.name", "dataset.layer_sizes", "dataset.activations", "dataset.output")
+"""The settings that must be those of the run that another one starts from."""
+
 DECIDES_ROUNDING = ("kfac-run", "torch", "cuda", "device", "device_name", "thread_count")
 """The entries of `recording.environment` that can change the last bits of a result."""
 
@@ -79,19 +82,64 @@ def fingerprint(dataset: Dataset) -> Fingerprint:
 
 def check_data(saved: Fingerprint, dataset: Dataset) -> None:
     """Raise UserError, saying what differs, if the data are not those of the saved run."""
+    if (difference := data_difference(saved, dataset)) is not None:
+        raise UserError(
+            f"dataset.name={dataset.name}: not the data that the run started with: {difference}; "
+            "a resumed run needs the same data"
+        )
+
+
+def data_difference(saved: Fingerprint, dataset: Dataset) -> str | None:
+    """How the data differ from those of the saved run; None if they are the same."""
     for name, now in fingerprint(dataset).items():
         before = saved.get(name)
         if before == now:
             continue
         shape = None if before is None else before.get("shape")
         if shape != now["shape"]:
-            difference = f"the shape {now['shape']} instead of {shape}"
-        else:
-            difference = "the same shape, but other values"
-        raise UserError(
-            f"dataset.name={dataset.name}: not the data that the run started with: "
-            f"{name} has {difference}; a resumed run needs the same data"
-        )
+            return f"{name} has the shape {now['shape']} instead of {shape}"
+        return f"{name} has the same shape, but other values"
+    return None
+
+
+def differing_networks(before: Mapping[str, Any], config: RunConfig) -> list[tuple[str, str]]:
+    """The settings in NETWORK that differ: "name=now" and "name=before".
+
+    Raises LookupError if `before` has no such setting.
+    """
+    now = flat_settings(config)
+    return [
+        (f"{name}={shown(now[name])}", f"{name}={shown(before[name])}")
+        for name in NETWORK
+        if before[name] != now[name]
+    ]
+
+
+def differing_datasets(before: Mapping[str, Any], config: RunConfig) -> list[str]:
+    """The settings of the dataset that differ, as "name=before"."""
+    changed = changed_settings(before, config)
+    return [f"{name}={shown(before[name])}" for name in changed if name.startswith("dataset.")]
+
+
+def differing_states(before: Mapping[str, Any], config: RunConfig) -> list[str]:
+    """The settings that keep an optimizer from taking over the state of another, as "name=before".
+
+    Empty if the states have the same structure: the kinds are the same, and so are the options in
+    STRUCTURE. Numbers decide by being zero or not. Raises LookupError as `differing_networks` does.
+    """
+    now, kind = flat_settings(config), "optimizer.kind"
+    if before[kind] != now[kind]:
+        return [f"{kind}={shown(before[kind])}"]
+    names = [f"optimizer.{name}" for name in config.optimizer.STRUCTURE]
+    return [
+        f"{name}={shown(before.get(name))}"
+        for name in names
+        if _decides(before.get(name)) != _decides(now.get(name))
+    ]
+
+
+def _decides(value: object) -> object:
+    return value if isinstance(value, str) else bool(value)
 
 
 def reasons_for_inexact_resume(
@@ -107,10 +155,11 @@ def reasons_for_inexact_resume(
     changed = changed_settings(saved.config, config)
     reasons += [text for name, text in changed.items() if name == "chunk_size"]
     if "iterations" in changed:
-        planned = int(saved.config["iterations"]), config.iterations
+        earlier = int(saved.session["earlier"])
+        planned = int(saved.config["iterations"]) - earlier, config.iterations - earlier
         if any(
             len({config.optimizer.planned_values(t, n) for n in planned}) > 1
-            for t in range(saved.iteration)
+            for t in range(saved.iteration - earlier)
         ):
             reasons.append(f"{changed['iterations']}, on which the steps done so far depend")
     return reasons

@@ -80,11 +80,11 @@ class CheckpointFolder:
                 continue
             self.latest, self._kept = iterations[index], paths[index : index + 2]
             for line in damaged:
-                logger.warning("%s; resuming from %s instead", line, path.name)
+                logger.warning("%s; using %s instead", line, path.name)
             return contents
         if damaged:
             raise UserError(
-                f"{shown_folder(self._folder)}: no checkpoint to resume from: {', '.join(damaged)}"
+                f"{shown_folder(self._folder)}: no checkpoint can be used: {', '.join(damaged)}"
             )
         return None
 

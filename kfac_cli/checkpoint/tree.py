@@ -19,6 +19,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from kfac_cli.files import open_file
+
 Tree = Any
 """None, numbers, strings and tensors, in lists and in dicts whose keys are strings."""
 
@@ -56,9 +58,10 @@ def read_tree(path: Path) -> Tree:
     """The tree in a file, its tensors on the CPU.
 
     Raises DamagedFileError, with the reason, for a file that is damaged or of another kind, OSError
-    if it cannot be read. No code is executed, whatever the file contains.
+    if it cannot be read or is not a file. No code is executed, whatever the file contains.
     """
-    _verify(path.read_bytes())
+    with open_file(path) as opened:
+        _verify(opened.read())
     known: dict[str, Tensor] = {}
 
     def resolved(found: dict[str, Any]) -> Any:

@@ -42,6 +42,12 @@ Resuming a run that was interrupted or killed, or that is to be longer
                              device, threads, chunk_size, data_dir and the paths of dataset=arrays
                              may be given other values
 
+Starting from the state of another run, in a folder of its own
+  start_from=RUN_FOLDER      its parameters, average and mini-batches, and the optimizer's state
+                             where it fits; or the checkpoint of an iteration; any setting may
+                             differ but the data and the network, and iterations counts from that
+                             run's beginning
+
 Options, written before groups and settings
   -m, --multirun             run every combination of comma-separated values
   --cfg job                  print the settings instead of running
@@ -57,6 +63,7 @@ Examples
   kfac-run -m optimizer=kfac_tridiag,kfac_diag seed=0,1
   kfac-run dataset=mnist optimizer.tau2=1 --cfg job
   kfac-run resume=outputs/mnist/kfac_tridiag/DATE_TIME_ID iterations=1000
+  kfac-run -m start_from=outputs/curves/kfac_tridiag/DATE_TIME_ID optimizer.t3=1,5,20
   eval "$(kfac-run -sc install=bash)"                   completion with the Tab key, this shell
 
 Results go to outputs/DATASET/OPTIMIZER/DATE_TIME_ID, those of -m to outputs/sweeps/DATE_TIME_ID.

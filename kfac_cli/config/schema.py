@@ -93,6 +93,15 @@ class RunConfig:
     schedule: Annotated[AnyScheduleOptions, Field(discriminator="kind")]
     polyak: PolyakSettings
     checkpoint: CheckpointSettings
+    start_from: Annotated[
+        FilePath | None,
+        About(
+            "folder or checkpoint of another run, whose parameters, average and mini-batches "
+            "(whatever the seed) this one continues from and, where it fits, from its optimizer's "
+            "state with λ and γ; iterations are counted from that run's beginning; null for "
+            "random parameters"
+        ),
+    ]
     iterations: Iterations
     seed: Annotated[Seed, About("seed of initial parameters, mini-batches and sampled targets")]
     device: Annotated[

@@ -4,7 +4,7 @@ Nothing here needs torch.
 """
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Strict
 
@@ -21,6 +21,8 @@ from kfac_cli.engine.options import LearningRate, OptimizerOptions
 @options
 class NesterovOptions(OptimizerOptions):
     """Options of SGD with Nesterov momentum (Sutskever et al. 2013, section 2)."""
+
+    STATE: ClassVar[str] = "velocity"
 
     learning_rate: Annotated[LearningRate, About("learning rate", "ε")] = 0.01
     mu_max: Annotated[BelowOne, About("largest momentum", "μ_max")] = 0.99
@@ -53,6 +55,14 @@ class NesterovOptions(OptimizerOptions):
 @options
 class TorchOptions(OptimizerOptions):
     """Options of an optimizer of torch.optim."""
+
+    STATE: ClassVar[str] = "torch's state"
+    STRUCTURE: ClassVar[tuple[str, ...]] = (
+        "algorithm",
+        "arguments.amsgrad",
+        "arguments.centered",
+        "arguments.momentum",
+    )
 
     algorithm: Annotated[
         str, Strict(), Allowed("a name that torch.optim exports"), About("the method")

@@ -5,7 +5,7 @@ the meaning says otherwise. Nothing here needs torch.
 """
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from kfac_cli.engine.declaration import (
     About,
@@ -40,7 +40,14 @@ ChunkSize = Annotated[
 
 @options
 class OptimizerOptions:
-    """Options of every optimizer, which a run sets for whichever it has."""
+    """Options of every optimizer, which a run sets for whichever it has.
+
+    `STATE` says what an optimizer has learnt besides its parameters. `STRUCTURE` names the options
+    that decide which tensors that is: where they differ, it is of no use to another optimizer.
+    """
+
+    STATE: ClassVar[str]
+    STRUCTURE: ClassVar[tuple[str, ...]] = ()
 
     l2: L2 = 1e-5
     chunk_size: ChunkSize = 2000
@@ -56,6 +63,9 @@ class OptimizerOptions:
 @options
 class KFACOptions(OptimizerOptions):
     """Options of K-FAC, algorithm 2."""
+
+    STATE: ClassVar[str] = "factors, damping, momentum"
+    STRUCTURE: ClassVar[tuple[str, ...]] = ("inverse", "tikhonov")
 
     inverse: Annotated[
         Literal["block_tridiagonal", "block_diagonal"],

@@ -65,7 +65,7 @@ class Recorder:
             self._evaluations = opened.enter_context(table)
             self._rows = _read_evaluations(evaluations)
             opened.pop_all()
-        if keep is not None and len(read_table(metrics)) != keep:
+        if keep is not None and len(read_table(metrics)) != keep - session.origin:
             logger.warning("metrics.csv has no rows for some iterations up to %d", keep)
         self._progress: Progress | None = progress
         self._tensorboard: TensorBoardLog | None = None

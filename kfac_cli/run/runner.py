@@ -1,5 +1,6 @@
 """The loop of one run: step, evaluate, record, checkpoint."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from kfac_cli.run.evaluation import evaluate_session, extreme_case, not_finite
 from kfac_cli.run.recorder import Recorder
 from kfac_cli.run.saved_run import SavedRun
 from kfac_cli.run.session import Session, choose_device, make_session
+from kfac_cli.run.starting_point import read_starting_point
 from kfac_cli.run.stopping import evaluation_is_due, reason_to_stop
 from kfac_cli.signals import StopRequest
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,14 @@ def run(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
+    start = read_starting_point(config) if saved is None or saved.contents is None else None
     dataset = config.dataset.load(resolve_data_dir(config.data_dir))
-    if saved is None:
-        session = make_session(config, dataset, device)
-    else:
+    if start is not None:
+        session = start.session(dataset, device)
+    elif saved is not None:
         session = saved.session(dataset, device)
+    else:
+        session = make_session(config, dataset, device)
     times = None if saved is None else saved.times
     checkpoints = CheckpointFolder(folder) if saved is None else saved.checkpoints
     with (
@@ -68,6 +75,10 @@ def run(
         if saved is not None:
             saved.replace_files()
         saver = Saver(config, checkpoints, session, recorder)
+        if start is not None:
+            logger.info(start.sentence)
+            progress.message(start.sentence)
+            saver.save()  # so that resuming does not need the other run any more
         status = _train(config, session, recorder, saver, stop)
         reason = None
         if status not in (DIVERGED, INTERRUPTED):

@@ -58,19 +58,20 @@ class SavedRun:
         Logs a warning if the result may differ from that of an uninterrupted run. Raises UserError
         if the data differ.
         """
-        session = make_session(self.config, dataset, device)
         contents = self.contents
         if contents is None:
-            return session
+            return make_session(self.config, dataset, device)
         check_data(contents.data, dataset)
         try:
+            earlier = contents.session["earlier"]
+            session = make_session(self.config, dataset, device, earlier)
             session.load_state_dict(contents.session)
         except WRONG_STATE as error:
             raise wrong_version(shown_folder(self.folder), error) from error
-        contents.session.clear()
         now = environment(session.device)
         for reason in reasons_for_inexact_resume(contents, self.config, now):
             logger.warning("%s: the result may differ from that of an uninterrupted run", reason)
+        contents.session.clear()
         return session
 
     def replace_files(self) -> None:

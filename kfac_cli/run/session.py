@@ -12,6 +12,7 @@ from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine import (
     Network,
     Optimizer,
+    Parameters,
     PolyakAverage,
     StepRecord,
     sparse_initialization,
@@ -29,7 +30,8 @@ class Session:
 
     `rejections` counts the iterations that took no step, `rejections_in_a_row` those since the last
     step that was not reverted. `diverged` means that the objective is not finite and the optimizer
-    cannot reject a step.
+    cannot reject a step. `earlier` counts the iterations that another run's optimizer did, and
+    `origin` is the iteration with which this run began; both are 0 unless it started from another.
     """
 
     network: Network
@@ -42,6 +44,8 @@ class Session:
     rejections: int = 0
     rejections_in_a_row: int = 0
     diverged: bool = False
+    earlier: int = 0
+    origin: int = 0
 
     def __post_init__(self) -> None:
         # θ and its average before the latest step that was taken
@@ -51,7 +55,7 @@ class Session:
     @property
     def iteration(self) -> int:
         """The number of iterations done."""
-        return self.optimizer.iteration
+        return self.earlier + self.optimizer.iteration
 
     @property
     def device(self) -> torch.device:
@@ -86,6 +90,7 @@ class Session:
     def state_dict(self) -> dict[str, Any]:
         """All that an exact resumption needs, as a tree for `write_tree`."""
         return {
+            "parameters": list(self.optimizer.parameters),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -95,6 +100,8 @@ class Session:
             "rejections_in_a_row": self.rejections_in_a_row,
             "before": self._before,
             "last_step_taken": self._last_step_taken,
+            "earlier": self.earlier,
+            "origin": self.origin,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -104,7 +111,7 @@ class Session:
         no such state.
         """
         kind = [(p.shape, p.dtype) for p in self.optimizer.parameters]
-        state = to_device(state, self.device)
+        state = moved(state, self.device)
         self.optimizer.load_state_dict(state["optimizer"])
         if [(p.shape, p.dtype) for p in self.optimizer.parameters] != kind:
             raise ValueError("its parameters are not of the shapes and the dtype of the network")
@@ -116,24 +123,40 @@ class Session:
         self.rejections_in_a_row = state["rejections_in_a_row"]
         self._before = state["before"][0], state["before"][1]
         self._last_step_taken = state["last_step_taken"]
+        self.earlier, self.origin = int(state["earlier"]), int(state["origin"])
 
 
-def to_device(tree: Any, device: torch.device, known: dict[int, Tensor] | None = None) -> Any:
-    """A tree with its tensors on `device`, each moved once; generator states (bytes) stay."""
+def moved(
+    tree: Any,
+    device: torch.device,
+    before: torch.dtype | None = None,
+    dtype: torch.dtype | None = None,
+    known: dict[int, Tensor] | None = None,
+) -> Any:
+    """A tree with its tensors on `device`, each moved once; generator states (bytes) stay.
+
+    Those of the dtype `before`, if given, get `dtype`.
+    """
     known = {} if known is None else known
     if isinstance(tree, dict):
-        return {key: to_device(value, device, known) for key, value in tree.items()}
+        return {key: moved(value, device, before, dtype, known) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [to_device(value, device, known) for value in tree]
+        return [moved(value, device, before, dtype, known) for value in tree]
     if not isinstance(tree, Tensor) or not tree.is_floating_point():
         return tree
     if id(tree) not in known:
-        known[id(tree)] = tree.to(device)
+        known[id(tree)] = tree.to(device, dtype if tree.dtype == before else None)
     return known[id(tree)]
 
 
-def make_session(config: RunConfig, dataset: Dataset, device: torch.device) -> Session:
-    """A new session at iteration 0.
+def make_session(
+    config: RunConfig,
+    dataset: Dataset,
+    device: torch.device,
+    earlier: int = 0,
+    parameters: Parameters | None = None,
+) -> Session:
+    """A new session; `earlier` iterations of another optimizer led to its `parameters`, if any.
 
     The seed gives three independent streams: initial parameters, mini-batches and the targets
     sampled by the optimizer. So optimizers with the same seed share initial parameters and
@@ -144,14 +167,17 @@ def make_session(config: RunConfig, dataset: Dataset, device: torch.device) -> S
     setup = config.dataset
     network = Network(setup.layer_sizes, setup.activations, setup.output)
     dtype = DTYPES[config.dtype]
-    parameters = [w.to(device, dtype) for w in sparse_initialization(network, initial)]
+    if parameters is None:
+        parameters = [w.to(device, dtype) for w in sparse_initialization(network, initial)]
+    planned = config.iterations - earlier
     return Session(
         network=network,
-        optimizer=make_optimizer(network, parameters, config.optimizer, targets, config.iterations),
+        optimizer=make_optimizer(network, parameters, config.optimizer, targets, planned),
         average=PolyakAverage(config.polyak.decay, config.polyak.start),
         schedule=config.schedule.make(dataset.train_inputs.shape[0]),
         batches=batches,
         dataset=dataset,
+        earlier=earlier,
     )
 
 
