@@ -1,26 +1,45 @@
-"""Rejection of steps that increase the objective too much: a rule that the paper does not have.
+"""What decides whether a step stays: the growth limit, which the paper does not have, and ρ.
 
 The quadratic model of a small mini-batch may be far off, and a step that trusts it may ruin a run
 before λ has increased. So a step is judged on the next mini-batch, which it was not computed from.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from kfac_cli.engine.model.minibatch import MiniBatch
+from kfac_cli.engine.damping import reduction_ratio
+from kfac_cli.engine.direction import Update
+from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.options import KFACOptions
-from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.parameters import Parameters, all_finite
 
 NEGLIGIBLE = 1e-3
 """Fraction of the first h below which h may grow by any factor: the problem is solved there."""
 
+SUFFICIENT = 0.25
+"""The reduction ratio below which λ is too small (section 6.5)."""
 
-class Safeguard:
-    """Decides whether the last step is undone: it is if h grew by more than `growth_max`.
 
-    `parameters` is θ before the last step that was taken, which undoing it restores.
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an update is made: it is not if there is a `reason`.
+
+    `parameters` is what it leads to, `rho` the reduction ratio, if it was measured and is defined.
+    """
+
+    parameters: Parameters
+    reason: str | None = None
+    rho: float | None = None
+
+
+class Acceptance:
+    """Decides whether the last step stays and whether the next update is made.
+
+    A step is undone if h grew by more than `growth_max`, or is not finite. `parameters` is θ before
+    the last step that was taken, which undoing it restores.
     """
 
     def __init__(self, options: KFACOptions, parameters: Parameters) -> None:
@@ -28,34 +47,60 @@ class Safeguard:
         self.parameters = parameters
         self._objective = self._first_objective = math.inf
 
-    def accept(self, parameters: Parameters, objective: float) -> None:
-        """Accept the last step, which led to θ and h(θ); the next one starts there."""
-        if self._objective == math.inf:
-            self._first_objective = objective
-        self.parameters, self._objective = parameters, objective
-
-    def rejects_last_step(self, batch: MiniBatch, objective: float) -> bool:
-        """Whether the last step increased h on `batch` too much, to `objective`.
+    def judge_last_step(self, here: Linearization) -> str | None:
+        """The reason why the last step, which led here, must be undone; None if it stays.
 
         Costs a forward pass at the previous parameters, but only where h has grown too much since
         the last mini-batch.
         """
-        if not self.exceeds_growth_limit(self._objective, objective):
-            return False
-        self._objective = batch.objective(self.parameters, self._options.l2)
-        return self.exceeds_growth_limit(self._objective, objective)
+        statistics = here.first.statistics
+        factors = () if statistics is None else statistics.tensors()
+        if not (math.isfinite(here.objective) and all_finite(here.gradient, factors)):
+            return "the last step led to non-finite values"
+        if self._exceeds_growth_limit(self._objective, here.objective):
+            self._objective = here.objective_at(self.parameters)
+            if self._exceeds_growth_limit(self._objective, here.objective):
+                return "the last step exceeded growth_max"
+        if self._objective == math.inf:
+            self._first_objective = here.objective
+        self.parameters, self._objective = here.parameters, here.objective
+        return None
 
-    def exceeds_growth_limit(self, before: float, after: float) -> bool:
+    def judge_update(self, here: Linearization, update: Update, *, measure: bool) -> Verdict:
+        """Whether to make an update; `measure` asks for h(θ + δ) on the same cases and for ρ."""
+        parameters = here.shifted(update.delta)
+        if not all_finite(update.delta):
+            return Verdict(parameters, "its update is not finite")
+        if not measure:
+            return Verdict(parameters)
+        reached = here.objective_at(parameters)
+        if self._exceeds_growth_limit(here.objective, reached):
+            return Verdict(parameters, "its update exceeds growth_max")
+        return Verdict(parameters, rho=self._reduction_ratio(here, reached, update))
+
+    def allows_damping(self, here: Linearization, update: Update) -> bool:
+        """Whether h decreases by a quarter of what M predicts: λ is then large enough.
+
+        Without re-scaling it is enough that h does not increase.
+        """
+        reached = here.objective_at(here.shifted(update.delta))
+        rho = self._reduction_ratio(here, reached, update)
+        if rho is None or rho >= SUFFICIENT:
+            return True
+        return reached <= here.objective and not self._options.rescaling
+
+    def _exceeds_growth_limit(self, before: float, after: float) -> bool:
         """Whether h grew by more than `growth_max`, to a value that is not negligible."""
         limit = self._options.growth_limit
         if limit is None:
             return False
         return not after <= max(limit * before, NEGLIGIBLE * self._first_objective)
 
-    def rounding_error(self, objective: float) -> float:
-        """The rounding error to expect in h: of its terms and, near h = 0, of the residuals."""
-        epsilon = torch.finfo(self.parameters[0].dtype).eps
-        return epsilon * (objective + epsilon * self._first_objective)
+    def _reduction_ratio(self, here: Linearization, reached: float, update: Update) -> float | None:
+        """ρ; None within the rounding error of h: of its terms and, near 0, of the residuals."""
+        epsilon = torch.finfo(here.parameters[0].dtype).eps
+        rounding_error = epsilon * (here.objective + epsilon * self._first_objective)
+        return reduction_ratio(reached - here.objective, update.change, rounding_error)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs to resume exactly."""
@@ -70,3 +115,12 @@ class Safeguard:
         self.parameters = list(state["parameters"])
         self._objective = state["objective"]
         self._first_objective = state["first_objective"]
+
+
+def is_sufficient(decrease: float, model_change: float, options: KFACOptions) -> bool:
+    """Whether h decreases by at least a quarter of what M predicts, on cases held out.
+
+    Without re-scaling, M may predict an increase; then h alone decides.
+    """
+    predicted = -model_change if options.rescaling else 0.0
+    return math.isfinite(decrease) and decrease >= max(SUFFICIENT * predicted, 0.0)

@@ -20,9 +20,11 @@ class PolyakAverage:
         self.decay = decay
         self.start = start
         self.parameters: Parameters = []
+        self._before: Parameters = []  # the latest update
 
     def update(self, iteration: int, parameters: Parameters) -> None:
         """Include the iterate θ that iteration `iteration` = 1, 2, … produced."""
+        self._before = self.parameters
         if iteration <= self.start or not self.parameters:
             self.parameters = list(parameters)
             return
@@ -31,10 +33,15 @@ class PolyakAverage:
             for average, iterate in zip(self.parameters, parameters, strict=True)
         ]
 
+    def undo(self) -> None:
+        """Forget the iterate of the latest update, whose step was reverted."""
+        self.parameters = self._before
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs to resume exactly."""
-        return {"parameters": list(self.parameters)}
+        return {"parameters": list(self.parameters), "before": list(self._before)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from what `state_dict` returned."""
         self.parameters = list(state["parameters"])
+        self._before = list(state["before"])

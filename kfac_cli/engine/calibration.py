@@ -9,16 +9,13 @@ import logging
 import math
 from collections.abc import Callable
 
-from torch import Tensor
-
-from kfac_cli.engine.curvature.estimate import Curvature
-from kfac_cli.engine.curvature.factors import KroneckerFactors
+from kfac_cli.engine.acceptance import is_sufficient
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.registry import make_curvature
 from kfac_cli.engine.direction import best_update
-from kfac_cli.engine.model.minibatch import MiniBatch, StatisticsRequest
-from kfac_cli.engine.model.network import Network
+from kfac_cli.engine.linearization import Linearization, statistics_request
+from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.options import KFACOptions
-from kfac_cli.engine.parameters import Parameters, add_l2_gradient
 
 logger = logging.getLogger(__name__)
 
@@ -40,24 +37,21 @@ MAX_FAILURES = 5
 
 
 def calibrated_lambda(
-    network: Network,
-    parameters: Parameters,
-    inputs: Tensor,
-    targets: Tensor,
+    batch: MiniBatch,
     options: KFACOptions,
     seeds: tuple[int, ...],
     fallbacks: Fallbacks | None = None,
 ) -> float:
     """The smallest λ whose first update decreases the objective about as much as any other's.
 
-    The update is computed from the first half of the mini-batch `inputs` (m, d_0), `targets`
-    (m, d_ℓ), with γ = √(λ+η), and evaluated on the second. The search starts at the mean eigenvalue
-    of the block-diagonal F̃, the natural scale of the problem, moves up or down by factors of ten
-    while that helps, and then down while at most a tenth of the decrease is lost: there are no
-    bounds on λ. `seeds` are for the sampled targets; `fallbacks` counts the trials' fallbacks.
+    The update is computed from the first half of the mini-batch, with γ = √(λ+η), and evaluated on
+    the second. The search starts at the mean eigenvalue of the curvature, the natural scale of the
+    problem, moves up or down by factors of ten while that helps, and then down while at most a
+    tenth of the decrease is lost: there are no bounds on λ. `seeds` are for the sampled targets;
+    `fallbacks` counts the trials' fallbacks.
     """
-    trial = _Trial(network, parameters, inputs, targets, options, seeds, fallbacks)
-    center = mean_eigenvalue(trial.statistics)
+    trial = _Trial(batch, options, seeds, fallbacks)
+    center = trial.curvature.mean_eigenvalue()
     if not (math.isfinite(center) and center > 0):
         return 1.0
     exponent = _best_exponent(lambda e: trial.decrease(center * FACTOR**e, trial.held_out))
@@ -102,72 +96,31 @@ def _first_success(decrease: Callable[[int], float]) -> int | None:
     return next(successes, None)
 
 
-def mean_eigenvalue(factors: KroneckerFactors) -> float:
-    """The average eigenvalue of the diagonal blocks Ā ⊗ G, tr F̃ / n."""
-    trace = size = 0.0
-    for a, g in zip(factors.activation, factors.gradient, strict=True):
-        trace += float(a.diagonal().double().sum()) * float(g.diagonal().double().sum())
-        size += a.shape[0] * g.shape[0]
-    return trace / size
-
-
 class _Trial:
     """First updates for different λ from one half of a mini-batch, evaluated on the other."""
 
     def __init__(
         self,
-        network: Network,
-        parameters: Parameters,
-        inputs: Tensor,
-        targets: Tensor,
+        batch: MiniBatch,
         options: KFACOptions,
         seeds: tuple[int, ...],
         fallbacks: Fallbacks | None,
     ) -> None:
-        half = max(1, inputs.shape[0] // 2)
-        fit, held_out = slice(half), slice(half, None) if inputs.shape[0] > 1 else slice(None)
-        self.fit, self.held_out = (
-            MiniBatch(
-                network,
-                parameters,
-                part := inputs[rows],
-                part if targets is inputs else targets[rows],
-                options.chunk_size,
-            )
-            for rows in (fit, held_out)
-        )
-        neighbours = options.inverse == "block_tridiagonal"
-        request = StatisticsRequest(half, neighbours, seeds, options.fisher)
-        first = self.fit.first_order(request)
-        assert first.statistics is not None
-        self.statistics = first.statistics
-        self._gradient = add_l2_gradient(first.gradient, parameters, options.l2)
-        self._curvature = Curvature(options, fallbacks)
-        self._curvature.update(first.statistics, 1)
-        self._parameters = parameters
+        half = max(1, batch.cases // 2)
+        self.fit = batch.part(slice(half))
+        self.held_out = batch.part(slice(half, None)) if batch.cases > 1 else batch
+        self.curvature = make_curvature(options, fallbacks)
+        request = statistics_request(self.curvature.needs, options, half, seeds)
+        self._here = Linearization.of(self.fit, options.l2, request)
+        self.curvature.update(self._here.first.statistics, 1)
         self._options = options
 
     def decrease(self, damping: float, batch: MiniBatch) -> float:
-        """h(θ) - h(θ + δ) on `batch`, one of the two halves; minus infinity if the trial fails.
-
-        It fails where h increases, is not finite, or decreases by less than a quarter of what M
-        predicts, as in section 6.5.
-        """
-        gamma = self._options.gamma_at(damping)
-        inverse = self._curvature.make_inverse(gamma)
-        proposal = [layer.neg_() for layer in inverse.multiply(self._gradient)]
-        update = best_update(
-            self.fit,
-            self._gradient,
-            [(gamma, inverse, proposal)],
-            None,
-            damping,
-            self._options,
-        )
-        candidate = [p + d for p, d in zip(self._parameters, update.delta, strict=True)]
-        l2 = self._options.l2
-        decrease = batch.objective(self._parameters, l2) - batch.objective(candidate, l2)
-        # Without re-scaling, M may predict an increase; then h alone decides.
-        predicted = -update.change if self._options.rescaling else 0.0
-        success = math.isfinite(decrease) and decrease >= max(0.25 * predicted, 0.0)
-        return decrease if success else -math.inf
+        """h(θ) - h(θ + δ) on `batch`, one of the two halves; minus infinity if the trial fails."""
+        options, here = self._options, self._here
+        gamma = options.gamma_at(damping)
+        [inverse] = self.curvature.inverses([gamma])
+        update = best_update(here, [(gamma, inverse)], None, damping, options)
+        before = batch.objective(here.parameters, options.l2)
+        decrease = before - batch.objective(here.shifted(update.delta), options.l2)
+        return decrease if is_sufficient(decrease, update.change, options) else -math.inf

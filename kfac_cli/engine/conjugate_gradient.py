@@ -1,16 +1,15 @@
 """Further CG steps on M(δ) (section 6.4): closer to Hessian-free optimization."""
 
-from kfac_cli.engine.curvature.registry import Inverse
-from kfac_cli.engine.model.minibatch import MiniBatch
+from kfac_cli.engine.curvature.protocol import Inverse
+from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.parameters import Parameters, inner_products, linear_combination
 from kfac_cli.engine.quadratic_model import QuadraticModel
 
 
 def continue_conjugate_gradient(
-    batch: MiniBatch,
+    here: Linearization,
     cases: int,
     inverse: Inverse,
-    gradient: Parameters,
     delta: Parameters,
     damping: float,
     steps: int,
@@ -18,29 +17,29 @@ def continue_conjugate_gradient(
     """Improve `delta` by `steps` steps of preconditioned CG; returns δ and M(δ) - M(0).
 
     M has the curvature F + `damping` I, where F is the exact Fisher on the first `cases` cases of
-    `batch` and `damping` is λ + η, and the slope `gradient`, ∇h. The preconditioner is `inverse`.
+    the mini-batch and `damping` is λ + η, and the slope ∇h. The preconditioner is `inverse`.
     Each step minimises M over the preconditioned residual and the previous step, as section 7 does
     over iterations: from δ = αΔ, the minimiser along Δ, these are CG's iterates. A step takes one
     product with F and one with the inverse.
     """
     last = delta
     for _ in range(steps):
-        curvature_product = _product(batch, cases, delta, damping)
-        residual = [g + c for g, c in zip(gradient, curvature_product, strict=True)]
-        direction = [layer.neg_() for layer in inverse.multiply(residual)]
+        curvature_product = _product(here, cases, delta, damping)
+        residual = [g + c for g, c in zip(here.gradient, curvature_product, strict=True)]
+        direction = [-layer for layer in inverse.multiply(residual)]
         directions = [direction, last]
         inner = inner_products([*directions, residual])
-        fisher = batch.fisher_gram(directions, cases)
+        fisher = here.fisher_gram(directions, cases)
         model = QuadraticModel(fisher, inner[:-1, :-1], inner[-1, :-1])
         minimum = model.minimum([0, 1], damping)
         last = linear_combination(minimum.coefficients, directions)
         delta = [d + step for d, step in zip(delta, last, strict=True)]
-    curvature_product = _product(batch, cases, delta, damping)
-    inner = inner_products([delta, curvature_product, gradient])
+    curvature_product = _product(here, cases, delta, damping)
+    inner = inner_products([delta, curvature_product, here.gradient])
     return delta, float(0.5 * inner[0, 1] + inner[0, 2])
 
 
-def _product(batch: MiniBatch, cases: int, vector: Parameters, damping: float) -> Parameters:
+def _product(here: Linearization, cases: int, vector: Parameters, damping: float) -> Parameters:
     """(F + (λ+η)I) v."""
-    product = batch.fisher_product(vector, cases)
+    product = here.fisher_product(vector, cases)
     return [p.add_(v, alpha=damping) for p, v in zip(product, vector, strict=True)]

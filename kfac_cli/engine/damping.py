@@ -24,6 +24,14 @@ class Damping:
         self.value = value
         self.gamma = self._options.gamma_at(value) if initial is None else initial
 
+    def candidates(self, iteration: int) -> list[float]:
+        """The values of γ to choose from at iteration k (algorithm 2, the set Γ)."""
+        options = self._options
+        if options.gamma_rule != "search" or iteration % options.t2 != 0:
+            return [self.gamma]
+        bounds = options.gamma_floor, options.gamma_cap
+        return gamma_candidates(self.gamma, options.gamma_factor, *bounds)
+
     def adapt(self, rho: float | None) -> None:
         """Adjust λ by the reduction ratio ρ, if there is one, and γ if it is tied to λ."""
         options = self._options

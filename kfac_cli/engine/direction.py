@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kfac_cli.engine.conjugate_gradient import continue_conjugate_gradient
-from kfac_cli.engine.curvature.registry import Inverse
-from kfac_cli.engine.model.minibatch import MiniBatch
+from kfac_cli.engine.curvature.protocol import Curvature, Inverse
+from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters, inner_products, linear_combination
 from kfac_cli.engine.quadratic_model import ModelPoint, QuadraticModel
@@ -22,38 +23,98 @@ class Update:
     coefficients: list[float]
     change: float
 
+    @property
+    def alpha(self) -> float:
+        """α."""
+        return self.coefficients[0]
+
+    @property
+    def mu(self) -> float | None:
+        """μ; None without momentum."""
+        return self.coefficients[1] if len(self.coefficients) > 1 else None
+
+
+class Direction:
+    """Proposes Δ = -F₀⁻¹∇h and turns it into δ.
+
+    `inverse` is F₀⁻¹ for the γ last chosen, and `previous_update` is δ₀; both are None at the start
+    and after a rejected step.
+    """
+
+    def __init__(self, options: KFACOptions, curvature: Curvature) -> None:
+        self.options = options
+        self.curvature = curvature
+        self.inverse: Inverse | None = None
+        self.previous_update: Parameters | None = None
+
+    def best(
+        self, here: Linearization, iteration: int, gammas: Sequence[float], damping: float
+    ) -> Update:
+        """The update with the lowest M(δ) over the candidates for γ; `damping` is λ.
+
+        The inverse is refreshed at k ≤ 3, every T₃ iterations (section 8), and for a new γ.
+        """
+        inverse = self.inverse
+        if inverse is None or len(gammas) > 1 or iteration <= 3 or iteration % self.options.t3 == 0:
+            inverses = self.curvature.inverses(gammas)
+        else:
+            inverses = [inverse]
+        candidates = list(zip(gammas, inverses, strict=True))
+        previous = self.previous_update if self.options.momentum else None
+        return best_update(here, candidates, previous, damping, self.options)
+
+    def follow(self, update: Update) -> None:
+        """Continue from an update that was made."""
+        self.inverse, self.previous_update = update.inverse, update.delta
+
+    def forget(self) -> None:
+        """Start again without momentum, and with a new inverse."""
+        self.inverse = self.previous_update = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `load_state_dict` needs to resume exactly."""
+        return {
+            "inverse": None if self.inverse is None else self.inverse.state_dict(),
+            "previous_update": self.previous_update,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from what `state_dict` returned."""
+        inverse = state["inverse"]
+        self.inverse = None if inverse is None else self.curvature.restore(inverse)
+        self.previous_update = state["previous_update"]
+
 
 def best_update(
-    batch: MiniBatch,
-    gradient: Parameters,
-    proposals: Sequence[tuple[float, Inverse, Parameters]],
+    here: Linearization,
+    candidates: Sequence[tuple[float, Inverse]],
     previous_update: Parameters | None,
     damping: float,
     options: KFACOptions,
 ) -> Update:
-    """The update with the lowest M(δ) over the candidates for γ.
+    """The update with the lowest M(δ) over the candidates, each a γ and its inverse.
 
-    `gradient` is ∇h. `proposals` holds γ, its inverse and Δ = -F₀⁻¹∇h for each candidate. With
-    `previous_update` δ₀ the update is δ = αΔ + μδ₀, without it αΔ. `damping` is λ.
+    The proposals are Δ = -F₀⁻¹∇h. With `previous_update` δ₀ the update is δ = αΔ + μδ₀, without it
+    αΔ. `damping` is λ.
     """
-    directions = [proposal for _, _, proposal in proposals]
+    directions = [_proposal(here, inverse) for _, inverse in candidates]
     if previous_update is not None:
         directions.append(previous_update)
-    cases = subsample_size(options.tau2, batch.cases)
-    inner = inner_products([*directions, gradient])
-    fisher = batch.fisher_gram(directions, cases)
+    cases = subsample_size(options.tau2, here.batch.cases)
+    inner = inner_products([*directions, here.gradient])
+    fisher = here.fisher_gram(directions, cases)
     model = QuadraticModel(fisher, inner[:-1, :-1], inner[-1, :-1])
     solved = []
-    for index in range(len(proposals)):
+    for index in range(len(candidates)):
         span = [index] if previous_update is None else [index, len(directions) - 1]
         solved.append((span, _minimum(model, span, damping, options)))
-    best = min(range(len(proposals)), key=lambda i: _finite_change(solved[i][1]))
-    (gamma, inverse, _), (span, minimum) = proposals[best], solved[best]
+    best = min(range(len(candidates)), key=lambda i: _finite_change(solved[i][1]))
+    (gamma, inverse), (span, minimum) = candidates[best], solved[best]
     delta = linear_combination(minimum.coefficients, [directions[i] for i in span])
     change = minimum.change
     if options.cg_steps > 1 and math.isfinite(change):
         delta, change = continue_conjugate_gradient(
-            batch, cases, inverse, gradient, delta, damping + options.l2, options.cg_steps - 1
+            here, cases, inverse, delta, damping + options.l2, options.cg_steps - 1
         )
     return Update(gamma, inverse, delta, minimum.coefficients, change)
 
@@ -61,6 +122,11 @@ def best_update(
 def subsample_size(tau: float, cases: int) -> int:
     """The number of cases in the fraction τ of a mini-batch, at least one."""
     return max(1, round(tau * cases))
+
+
+def _proposal(here: Linearization, inverse: Inverse) -> Parameters:
+    product = inverse.multiply_gradient(here.gradient, here.first.case_factors)
+    return [-layer for layer in product]
 
 
 def _minimum(

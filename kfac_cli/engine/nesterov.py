@@ -1,15 +1,18 @@
 """The baseline: SGD with Nesterov's accelerated gradient (Sutskever et al. 2013)."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kfac_cli.engine.baseline_options import NesterovOptions
-from kfac_cli.engine.model.gradient_noise import noise_scale
+from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.network import Network
-from kfac_cli.engine.parameters import Parameters, add_l2_gradient, l2_penalty
+from kfac_cli.engine.optimizer import undone_on_error
+from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.record import StepRecord
 
 
@@ -36,32 +39,35 @@ class NesterovSGD:
         self.planned = planned
         self.iteration = 0
         self.velocity: Parameters = [torch.zeros_like(p) for p in parameters]
+        self._before = parameters  # the previous step
 
+    @undone_on_error
     def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:
         """Make one update from `inputs` (m, d_0) and `targets` (m, d_ℓ).
 
-        `measure_noise` asks for the record's `noise_scale`, which needs two or more cases.
+        If the objective is not finite, the previous step is reverted instead. Raises ValueError for
+        tensors of other shapes. `measure_noise` asks for the record's `noise_scale`, which needs
+        two or more cases.
         """
         options = self.options
         mu = options.momentum_at(self.iteration, self.planned)
-        self.iteration += 1
         ahead = [
             torch.add(p, v, alpha=mu) for p, v in zip(self.parameters, self.velocity, strict=True)
         ]
         batch = MiniBatch(self.network, ahead, inputs, targets, options.chunk_size)
-        first = batch.first_order(variance=measure_noise)
-        gradient = add_l2_gradient(first.gradient, ahead, options.l2)
+        here = Linearization.of(batch, options.l2, variance=measure_noise)
+        self.iteration += 1
+        record = StepRecord(here.objective, here.first.error, mu=mu, noise_scale=here.noise_scale)
+        if not math.isfinite(here.objective):
+            self.parameters = self._before
+            return replace(record, outcome="reverted")
+        self._before = self.parameters
         self.velocity = [
             (v * mu).add_(g, alpha=-options.learning_rate)
-            for v, g in zip(self.velocity, gradient, strict=True)
+            for v, g in zip(self.velocity, here.gradient, strict=True)
         ]
         self.parameters = [p + v for p, v in zip(self.parameters, self.velocity, strict=True)]
-        return StepRecord(
-            first.loss + l2_penalty(ahead, options.l2),
-            first.error,
-            mu=mu,
-            noise_scale=None if first.variance is None else noise_scale(first.variance, gradient),
-        )
+        return record
 
     @property
     def fallbacks(self) -> dict[str, int]:
@@ -72,6 +78,7 @@ class NesterovSGD:
         return {
             "iteration": self.iteration,
             "parameters": list(self.parameters),
+            "before": list(self._before),
             "velocity": list(self.velocity),
         }
 
@@ -79,4 +86,5 @@ class NesterovSGD:
         """Resume from what `state_dict` returned."""
         self.iteration = state["iteration"]
         self.parameters = list(state["parameters"])
+        self._before = list(state["before"])
         self.velocity = list(state["velocity"])

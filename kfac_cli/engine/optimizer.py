@@ -1,6 +1,8 @@
 """What every optimizer of the engine looks like to a run."""
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Protocol, TypeVar, cast
 
 from torch import Tensor
 
@@ -14,7 +16,8 @@ class Optimizer(Protocol):
     Made from a network, its parameters, the options of its kind, a generator for what it draws, and
     the number of updates planned (None for no end). `parameters` is θ, replaced by new tensors at
     each step; `iteration` counts the steps. `adapts` says whether a rejected step changes the next
-    one, so that trying again makes sense.
+    one, so that trying again makes sense. A step whose outcome is "reverted" has restored the
+    parameters from before the previous one. A step that raises leaves the optimizer as it was.
     """
 
     parameters: Parameters
@@ -24,7 +27,8 @@ class Optimizer(Protocol):
     def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:
         """One update from a mini-batch in random order, (m, d_0) and (m, d_ℓ).
 
-        `measure_noise` asks for the record's `noise_scale`, which takes two cases or more.
+        Raises ValueError for tensors of other shapes. `measure_noise` asks for the record's
+        `noise_scale`, which takes two cases or more.
         """
         ...
 
@@ -40,3 +44,24 @@ class Optimizer(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
         ...
+
+
+Step = TypeVar("Step", bound=Callable[..., StepRecord])
+
+
+def undone_on_error(step: Step) -> Step:
+    """Decorate the step of an optimizer so that one that raises leaves it as it was.
+
+    The optimizer replaces the tensors of its state and changes none in place.
+    """
+
+    @wraps(step)
+    def undone(self: Optimizer, *arguments: Any, **keywords: Any) -> StepRecord:
+        before = self.state_dict()
+        try:
+            return step(self, *arguments, **keywords)
+        except BaseException:
+            self.load_state_dict(before)
+            raise
+
+    return cast(Step, undone)

@@ -68,8 +68,13 @@ class KFACOptions(OptimizerOptions):
     STRUCTURE: ClassVar[tuple[str, ...]] = ("inverse", "tikhonov")
 
     inverse: Annotated[
-        Literal["block_tridiagonal", "block_diagonal"],
-        About("structure of the approximate inverse Fisher; block_diagonal is cheaper", "", "4"),
+        Literal["block_tridiagonal", "block_diagonal", "identity"],
+        About(
+            "structure of the approximate inverse Fisher; block_diagonal is cheaper; identity has "
+            "no curvature: the proposal is minus the gradient",
+            "",
+            "4",
+        ),
     ] = "block_tridiagonal"
     tikhonov: Annotated[
         Literal["factored", "exact"],
@@ -200,6 +205,7 @@ class KFACOptions(OptimizerOptions):
 
     def __post_init__(self) -> None:
         self._check_curvature()
+        self._check_identity()
         self._check_damping()
         self._check_update()
 
@@ -246,6 +252,16 @@ class KFACOptions(OptimizerOptions):
         if self.samples > 1 and self.fisher != "sampled":
             reason = f"needs {{fisher}}=sampled; {self.fisher} samples nothing"
             raise OptionError("samples", self.samples, reason)
+
+    def _check_identity(self) -> None:
+        """Without statistics and γ there is nothing that these could change."""
+        if self.inverse != "identity":
+            return
+        defaults = {"pi": "trace", "fisher": "sampled", "samples": 1, "gamma_rule": "fixed"}
+        for name, value in defaults.items():
+            if getattr(self, name) != value:
+                reason = f"must be {value} with {{inverse}}=identity, which has no factors"
+                raise OptionError(name, getattr(self, name), reason)
 
     def _check_damping(self) -> None:
         if self.gamma_rule != "search":

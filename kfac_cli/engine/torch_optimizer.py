@@ -1,7 +1,9 @@
 """Any optimizer of torch.optim, on the engine's gradient of the same mini-batches."""
 
 import inspect
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,10 +11,10 @@ from torch import Tensor, nn
 
 from kfac_cli.engine.baseline_options import TorchOptions
 from kfac_cli.engine.declaration import OptionError
-from kfac_cli.engine.model.gradient_noise import noise_scale
+from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.network import Network
-from kfac_cli.engine.parameters import Parameters, add_l2_gradient, l2_penalty
+from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.record import StepRecord
 from kfac_cli.errors import listed
 
@@ -51,6 +53,7 @@ class TorchOptimizer:
         self.planned = planned
         self.iteration = 0
         self.parameters = parameters
+        self._before = parameters  # the previous step
         self._own = [nn.Parameter(p.clone()) for p in parameters]  # torch changes these in place
         self._optimizer = construct(options, self._own)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
@@ -58,13 +61,19 @@ class TorchOptimizer:
     def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:
         """One update from `inputs` (m, d_0) and `targets` (m, d_ℓ).
 
-        `measure_noise` asks for the record's `noise_scale`, which takes two cases or more.
+        If the objective is not finite, the previous step is reverted instead. Raises ValueError for
+        tensors of other shapes. `measure_noise` asks for the record's `noise_scale`, which takes
+        two cases or more.
         """
         options = self.options
         batch = MiniBatch(self.network, self.parameters, inputs, targets, options.chunk_size)
-        first = batch.first_order(variance=measure_noise)
-        gradient = add_l2_gradient(first.gradient, self.parameters, options.l2)
-        for own, value, slope in zip(self._own, self.parameters, gradient, strict=True):
+        here = Linearization.of(batch, options.l2, variance=measure_noise)
+        record = StepRecord(here.objective, here.first.error, noise_scale=here.noise_scale)
+        if not math.isfinite(here.objective):
+            self.iteration += 1
+            self.parameters = self._before
+            return replace(record, outcome="reverted")
+        for own, value, slope in zip(self._own, self.parameters, here.gradient, strict=True):
             own.data.copy_(value)
             own.grad = slope
         factor = options.rate_factor(self.iteration, self.planned)
@@ -72,10 +81,9 @@ class TorchOptimizer:
             group["lr"] = rate * factor
         self._optimizer.step()
         self.iteration += 1
-        objective = first.loss + l2_penalty(self.parameters, options.l2)
+        self._before = self.parameters
         self.parameters = [own.detach().clone() for own in self._own]
-        noise = None if first.variance is None else noise_scale(first.variance, gradient)
-        return StepRecord(objective, first.error, noise_scale=noise)
+        return record
 
     @property
     def fallbacks(self) -> dict[str, int]:
@@ -87,6 +95,7 @@ class TorchOptimizer:
         return {
             "iteration": self.iteration,
             "parameters": list(self.parameters),
+            "before": list(self._before),
             "states": [{k: _copied(value) for k, value in state.items()} for state in states],
             "on_host": [[k for k, value in state.items() if _on_host(value)] for state in states],
         }
@@ -95,6 +104,7 @@ class TorchOptimizer:
         """Continue from what `state_dict` returned."""
         self.iteration = state["iteration"]
         self.parameters = list(state["parameters"])
+        self._before = list(state["before"])
         # torch's own load_state_dict would convert what it keeps in another precision.
         saved = zip(self._own, state["states"], state["on_host"], strict=True)
         for own, values, on_host in saved:

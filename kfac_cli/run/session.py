@@ -1,6 +1,5 @@
 """The state of one run: network, optimizer, average, schedule, generators."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +28,10 @@ class Session:
     """The state of a run; `step` draws a mini-batch and advances it by one iteration.
 
     `rejections` counts the iterations that took no step, `rejections_in_a_row` those since the last
-    step that was not reverted. `diverged` means that the objective is not finite and the optimizer
-    cannot reject a step. `earlier` counts the iterations that another run's optimizer did, and
-    `origin` is the iteration with which this run began; both are 0 unless it started from another.
+    step that was not reverted. `diverged` means that the optimizer could not take a step and does
+    not adapt, so that another try would end the same. `earlier` counts the iterations that another
+    run's optimizer did, and `origin` is the iteration with which this run began; both are 0 unless
+    it started from another.
     """
 
     network: Network
@@ -44,13 +44,9 @@ class Session:
     rejections: int = 0
     rejections_in_a_row: int = 0
     diverged: bool = False
+    last_step_taken: bool = False
     earlier: int = 0
     origin: int = 0
-
-    def __post_init__(self) -> None:
-        # θ and its average before the latest step that was taken
-        self._before = self.optimizer.parameters, self.average.parameters
-        self._last_step_taken = False
 
     @property
     def iteration(self) -> int:
@@ -66,25 +62,22 @@ class Session:
         """Do one iteration; return the size of its mini-batch and the optimizer's record."""
         size = self.schedule.size(self.iteration + 1)
         inputs, targets = draw_batch(self.dataset, size, self.batches)
-        before = self.optimizer.parameters, self.average.parameters
         measure = size > 1 and self.schedule.wants_noise_scale(self.iteration + 1)
         record = self.optimizer.step(inputs, targets, measure_noise=measure)
         self.schedule.observe(record)
         self.cases += size
-        if record.outcome != "accepted":
+        if record.outcome == "reverted":
+            self.average.undo()
+        if record.outcome == "accepted":
+            if self.last_step_taken:  # and it was not reverted
+                self.rejections_in_a_row = 0
+            self.average.update(self.iteration, self.optimizer.parameters)
+        elif self.optimizer.adapts:
             self.rejections += 1
             self.rejections_in_a_row += 1
-            if record.outcome == "reverted":
-                self.average.parameters = self._before[1]
-        elif not math.isfinite(record.objective):  # and the optimizer cannot reject the step
-            self.optimizer.parameters, self.average.parameters = self._before
-            self.diverged = True
         else:
-            if self._last_step_taken:  # and it was not reverted
-                self.rejections_in_a_row = 0
-            self._before = before
-            self.average.update(self.iteration, self.optimizer.parameters)
-        self._last_step_taken = record.outcome == "accepted"
+            self.diverged = True
+        self.last_step_taken = record.outcome == "accepted"
         return size, record
 
     def state_dict(self) -> dict[str, Any]:
@@ -98,8 +91,7 @@ class Session:
             "cases": self.cases,
             "rejections": self.rejections,
             "rejections_in_a_row": self.rejections_in_a_row,
-            "before": self._before,
-            "last_step_taken": self._last_step_taken,
+            "last_step_taken": self.last_step_taken,
             "earlier": self.earlier,
             "origin": self.origin,
         }
@@ -111,7 +103,7 @@ class Session:
         no such state.
         """
         kind = [(p.shape, p.dtype) for p in self.optimizer.parameters]
-        state = moved(state, self.device)
+        state = to_device(state, self.device)
         self.optimizer.load_state_dict(state["optimizer"])
         if [(p.shape, p.dtype) for p in self.optimizer.parameters] != kind:
             raise ValueError("its parameters are not of the shapes and the dtype of the network")
@@ -121,12 +113,11 @@ class Session:
         self.cases = state["cases"]
         self.rejections = state["rejections"]
         self.rejections_in_a_row = state["rejections_in_a_row"]
-        self._before = state["before"][0], state["before"][1]
-        self._last_step_taken = state["last_step_taken"]
+        self.last_step_taken = state["last_step_taken"]
         self.earlier, self.origin = int(state["earlier"]), int(state["origin"])
 
 
-def moved(
+def to_device(
     tree: Any,
     device: torch.device,
     before: torch.dtype | None = None,
@@ -139,9 +130,9 @@ def moved(
     """
     known = {} if known is None else known
     if isinstance(tree, dict):
-        return {key: moved(value, device, before, dtype, known) for key, value in tree.items()}
+        return {key: to_device(value, device, before, dtype, known) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [moved(value, device, before, dtype, known) for value in tree]
+        return [to_device(value, device, before, dtype, known) for value in tree]
     if not isinstance(tree, Tensor) or not tree.is_floating_point():
         return tree
     if id(tree) not in known:

@@ -21,7 +21,7 @@ from kfac_cli.data.dataset import Dataset
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import shown_folder
 from kfac_cli.run.saved_run import WRONG_STATE, wrong_version
-from kfac_cli.run.session import DTYPES, Session, make_session, moved
+from kfac_cli.run.session import DTYPES, Session, make_session, to_device
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class StartingPoint:
             )
         try:
             dtypes = DTYPES[before.config["dtype"]], DTYPES[self.config.dtype]
-            state = moved(before.session, device, *dtypes)
+            state = to_device(before.session, device, *dtypes)
             session = (self._anew if self.obstacles else self._continued)(state, dataset, device)
         except WRONG_STATE as error:
             raise wrong_version(self.name, error) from error

@@ -477,8 +477,8 @@ def test_another_chunk_size_warns_too(kfac_run, half):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 1},  # an earlier version
-        {"format": 3},  # a later one
+        {"format": 2},  # an earlier version
+        {"format": 4},  # a later one
         {"session": {"optimizer": {}}},
         {"session": None},
         {"times": {"seconds": "3"}},

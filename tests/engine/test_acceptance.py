@@ -41,7 +41,7 @@ def test_a_bad_step_is_reverted_and_increases_lambda_and_gamma(inverse, resumed)
 def test_the_next_step_starts_from_the_restored_parameters_without_momentum():
     run, before = run_with_a_bad_step()
     run.step()
-    assert run.optimizer.curvature.inverse is None  # it is recomputed, with the increased γ
+    assert run.optimizer.direction.inverse is None  # it is recomputed, with the increased γ
     record, _ = run.step()
     assert record.outcome == "accepted"
     assert record.mu is None
@@ -89,7 +89,8 @@ def test_a_bad_step_is_rejected_at_once_if_its_objective_is_computed_anyway(inve
     for _ in range(4):
         run.step()
     before, damping = run.theta, run.optimizer.damping
-    run.optimizer.options = replace(run.optimizer.options, learning_rate=1e3)
+    direction = run.optimizer.direction
+    direction.options = replace(direction.options, learning_rate=1e3)
     record, _ = run.step()
     assert record.outcome == "rejected"
     assert torch.equal(run.theta, before)

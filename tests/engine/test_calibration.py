@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from kfac_cli.engine import KFAC, KFACOptions, Network, sparse_initialization
-from kfac_cli.engine.calibration import _best_exponent, calibrated_lambda, mean_eigenvalue
+from kfac_cli.engine.calibration import _best_exponent, calibrated_lambda
 from kfac_cli.engine.curvature import stein
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.model.minibatch import MiniBatch
 
 OUTPUTS = ["bernoulli", "gaussian", "categorical"]
 
@@ -43,7 +44,8 @@ def first_decrease(output, damping):
 def test_the_first_step_decreases_the_objective_about_as_much_as_with_any_lambda(output):
     network, parameters, inputs, targets = problem(output)
     options = KFACOptions(lambda_initial="auto", tau2=1)
-    best = calibrated_lambda(network, parameters, inputs, targets, options, seeds=(0,))
+    batch = MiniBatch(network, parameters, inputs, targets, options.chunk_size)
+    best = calibrated_lambda(batch, options, seeds=(0,))
     assert first_decrease(output, best) >= 0.85 * max(
         first_decrease(output, factor * best) for factor in (0.01, 0.1, 10, 100)
     )
@@ -95,7 +97,7 @@ def test_the_search_starts_at_the_mean_eigenvalue_of_the_kronecker_blocks():
     a = [torch.diag(torch.tensor([1.0, 2.0])), torch.diag(torch.tensor([4.0, 1.0, 1.0]))]
     g = [torch.diag(torch.tensor([3.0])), torch.diag(torch.tensor([0.5, 0.25]))]
     dense = [torch.kron(x, y).diagonal() for x, y in zip(a, g, strict=True)]
-    assert mean_eigenvalue(KroneckerFactors(a, g)) == pytest.approx(torch.cat(dense).mean().item())
+    assert KroneckerFactors(a, g).mean_eigenvalue() == pytest.approx(torch.cat(dense).mean().item())
 
 
 def test_it_follows_the_scale_of_the_problem_without_bounds():
@@ -105,7 +107,8 @@ def test_it_follows_the_scale_of_the_problem_without_bounds():
 
     def found(scale):
         scaled = [*parameters[:-1], scale * parameters[-1]]
-        return calibrated_lambda(network, scaled, inputs, scale * targets, options, seeds=(0,))
+        batch = MiniBatch(network, scaled, inputs, scale * targets, options.chunk_size)
+        return calibrated_lambda(batch, options, seeds=(0,))
 
     # Only the hidden layers' curvature scales; over twelve orders λ must follow most of the way.
     assert found(1e6) > 1e6 * found(1.0)
@@ -132,15 +135,17 @@ def test_a_few_noisy_cases_do_not_lead_to_a_step_that_diverges(inverse, tau2):
 def test_few_cases_are_enough(cases):
     network, parameters, inputs, targets = problem("bernoulli")
     options = KFACOptions(lambda_initial="auto")
-    found = calibrated_lambda(network, parameters, inputs[:cases], targets[:cases], options, (0,))
+    batch = MiniBatch(network, parameters, inputs[:cases], targets[:cases], options.chunk_size)
+    found = calibrated_lambda(batch, options, (0,))
     assert 0 < found < math.inf
 
 
 def test_it_does_not_modify_the_parameters():
     network, parameters, inputs, targets = problem("bernoulli")
     before = [p.clone() for p in parameters]
+    options = KFACOptions(lambda_initial="auto")
     calibrated_lambda(
-        network, parameters, inputs, targets, KFACOptions(lambda_initial="auto"), (0,)
+        MiniBatch(network, parameters, inputs, targets, options.chunk_size), options, (0,)
     )
     assert all(torch.equal(b, p) for b, p in zip(before, parameters, strict=True))
 

@@ -10,6 +10,7 @@ from kfac_cli.engine import (
     Network,
 )
 from kfac_cli.engine.conjugate_gradient import continue_conjugate_gradient
+from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
 
 from . import oracles
@@ -29,7 +30,8 @@ class Setting:
         self.sizes = architecture.layer_sizes
         network = Network(*architecture)
         parameters = oracles.unvec(small.theta, self.sizes)
-        self.batch = MiniBatch(network, parameters, small.inputs, small.targets, 4)
+        batch = MiniBatch(network, parameters, small.inputs, small.targets, 4)
+        self.here = Linearization.of(batch, L2)
         fisher = oracles.fisher(architecture, small.theta, small.inputs)
         self.curvature = fisher + DAMPING * torch.eye(len(fisher), dtype=torch.float64)
         self.slope = oracles.gradient(*small, l2=L2)
@@ -41,10 +43,9 @@ class Setting:
 
     def engine(self, start, steps):
         update, change = continue_conjugate_gradient(
-            self.batch,
-            self.batch.cases,
+            self.here,
+            self.here.batch.cases,
             self.inverse,
-            self.unvec(self.slope),
             self.unvec(start),
             DAMPING,
             steps,

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from kfac_cli.engine import Network
-from kfac_cli.engine.model.minibatch import MiniBatch, StatisticsRequest
+from kfac_cli.engine.model.minibatch import MiniBatch
+from kfac_cli.engine.model.statistics import StatisticsRequest
 
 from . import oracles
 from .oracles import every_architecture, problem

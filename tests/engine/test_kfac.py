@@ -165,9 +165,9 @@ def test_the_decay_of_the_running_averages_reaches_095_at_iteration_20():
 def test_the_inverse_is_refreshed_at_1_2_3_and_every_t3():
     run, refreshed = Run(CHAIN, t2=8, t3=4), []
     for iteration in range(1, 14):
-        before = run.optimizer.curvature.inverse
+        before = run.optimizer.direction.inverse
         run.step()
-        if run.optimizer.curvature.inverse is not before:
+        if run.optimizer.direction.inverse is not before:
             refreshed.append(iteration)
     assert refreshed == [1, 2, 3, 4, 8, 12]
 

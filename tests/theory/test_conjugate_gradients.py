@@ -76,7 +76,7 @@ def test_an_update_without_momentum_is_cg_from_0(architecture, inverse, steps):
 
     slope = oracles.gradient(*small, l2=l2)
     curvature = exact_fisher(small) + DAMPING * torch.eye(len(slope), dtype=slope.dtype)
-    preconditioner = dense(optimizer.curvature.inverse, sizes)
+    preconditioner = dense(optimizer.direction.inverse, sizes)
     expected = list(conjugate_gradients(curvature, slope, preconditioner, steps))
     assert record.alpha == pytest.approx(expected[0][1], rel=1e-9)
     change = oracles.vec(optimizer.parameters) - small.theta
@@ -143,12 +143,12 @@ class LinearRegression:
         self.optimizer = KFAC(network, theta, options, generator)
         for _ in range(3):  # the inverse of iteration 3 is used until iteration 1000
             self.optimizer.step(few.inputs, few.targets)
-        self.optimizer.parameters, self.optimizer.previous_update = theta, None
+        self.optimizer.parameters, self.optimizer.direction.previous_update = theta, None
 
         fisher = exact_fisher(self.small)
         self.curvature = fisher + self.l2 * torch.eye(len(fisher), dtype=fisher.dtype)
         self.slope = oracles.gradient(*self.small, l2=self.l2)
-        self.preconditioner = dense(self.optimizer.curvature.inverse, self.architecture.layer_sizes)
+        self.preconditioner = dense(self.optimizer.direction.inverse, self.architecture.layer_sizes)
 
     def step(self):
         """One full-batch step of the optimizer: its record and the change of theta so far."""

@@ -1,18 +1,23 @@
 """F̆⁻¹, the block-diagonal approximate inverse Fisher (section 4.2)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-from kfac_cli.engine.curvature.factors import KroneckerFactors
+from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
+from kfac_cli.engine.curvature.factored import FactoredCurvature
+from kfac_cli.engine.curvature.factors import CaseFactors, KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import inverse_root
+from kfac_cli.engine.curvature.protocol import Inverse, Needs
 from kfac_cli.engine.curvature.tikhonov import factored_tikhonov
+from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.saved_state import attributes, restore
 
 
-class BlockDiagonalInverse:
+class BlockDiagonalInverse(Inverse):
     """diag(Ā_{i-1,i-1} ⊗ G_{i,i})⁻¹ with factored Tikhonov damping of strength γ.
 
     `pi` is the name of one of `PI_RULES`; any other raises ValueError.
@@ -39,6 +44,12 @@ class BlockDiagonalInverse:
             g @ v @ a
             for v, a, g in zip(vectors, self.activation_inverse, self.gradient_inverse, strict=True)
         ]
+
+    def multiply_gradient(self, gradient: Parameters, cases: CaseFactors | None) -> Parameters:
+        """F̆⁻¹∇h, by section 8's shortcut for layers where few cases make it cheaper."""
+        if cases is None:
+            return self.multiply(gradient)
+        return self.multiply_low_rank(gradient, cases.gradients, cases.homogeneous, 0.0)
 
     def multiply_low_rank(
         self, gradient: Parameters, gradients: list[Tensor], homogeneous: list[Tensor], l2: float
@@ -87,3 +98,23 @@ def low_rank_is_cheaper(cases: int, rows: int, columns: int, l2: float) -> bool:
     direct = rows * columns * (rows + columns)
     shortcut = cases * (rows**2 + columns**2 + rows * columns)
     return shortcut + (direct if l2 > 0 else 0) < direct
+
+
+class BlockDiagonal(FactoredCurvature):
+    """F̆, with factored or, on request, exact Tikhonov damping."""
+
+    def __init__(self, options: KFACOptions, fallbacks: Fallbacks | None = None) -> None:
+        super().__init__(options, fallbacks)
+        self._exact = options.tikhonov == "exact"
+        # Section 8's shortcut: not for ηW, of full rank, nor for blocks that are no product.
+        self.needs = Needs(case_factors=options.l2 == 0 and not self._exact)
+
+    def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
+        factors, pi, fallbacks = self.known_factors, self.options.pi, self.fallbacks
+        if self._exact:
+            return [ExactTikhonovInverse(factors, g, fallbacks=fallbacks) for g in gammas]
+        return [BlockDiagonalInverse(factors, g, pi=pi, fallbacks=fallbacks) for g in gammas]
+
+    def restore(self, state: dict[str, Any]) -> Inverse:
+        kind = ExactTikhonovInverse if self._exact else BlockDiagonalInverse
+        return kind.from_state_dict(state)

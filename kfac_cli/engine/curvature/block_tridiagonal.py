@@ -1,14 +1,16 @@
 """F̂⁻¹, the block-tridiagonal approximate inverse Fisher (section 4.3)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from kfac_cli.engine.curvature.factored import FactoredCurvature
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import KroneckerSumInverse, inverse_root
+from kfac_cli.engine.curvature.protocol import Inverse, Needs
 from kfac_cli.engine.curvature.stein import DoublingInverse, stein_inverse
 from kfac_cli.engine.curvature.tikhonov import factored_tikhonov
 from kfac_cli.engine.parameters import Parameters
@@ -24,7 +26,7 @@ SIGMA_SOLVERS: dict[str, Callable[..., SigmaInverse]] = {
 """How Σ_{i|i+1} is inverted (appendix B)."""
 
 
-class BlockTridiagonalInverse:
+class BlockTridiagonalInverse(Inverse):
     """F̂⁻¹ = Ξᵀ Λ Ξ with factored Tikhonov damping of strength γ.
 
     F̂ agrees with F̃, its diagonal factors damped, on the tridiagonal blocks; its inverse is block
@@ -97,3 +99,25 @@ class BlockTridiagonalInverse:
         solvers: tuple[type[SigmaInverse], ...] = (KroneckerSumInverse, DoublingInverse)
         inverse.conditional = [restore(s, *solvers) for s in state["conditional"]]
         return inverse
+
+
+class BlockTridiagonal(FactoredCurvature):
+    """F̂, with factored Tikhonov damping."""
+
+    needs = Needs(neighbours=True)
+
+    def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
+        options = self.options
+        return [
+            BlockTridiagonalInverse(
+                self.known_factors,
+                gamma,
+                pi=options.pi,
+                sigma_solver=options.sigma_solver,
+                fallbacks=self.fallbacks,
+            )
+            for gamma in gammas
+        ]
+
+    def restore(self, state: dict[str, Any]) -> Inverse:
+        return BlockTridiagonalInverse.from_state_dict(state)

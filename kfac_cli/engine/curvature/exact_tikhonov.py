@@ -5,11 +5,12 @@ from typing import Any
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import DiagonalizedInverse
+from kfac_cli.engine.curvature.protocol import Inverse
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.saved_state import attributes, restore
 
 
-class ExactTikhonovInverse:
+class ExactTikhonovInverse(Inverse):
     """diag(Ā_{i-1,i-1} ⊗ G_{i,i} + γ² I)⁻¹, where γ² takes the role of λ + η.
 
     Compared with `BlockDiagonalInverse`, it has no cross terms from factored damping, but takes

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 
@@ -29,13 +30,13 @@ class KroneckerFactors:
         yield from self.gradient_next
 
     def state_dict(self) -> dict[str, list[Tensor]]:
-        """Copies of the matrices, which this object changes in place."""
-        return {name: [m.clone() for m in matrices] for name, matrices in vars(self).items()}
+        """The matrices, by the names of their lists."""
+        return {name: list(matrices) for name, matrices in vars(self).items()}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, list[Tensor]]) -> "KroneckerFactors":
         """The factors that `state_dict` described."""
-        return cls(**{name: [m.clone() for m in matrices] for name, matrices in state.items()})
+        return cls(**{name: list(matrices) for name, matrices in state.items()})
 
     def add_(self, other: "KroneckerFactors") -> None:
         """Add other statistics, in place."""
@@ -59,10 +60,31 @@ class KroneckerFactors:
         for matrix in self.tensors():
             matrix.mul_(scale)
 
-    def average_(self, new: "KroneckerFactors", epsilon: float) -> None:
-        """Running average, in place: ε times the old estimate plus (1 - ε) times the new one."""
-        for mine, theirs in zip(self.tensors(), new.tensors(), strict=True):
-            mine.lerp_(theirs, 1 - epsilon)
+    def averaged(self, new: "KroneckerFactors", epsilon: float) -> "KroneckerFactors":
+        """Running average: ε times this estimate plus (1 - ε) times the new one."""
+        pairs = zip(vars(self).values(), vars(new).values(), strict=True)
+        return KroneckerFactors(
+            *(
+                [torch.lerp(a, b, 1 - epsilon) for a, b in zip(mine, theirs, strict=True)]
+                for mine, theirs in pairs
+            )
+        )
+
+    def mean_eigenvalue(self) -> float:
+        """The average eigenvalue of the diagonal blocks Ā ⊗ G, tr F̃ / n."""
+        trace = size = 0.0
+        for a, g in zip(self.activation, self.gradient, strict=True):
+            trace += float(a.diagonal().double().sum()) * float(g.diagonal().double().sum())
+            size += a.shape[0] * g.shape[0]
+        return trace / size
+
+
+@dataclass(frozen=True)
+class CaseFactors:
+    """g_1 … g_ℓ, (m, d_i), and ā_0 … ā_{ℓ-1}, (m, d_i + 1), of every case (section 8)."""
+
+    gradients: list[Tensor]
+    homogeneous: list[Tensor]
 
 
 def sum_over_cases(

@@ -82,7 +82,6 @@ def test_running_average():
     def factors(value):
         return KroneckerFactors(*([torch.full((2, 2), value)] for _ in range(4)))
 
-    running = factors(1.0)
-    running.average_(factors(5.0), epsilon=0.75)
+    running = factors(1.0).averaged(factors(5.0), epsilon=0.75)
     for matrix in running.tensors():
         assert torch.equal(matrix, torch.full((2, 2), 2.0))

@@ -14,10 +14,7 @@ from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse, Krone
 from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import inverse_root
-from kfac_cli.engine.curvature.registry import (
-    inverse_from_state_dict,
-    make_inverse,
-)
+from kfac_cli.engine.curvature.registry import make_curvature
 from kfac_cli.engine.options import KFACOptions
 
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
@@ -103,7 +100,7 @@ def test_every_structure_and_rule_makes_a_difference():
     [
         (
             {"kind": "diagonal"},
-            "inverse=diagonal: must be block_tridiagonal or block_diagonal",
+            "inverse=diagonal: must be block_tridiagonal, block_diagonal or identity",
         ),
         ({**TRIDIAGONAL, "tikhonov": "none"}, "tikhonov=none: must be factored or exact"),
         ({**TRIDIAGONAL, "pi": "2"}, "pi=2: must be trace, frobenius, spectral or one"),
@@ -132,7 +129,14 @@ def test_valid_options_pass_the_check(options):
 
 
 def inverse_of(given, gamma=GAMMA, fallbacks=None, **options):
-    return make_inverse(given, gamma, KFACOptions(**named(options)), fallbacks)
+    curvature = make_curvature(KFACOptions(**named(options)), fallbacks)
+    curvature.update(given, 1)
+    [inverse] = curvature.inverses([gamma])
+    return inverse
+
+
+def restored(state, **options):
+    return make_curvature(KFACOptions(**named(options))).restore(state)
 
 
 def named(options):
@@ -150,7 +154,7 @@ def test_a_saved_inverse_is_restored_exactly(options, dtype):
     given = KroneckerFactors(*([m.to(dtype) for m in ms] for ms in vars(factors()).values()))
     inverse, file = inverse_of(given, **options), io.BytesIO()
     torch.save(inverse.state_dict(), file)
-    again = inverse_from_state_dict(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
+    again = restored(torch.load(io.BytesIO(file.getvalue()), weights_only=True), **options)
     assert type(again) is type(inverse)
     cast = [v.to(dtype) for v in vectors()]
     assert same(again.multiply(cast), inverse.multiply(cast))
@@ -162,14 +166,14 @@ def test_a_fallback_from_doubling_to_decompositions_is_restored_as_such():
     given.gradient_next[1].zero_()
     inverse = inverse_of(given, 1e-8, sigma_solver="doubling")
     assert len({type(sigma) for sigma in inverse.conditional}) == 2
-    again = inverse_from_state_dict(inverse.state_dict())
+    again = restored(inverse.state_dict(), sigma_solver="doubling")
     assert same(again.multiply(vectors()), inverse.multiply(vectors()))
 
 
 def test_the_state_of_another_class_is_refused():
     state = inverse_of(factors()).state_dict()
-    with pytest.raises(ValueError, match="type='Nothing': must be one of BlockDiagonalInverse"):
-        inverse_from_state_dict({**state, "type": "Nothing"})
+    with pytest.raises(ValueError, match=r"a saved Nothing where .*BlockTridiagonalInverse"):
+        restored({**state, "type": "Nothing"})
     with pytest.raises(ValueError, match="a saved BlockTridiagonalInverse where"):
         BlockDiagonalInverse.from_state_dict(state)
 

@@ -10,7 +10,8 @@ from engine import oracles
 from engine.oracles import ODD_ARCHITECTURES, every_architecture, problem
 from kfac_cli.engine import Network
 from kfac_cli.engine.model.gradient_noise import noise_scale, squared_norm, total_variance
-from kfac_cli.engine.model.minibatch import MiniBatch, StatisticsRequest
+from kfac_cli.engine.model.minibatch import MiniBatch
+from kfac_cli.engine.model.statistics import StatisticsRequest
 from kfac_cli.engine.parameters import add_l2_gradient
 
 EVERY = pytest.mark.parametrize("architecture", every_architecture() + ODD_ARCHITECTURES, ids=str)

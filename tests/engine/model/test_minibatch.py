@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from kfac_cli.engine import KFAC, KFACOptions, Network, evaluate, sparse_initialization
-from kfac_cli.engine.model.minibatch import CACHED_CHUNKS, MiniBatch, StatisticsRequest
+from kfac_cli.engine.model.minibatch import CACHED_CHUNKS, MiniBatch
 from kfac_cli.engine.model.sampling import BLOCK_CASES, noise_for_cases
+from kfac_cli.engine.model.statistics import StatisticsRequest
 
 CASES = 2 * BLOCK_CASES + 37
 CHUNK_SIZES = [1, 7, 64, BLOCK_CASES, CASES - 1, CASES, 10 * CASES]
@@ -61,8 +62,7 @@ def test_a_kfac_run_is_independent_of_the_chunk_size_up_to_rounding(output):
 def test_the_cache_of_activations_for_the_fisher_products_is_bounded():
     network, parameters, inputs, targets = problem("bernoulli")
     batch = MiniBatch(network, parameters, inputs, targets, chunk_size=10)
-    batch.first_order()
-    cached = sum(a.logits.shape[0] for a in batch._cached.values())
+    cached = sum(a.logits.shape[0] for a in batch.first_order().activations)
     assert cached == 10 * CACHED_CHUNKS
 
 

@@ -1,0 +1,77 @@
+"""What an approximation of the Fisher looks like to the step; `registry.py` lists them."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kfac_cli.engine.curvature.factors import CaseFactors, KroneckerFactors
+from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a curvature needs from the passes over a mini-batch.
+
+    `statistics`: Ā and G, for which targets are sampled and a second backward pass is made;
+    `neighbours`: their blocks of neighbouring layers too; `case_factors`: the factors of the
+    gradient's cases (section 8).
+    """
+
+    statistics: bool = True
+    neighbours: bool = False
+    case_factors: bool = False
+
+
+class Inverse(Protocol):
+    """F₀⁻¹, an approximate inverse Fisher, damped with some γ; never changed."""
+
+    @abstractmethod
+    def multiply(self, vectors: Parameters) -> Parameters:
+        """F₀⁻¹v for `vectors` shaped like the parameters, which it does not change."""
+
+    def multiply_gradient(self, gradient: Parameters, cases: CaseFactors | None) -> Parameters:
+        """F₀⁻¹∇h, where the gradient is the mean of g āᵀ over `cases`, if these are given."""
+        return self.multiply(gradient)
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `Curvature.restore` needs: tensors, numbers and containers."""
+
+
+class Curvature(Protocol):
+    """An approximate Fisher over the iterations, and its inverses.
+
+    Made from the options and, to share the counts of another one, its `fallbacks`.
+    """
+
+    needs: Needs
+    fallbacks: Fallbacks
+
+    @abstractmethod
+    def update(self, statistics: KroneckerFactors | None, iteration: int) -> None:
+        """Include the statistics of iteration k = 1, 2, …; None if it needs none.
+
+        Replaces the tensors of its state and changes none in place.
+        """
+
+    @abstractmethod
+    def mean_eigenvalue(self) -> float:
+        """The average eigenvalue of the approximation: the natural scale of λ."""
+
+    @abstractmethod
+    def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
+        """The inverse for each γ, which can share what does not depend on γ."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> Inverse:
+        """The inverse whose `state_dict` this is; raises ValueError if it is of another class."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `load_state_dict` needs to resume exactly."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from what `state_dict` returned."""
