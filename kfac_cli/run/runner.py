@@ -58,14 +58,13 @@ def run(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
-    start = read_starting_point(config) if saved is None or saved.contents is None else None
+    resumes = saved is not None and saved.contents is not None
+    start = None if resumes else read_starting_point(config)
     dataset = config.dataset.load(resolve_data_dir(config.data_dir))
-    if start is not None:
-        session = start.session(dataset, device)
-    elif saved is not None:
-        session = saved.session(dataset, device)
-    else:
-        session = make_session(config, dataset, device)
+    origin = start or saved
+    session = (
+        make_session(config, dataset, device) if origin is None else origin.session(dataset, device)
+    )
     times = None if saved is None else saved.times
     checkpoints = CheckpointFolder(folder) if saved is None else saved.checkpoints
     with (

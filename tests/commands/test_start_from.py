@@ -18,6 +18,7 @@ from kfac_cli.config.validation import validate
 from kfac_cli.recording.progress import Progress
 from kfac_cli.run import recorder
 from kfac_cli.run.runner import run
+from kfac_cli.run.session import Session
 
 HALF, WHOLE = 12, 24
 CONTINUED = "starting from iteration 12 of half: parameters, average, mini-batches and the "
@@ -220,6 +221,26 @@ def test_it_can_be_resumed_without_the_other_run(kfac_run, file, half, tmp_path,
     assert metrics(tmp_path / "new") == metrics(tmp_path / "whole")
     new, whole = (newest_checkpoint(tmp_path / name) for name in ("new", "whole"))
     assert place_of_difference(new, whole) is None
+
+
+def test_killed_before_its_first_checkpoint_it_starts_from_the_other_run_again(
+    kfac_run, file, half, tmp_path
+):
+    words = [*words_of(file), "start_from=half"]
+    start(tmp_path / "whole", words)
+    prepare(tmp_path / "killed", words)
+    answer = kfac_run("resume=killed")
+    assert answer.code == 0, answer.err
+    assert CONTINUED in answer.err
+    assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
+    assert "no rows" not in (tmp_path / "killed/run.log").read_text()
+
+
+def test_the_state_it_starts_with_is_a_checkpoint_of_its_own(file, half, tmp_path, monkeypatch):
+    monkeypatch.setattr(Session, "step", None)
+    with pytest.raises(TypeError):
+        start(tmp_path / "new", [*words_of(file), "start_from=half"])
+    assert checkpoint_iterations(tmp_path / "new") == [12]
 
 
 def test_resuming_cannot_change_where_it_started(kfac_run, half):
