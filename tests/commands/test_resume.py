@@ -27,7 +27,7 @@ from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.progress import Progress
 from kfac_cli.run import checkpointing, recorder
 from kfac_cli.run.runner import run
-from kfac_cli.run.session import Session, make_session, moved
+from kfac_cli.run.session import Session, make_session, to_device
 
 CPU = torch.device("cpu")
 
@@ -145,7 +145,7 @@ def test_the_state_is_that_of_the_whole_session(file, tmp_path):
 def test_tensors_move_to_another_device_once_and_generators_stay():
     """`meta` represents a GPU."""
     weights, state = torch.zeros(2, 3), torch.Generator().get_state()
-    tree = moved({"w": [weights], "same": weights, "g": state, "n": 3}, torch.device("meta"))
+    tree = to_device({"w": [weights], "same": weights, "g": state, "n": 3}, torch.device("meta"))
     assert tree["w"][0].device.type == "meta"
     assert tree["w"][0] is tree["same"]
     assert tree["g"] is state
