@@ -93,6 +93,8 @@ class RunConfig:
     schedule: Annotated[AnyScheduleOptions, Field(discriminator="kind")]
     polyak: PolyakSettings
     checkpoint: CheckpointSettings
+    iterations: Iterations
+    seed: Annotated[Seed, About("seed of initial parameters, mini-batches and sampled targets")]
     start_from: Annotated[
         FilePath | None,
         About(
@@ -102,8 +104,6 @@ class RunConfig:
             "random parameters"
         ),
     ]
-    iterations: Iterations
-    seed: Annotated[Seed, About("seed of initial parameters, mini-batches and sampled targets")]
     device: Annotated[
         Literal["auto", "cpu", "cuda"], About("where to compute; auto: a GPU where there is one")
     ]
