@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pictures = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples to draw: `pairs` gives originals and reconstructions now, each (n, height * width).
+
+    `image_shape` is (height, width) in pixels, None if cases are not images.
+    """
+
+    image_shape: tuple[int, int] | None
+    pairs: Callable[[], tuple[Any, Any]]
 
 
 def display_pairs(

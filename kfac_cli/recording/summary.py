@@ -20,6 +20,9 @@ TIME_LIMIT_REACHED = "time limit reached"
 DIVERGED = "diverged"
 INTERRUPTED = "interrupted"
 
+BEST = ("best_train_error", "best_iteration", "best_parameters", "best_test_error")
+"""What the summary says of the best evaluation."""
+
 FILE_DESCRIPTIONS = (
     ("*.png", "the whole run in one picture"),
     (SUMMARY_FILE, "best errors, how the run ended, versions, device, memory"),
@@ -52,8 +55,7 @@ def best_evaluation(evaluations: Iterable[Row]) -> dict[str, object]:
                 test_error = as_finite(row.get(f"test_error{suffix}"))
                 candidates.append((error, row.get("iteration"), kind, test_error))
     best = min(candidates, key=lambda candidate: candidate[0], default=(None,) * 4)
-    names = ("best_train_error", "best_iteration", "best_parameters", "best_test_error")
-    return dict(zip(names, best, strict=True))
+    return dict(zip(BEST, best, strict=True))
 
 
 def write_summary(folder: str | Path, summary: Mapping[str, object]) -> Path:

@@ -15,7 +15,8 @@ from kfac_cli.errors import UserError
 from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.summary import DIVERGED, INTERRUPTED
 from kfac_cli.run.checkpointing import Saver
-from kfac_cli.run.evaluation import evaluate_session, extreme_case, not_finite
+from kfac_cli.run.evaluation import evaluate_session, evaluation_row, extreme_case, not_finite
+from kfac_cli.run.history import History
 from kfac_cli.run.recorder import Recorder
 from kfac_cli.run.saved_run import SavedRun
 from kfac_cli.run.session import Session, choose_device, make_session
@@ -65,11 +66,11 @@ def run(
     session = (
         make_session(config, dataset, device) if origin is None else origin.session(dataset, device)
     )
-    times = None if saved is None else saved.times
+    history = History(None if saved is None else saved.times)
     checkpoints = CheckpointFolder(folder) if saved is None else saved.checkpoints
     with (
         StopRequest() as stop,
-        Recorder(config, folder, session, progress, times) as recorder,
+        Recorder(config, folder, session, history, progress, resumed=saved is not None) as recorder,
     ):
         if saved is not None:
             saved.replace_files()
@@ -78,15 +79,15 @@ def run(
             logger.info(start.sentence)
             progress.message(start.sentence)
             saver.save()  # so that resuming does not need the other run any more
-        status = _train(config, session, recorder, saver, stop)
+        status = _train(config, session, history, recorder, saver, stop)
         reason = None
         if status not in (DIVERGED, INTERRUPTED):
-            reason = _reason_for_divergence(session, recorder)
+            reason = _reason_for_divergence(session, history)
             status = status if reason is None else DIVERGED
         if status != DIVERGED:
             saver.save()
         recorder.finish(status, reason)
-    return RunResult(status, recorder.best_train_error, session.iteration, stop.signal, reason)
+    return RunResult(status, history.best_train_error, session.iteration, stop.signal, reason)
 
 
 def _check_optimizer(config: RunConfig) -> None:
@@ -97,29 +98,36 @@ def _check_optimizer(config: RunConfig) -> None:
 
 
 def _train(
-    config: RunConfig, session: Session, recorder: Recorder, saver: Saver, stop: StopRequest
+    config: RunConfig,
+    session: Session,
+    history: History,
+    recorder: Recorder,
+    saver: Saver,
+    stop: StopRequest,
 ) -> str:
     """Iterate until there is a reason to stop; return it."""
     while True:
-        status = reason_to_stop(config, session, recorder, stop)
-        if status != INTERRUPTED and evaluation_is_due(config, session, recorder, status):
-            with recorder.clock("evaluation"):
+        status = reason_to_stop(config, session, history, stop)
+        if status != INTERRUPTED and evaluation_is_due(config, session, history, status):
+            with history.clock("evaluation"):
                 evaluation = evaluate_session(session, config.chunk_size)
-            recorder.evaluation(evaluation)
+            row = evaluation_row(session, evaluation, history.times())
+            history.evaluations.append(row)
+            recorder.evaluation(row)
             continue  # it may have reached the target
         if status is not None:
             return status
         saver.save_if_due()
-        with recorder.clock("optimizer"):
+        with history.clock("optimizer"):
             size, record = session.step()
         recorder.iteration(size, record)
         if session.diverged or session.rejections_in_a_row >= config.max_rejections:
             return DIVERGED
 
 
-def _reason_for_divergence(session: Session, recorder: Recorder) -> str | None:
+def _reason_for_divergence(session: Session, history: History) -> str | None:
     """What is not finite in the last evaluation, and whether the data cause it; None if nothing."""
-    names = not_finite(recorder.latest_evaluation or {})
+    names = not_finite(history.latest_evaluation or {})
     if not names:
         return None
     case = extreme_case(session.dataset, session.optimizer.parameters[0].dtype)

@@ -13,13 +13,13 @@ from kfac_cli.recording.summary import (
 
 if TYPE_CHECKING:
     from kfac_cli.config.schema import RunConfig
-    from kfac_cli.run.recorder import Recorder
+    from kfac_cli.run.history import History
     from kfac_cli.run.session import Session
     from kfac_cli.signals import StopRequest
 
 
 def reason_to_stop(
-    config: RunConfig, session: Session, recorder: Recorder, stop: StopRequest
+    config: RunConfig, session: Session, history: History, stop: StopRequest
 ) -> str | None:
     """The status with which the run should stop now; None if it should continue.
 
@@ -29,24 +29,24 @@ def reason_to_stop(
         return INTERRUPTED
     if session.iteration == 0:
         return None
-    latest, target = recorder.latest_evaluation, config.target_error
+    latest, target = history.latest_evaluation, config.target_error
     if target is not None and latest is not None and latest["train_error_best"] <= target:
         return TARGET_REACHED
     if session.iteration >= config.iterations:
         return FINISHED
-    if config.max_seconds is not None and recorder.seconds >= config.max_seconds:
+    if config.max_seconds is not None and history.seconds >= config.max_seconds:
         return TIME_LIMIT_REACHED
     return None
 
 
 def evaluation_is_due(
-    config: RunConfig, session: Session, recorder: Recorder, status: str | None
+    config: RunConfig, session: Session, history: History, status: str | None
 ) -> bool:
     """Whether to evaluate now: every `evaluate_every` iterations, and once at the end.
 
     `status` is what `reason_to_stop` returned.
     """
-    latest = recorder.latest_evaluation
+    latest = history.latest_evaluation
     if session.iteration == 0 or (latest is not None and latest["iteration"] == session.iteration):
         return False
     return status is not None or session.iteration % config.evaluate_every == 0

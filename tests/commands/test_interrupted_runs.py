@@ -14,6 +14,7 @@ from soak.experiment import overrides, write_cases
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.data.options import ArraysOptions
+from kfac_cli.recording import picture_sink, summary_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.run import checkpointing, recorder, runner
 from kfac_cli.run.session import Session
@@ -30,7 +31,7 @@ def words(tmp_path):
 @pytest.fixture(autouse=True)
 def _fast_and_interruptible(monkeypatch):
     """Draw no figures, and handle SIGINT, which shells disable in background jobs."""
-    monkeypatch.setattr(recorder, "draw_run", lambda *arguments: None)
+    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -160,13 +161,13 @@ def test_a_signal_before_the_first_step_ends_it_at_once_and_the_run_can_be_resum
 def test_a_signal_while_a_run_is_ending_lets_it_end_and_stops_the_sweep(
     kfac_run, words, tmp_path, monkeypatch
 ):
-    write_summary = recorder.write_summary
+    write_summary = summary_sink.write_summary
 
     def interrupted(*arguments):
         send(signal.SIGTERM)
         return write_summary(*arguments)
 
-    monkeypatch.setattr(recorder, "write_summary", interrupted)
+    monkeypatch.setattr(summary_sink, "write_summary", interrupted)
     answer = kfac_run("-m", *words, "seed=1,2", "hydra.sweep.dir=sweep")
     assert answer.code == 143
     assert json.loads((tmp_path / "sweep/0/summary.json").read_text())["status"] == "finished"

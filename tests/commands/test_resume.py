@@ -23,6 +23,7 @@ from kfac_cli.checkpoint.tree import read_tree, write_tree
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.names import setting_names
 from kfac_cli.config.validation import validate
+from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.progress import Progress
 from kfac_cli.run import checkpointing, recorder
@@ -76,7 +77,7 @@ def uninterrupted(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
-    monkeypatch.setattr(recorder, "draw_run", lambda *arguments: None)
+    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
 
 
 @pytest.fixture

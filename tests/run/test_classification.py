@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from soak.compare import evaluations
 
 from kfac_cli.config.compose import load_config
+from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.progress import Progress
-from kfac_cli.run import recorder
 from kfac_cli.run.runner import run
 
 CENTRES = np.array([[3, 0, 0, 0], [0, 3, 0, 0], [0, 0, 3, 0]])
@@ -79,7 +80,7 @@ def test_labels_and_their_rows_of_probabilities_give_the_same_run(overrides, tmp
         arrays[name] = np.eye(3)[arrays[name]]
     np.savez(tmp_path / "points.npz", **arrays)
     run_in(tmp_path / "rows", overrides)
-    labels, rows = (read_table(tmp_path / name / "evaluations.csv") for name in ("labels", "rows"))
+    labels, rows = (evaluations(tmp_path / name) for name in ("labels", "rows"))
     assert labels == rows
 
 
@@ -103,7 +104,7 @@ def test_the_picture_of_a_classifier_says_error_rate_and_shows_no_reconstruction
     overrides, tmp_path, monkeypatch
 ):
     drawn = []
-    monkeypatch.setattr(recorder, "draw_run", lambda *arguments: drawn.append(arguments))
+    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: drawn.append(arguments))
     run_in(tmp_path / "run", overrides)
     [(*_, originals, reconstructions, shape, _, name)] = drawn
     assert (originals, reconstructions, shape, name) == (None, None, None, "error rate")
@@ -111,7 +112,7 @@ def test_the_picture_of_a_classifier_says_error_rate_and_shows_no_reconstruction
 
 def test_the_picture_of_a_regression_says_squared_error(overrides, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(recorder, "draw_run", lambda *arguments: drawn.append(arguments))
+    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: drawn.append(arguments))
     arrays = dict(np.load(tmp_path / "points.npz"))
     arrays["train_targets"], arrays["test_targets"] = (
         np.eye(3)[arrays[name]] for name in ("train_targets", "test_targets")

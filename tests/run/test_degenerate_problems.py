@@ -26,9 +26,9 @@ from kfac_cli.engine import (
     evaluate,
     sparse_initialization,
 )
+from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.progress import Progress
-from kfac_cli.run import recorder
 from kfac_cli.run.runner import run
 
 CASES = 12
@@ -396,7 +396,7 @@ def test_a_run_on_one_case_of_constant_pixels_trains_draws_and_resumes(
 
 @pytest.fixture
 def _no_figures(monkeypatch):
-    monkeypatch.setattr(recorder, "draw_run", lambda *arguments: None)
+    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
 
 
 @pytest.mark.usefixtures("_no_figures")

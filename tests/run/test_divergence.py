@@ -12,8 +12,8 @@ from soak.experiment import overrides, write_cases
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.engine import kfac
 from kfac_cli.engine.model.minibatch import MiniBatch
+from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
-from kfac_cli.run import recorder
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def steep(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
-    monkeypatch.setattr(recorder, "draw_run", lambda *arguments: None)
+    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
 
 
 @pytest.fixture

@@ -11,10 +11,12 @@ import torch
 
 from kfac_cli.config.compose import load_config
 from kfac_cli.engine.curvature import stein
+from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.metrics import EVALUATION_COLUMNS, METRIC_COLUMNS
 from kfac_cli.recording.progress import Progress
-from kfac_cli.run import evaluation, recorder
+from kfac_cli.recording.tensorboard import TensorBoardLog
+from kfac_cli.run import evaluation
 from kfac_cli.run.runner import run
 from kfac_cli.run.session import Session
 
@@ -207,8 +209,8 @@ def test_a_failing_tensorboard_or_figure_does_not_end_a_run(arrays, tmp_path, mo
     def fail(*arguments, **keywords):
         raise RuntimeError("no room")
 
-    monkeypatch.setattr(recorder.TensorBoardLog, "evaluation", fail)
-    monkeypatch.setattr(recorder, "draw_run", fail)
+    monkeypatch.setattr(TensorBoardLog, "evaluation", fail)
+    monkeypatch.setattr(picture_sink, "draw_run", fail)
     assert run_in(tmp_path / "run", arrays).status == "finished"
     assert [
         r.getMessage() for r in caplog.records if "continuing without it" in r.getMessage()

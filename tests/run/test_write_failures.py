@@ -12,8 +12,8 @@ from soak.experiment import overrides, write_cases
 from soak.faults import Faults, disk_full, failing
 
 from kfac_cli.checkpoint.folder import CheckpointFolder, checkpoint_iterations
+from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
-from kfac_cli.run import recorder
 from kfac_cli.run.session import Session
 
 
@@ -25,7 +25,7 @@ def words(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
-    monkeypatch.setattr(recorder, "draw_run", lambda *arguments: None)
+    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
 
 
 @pytest.fixture
