@@ -12,24 +12,23 @@ def main() -> int:
     The rest of kfac-run is imported here, so that Ctrl-C during the imports is handled.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
-        from kfac_cli.commands.help_page import PAGE
+        from kfac_cli.commands.help_page import print_page
 
-        print(PAGE, end="")
-        return 0
-    unwinding = InterruptOnSignal()
+        return print_page()
+    interrupt = InterruptOnSignal()
     try:
-        with unwinding:
+        with interrupt:
             from kfac_cli.commands.main import main as run_command_line
 
             code = run_command_line()
-            unwinding.check()
+            interrupt.check()
             return code
     except KeyboardInterrupt as interruption:
         return _interrupted(getattr(interruption, "signal", signal.SIGINT))
     except BaseException:  # interrupted code may raise another error instead
-        if unwinding.signal is None:
+        if interrupt.signal is None:
             raise
-        return _interrupted(unwinding.signal)
+        return _interrupted(interrupt.signal)
 
 
 def _interrupted(number: int) -> int:

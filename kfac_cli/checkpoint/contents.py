@@ -1,5 +1,6 @@
 """What a checkpoint contains: a run at one iteration, and what must match when it is resumed."""
 
+import json
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -33,12 +34,16 @@ class Contents:
 
     @classmethod
     def of(cls, tree: Tree) -> "Contents":
-        """What `tree` returned. Raises ValueError for anything else, from an older version say."""
-        if not isinstance(tree, dict) or tree.get("format") != FORMAT:
+        """What `tree` returned. Raises ValueError for anything else, such as an older version."""
+        if not isinstance(tree, dict) or repr(tree.get("format")) != str(FORMAT):
             raise ValueError(f"its format is not {FORMAT}")
         values: dict[str, Any] = {field.name: tree.get(field.name) for field in fields(cls)}
         parts = (values[name] for name in values if name != "iteration")
         whole = isinstance(values["iteration"], int) and all(isinstance(p, dict) for p in parts)
         if not whole or not all(isinstance(s, float) for s in values["times"].values()):
             raise ValueError("parts of it are missing or have other types")
+        try:
+            json.dumps({name: values[name] for name in ("config", "environment", "data")})
+        except TypeError as error:
+            raise ValueError("parts of it have tensors where none belong") from error
         return cls(**values)

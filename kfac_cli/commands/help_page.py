@@ -1,5 +1,8 @@
 """The page that `kfac-run --help` prints, without loading anything else."""
 
+import os
+import sys
+
 PAGE = """\
 kfac-run trains deep autoencoders with K-FAC (Martens and Grosse, 2015), on the paper's problems
 or your data, and leaves tables, a picture, TensorBoard files and the parameters in a new folder.
@@ -12,7 +15,8 @@ Groups: choose one of each
   optimizer   kfac_tridiag (default), kfac_diag, nesterov_sgd (the paper's baseline), heskes
               (fixed damping, for comparison); with the paper's lambda_0 = 150:
               kfac_tridiag_paper, kfac_diag_paper, kfac_tridiag_no_momentum; of torch.optim:
-              adam, adamw, sgd, muon, and torch with optimizer.algorithm=NAME for any other
+              adam, adamw, sgd, muon, and torch with optimizer.algorithm=NAME for any other;
+              sgd_kfac_momentum (no curvature, K-FAC's step size and momentum)
   schedule    the size of the mini-batches: exponential (default), fixed, stepwise (a table),
               adaptive (by the gradient's variance); with other values of the first two:
               exponential_200, exponential_small, fixed_250
@@ -69,3 +73,15 @@ Examples
 Results go to outputs/DATASET/OPTIMIZER/DATE_TIME_ID, those of -m to outputs/sweeps/DATE_TIME_ID.
 Exit codes: 0 the run ended as planned, 1 error or divergence, 130 Ctrl-C, 143 SIGTERM.
 """
+
+
+def print_page() -> int:
+    """Print the page; return 0, or 1 if it could not be written."""
+    try:
+        print(PAGE, end="", flush=True)
+    except OSError as error:
+        print(f"kfac-run: error: standard output: {error.strerror}", file=sys.stderr)
+        # Python would try to write the rest once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0

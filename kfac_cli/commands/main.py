@@ -18,14 +18,18 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
-from hydra import compose, initialize_config_module
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from kfac_cli.commands.help_page import PAGE
+from kfac_cli.commands.help_page import print_page
+from kfac_cli.commands.hydra_record import (
+    refuse_output_subdir,
+    refuse_used_sweep_folder,
+    without_record,
+)
 from kfac_cli.commands.jobs import Jobs
 from kfac_cli.commands.messages import explain
 from kfac_cli.commands.resume import (
@@ -35,9 +39,8 @@ from kfac_cli.commands.resume import (
     prepare_resumption,
     reason_not_to_resume,
 )
-from kfac_cli.commands.settings_file import CONFIG_FILE
 from kfac_cli.commands.sweeps import check_sweep
-from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
+from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE, composed
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError, background_errors_logged, one_line, shown
 from kfac_cli.files import shown_folder
@@ -64,8 +67,7 @@ def main() -> int:
             return 0
         options = _parse(arguments)
         if options.help:
-            print(PAGE, end="")
-            return 0
+            return print_page()
         overrides = list(options.overrides)
         with background_errors_logged():
             _check_current_folder()
@@ -132,7 +134,8 @@ def _has_options(options: argparse.Namespace) -> bool:
 
 def _run_hydra(options: argparse.Namespace) -> int:
     check_sweep(options.overrides)
-    _refuse_output_subdir(options.overrides)
+    refuse_output_subdir(options.overrides)
+    refuse_used_sweep_folder(options.overrides)
     if not _has_options(options):
         _check_before_creating_folders(options.overrides)
     jobs = Jobs()
@@ -141,7 +144,12 @@ def _run_hydra(options: argparse.Namespace) -> int:
         config_name=CONFIG_NAME,
         version_base=HYDRA_VERSION_BASE,
     )(jobs.run)
-    with _propagating_exceptions(), _printing_failures(jobs), _explaining_package(options):
+    with (
+        _propagating_exceptions(),
+        _printing_failures(jobs),
+        _explaining_package(options),
+        without_record(options),
+    ):
         application()
     return EXIT_FAILED if jobs.failures else 0
 
@@ -174,8 +182,7 @@ def _check_before_creating_folders(overrides: Sequence[str]) -> None:
     Errors in composing them, and values that depend on the folder, are left to Hydra and the job.
     """
     try:
-        with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
-            settings = compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
+        settings = composed(overrides, hydra=True)
     except Exception:
         return
     if settings.hydra.mode == RunMode.MULTIRUN:
@@ -188,14 +195,6 @@ def _check_before_creating_folders(overrides: Sequence[str]) -> None:
     except UserError as error:
         if not isinstance(error.__cause__, OmegaConfBaseException):
             raise
-
-
-def _refuse_output_subdir(overrides: Sequence[str]) -> None:
-    """Refuse a folder for Hydra's own record of the settings: it could be that of any run."""
-    for override in overrides:
-        if override.lstrip("+~").startswith("hydra") and "output_subdir" in override:
-            reason = f"cannot be set; the settings of a run are recorded in its {CONFIG_FILE}"
-            raise UserError(f"{shown(override)}: {reason}")
 
 
 @contextmanager

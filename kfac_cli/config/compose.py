@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import validate
@@ -21,11 +21,18 @@ def packaged_log_format() -> str:
     return str(OmegaConf.select(OmegaConf.create(text), name))
 
 
-def load_config(overrides: Sequence[str] = ()) -> RunConfig:
-    """The checked configuration that `kfac-run *overrides` runs with.
+def composed(overrides: Sequence[str] = (), hydra: bool = False) -> DictConfig:
+    """The settings of `kfac-run *overrides`, not yet checked; with Hydra's own if `hydra`.
 
-    Raises UserError for a value that is not allowed and Hydra's own errors for a key or a group
-    that does not exist.
+    Raises Hydra's errors for a key or a group that does not exist.
     """
     with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
-        return validate(compose(CONFIG_NAME, overrides=list(overrides)))
+        return compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=hydra)
+
+
+def load_config(overrides: Sequence[str] = ()) -> RunConfig:
+    """The checked settings of `kfac-run *overrides`.
+
+    Raises UserError for a value that is not allowed, otherwise as `composed`.
+    """
+    return validate(composed(overrides))

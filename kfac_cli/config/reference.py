@@ -6,10 +6,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
+from kfac_cli.config.compose import composed
 from kfac_cli.config.names import is_shared
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import MISSING
@@ -65,10 +64,17 @@ def _row(name: str, hint: Any, settings: Mapping[str, Any]) -> str:
     value: Any = settings
     for part in name.split("."):
         value = value[part]
-    default = "to be given" if value == MISSING else f"`{shown(value)}`"
+    default = "to be given" if value == MISSING else f"`{_written(value)}`"
     about = next(_abouts(hint), About(""))
     cells = (f"`{name}`", default, allowed(hint), about.symbol, about.section, about.meaning)
     return "| " + " | ".join(cells) + " |"
+
+
+def _written(value: Any) -> str:
+    """A value in full, as one types it."""
+    if isinstance(value, list):
+        return "[" + ",".join(_written(item) for item in value) + "]"
+    return shown(value)
 
 
 def _abouts(hint: Any) -> Iterator[About]:
@@ -84,8 +90,7 @@ def _summary(section: type) -> str:
 
 def _composed(*overrides: str) -> dict[str, Any]:
     """The settings of a command line, as conf/ has them."""
-    with initialize_config_module(CONFIG_MODULE, version_base=HYDRA_VERSION_BASE):
-        settings = OmegaConf.to_container(compose(CONFIG_NAME, overrides=list(overrides)))
+    settings = OmegaConf.to_container(composed(overrides))
     assert isinstance(settings, dict)
     return {str(name): value for name, value in settings.items()}
 

@@ -50,7 +50,7 @@ else:
     AnyOptimizerSection = Union[_sections]  # noqa: UP007
 
 SHARED = tuple(declared_fields(OptimizerOptions))
-"""Settings of the run that its optimizer is told too."""
+"""Settings of the run that are options of its optimizer too."""
 
 
 if TYPE_CHECKING:

@@ -1,17 +1,20 @@
 """From the composed configuration to a RunConfig, or to one line that says what is wrong."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
 from kfac_cli.config.names import suggestion
 from kfac_cli.config.schema import SHARED, RunConfig
-from kfac_cli.engine.declaration import refusal
+from kfac_cli.engine.declaration import declared_fields, refusal
+from kfac_cli.engine.registry import OPTIMIZERS
 from kfac_cli.errors import UserError, shown
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 MISSING = "???"
 UNKNOWN = ("unexpected_keyword_argument", "invalid_key")
@@ -46,10 +49,15 @@ def _with_shared(tree: dict[str, Any]) -> dict[str, Any]:
     for name in SHARED:
         if name in section:
             raise UserError(_unknown(f"optimizer.{name}", section[name]))
+    kind = OPTIMIZERS.get(str(section.get("kind")))
+    for name in () if kind is None else declared_fields(kind.options):
+        if name not in section and name not in SHARED:  # the engine has a default, conf/ the choice
+            name = f"optimizer.{name}"
+            raise UserError(f"{name}: has no value; give one as {name}=VALUE")
     return {**tree, "optimizer": {**section, **{n: tree[n] for n in SHARED if n in tree}}}
 
 
-def _line(errors: list[ErrorDetails]) -> str:
+def _line(errors: list["ErrorDetails"]) -> str:
     """One line for the first error; names that do not exist explain others, and come before."""
     own = [e for e in errors if not (len(e["loc"]) == 3 and e["loc"][2] in SHARED)]
     first = min(own, key=lambda e: e["type"] not in UNKNOWN)

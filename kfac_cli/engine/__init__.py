@@ -13,11 +13,22 @@ if TYPE_CHECKING:
     from kfac_cli.engine.public import *  # noqa: F403
 
 
+OPTIONS = ["KFACOptions", "NesterovOptions", "TorchOptions"]
+
+
 def __getattr__(name: str) -> object:
-    if name.startswith("_"):
+    if name.startswith("_") and name != "__all__":
         raise AttributeError(name)
     import kfac_cli.engine.public as public  # `from` would call this function
 
+    if name == "__all__":
+        return [*OPTIONS, *public.__all__]
     if name not in public.__all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(public, name)
+
+
+def __dir__() -> list[str]:
+    import kfac_cli.engine.public as public
+
+    return sorted({*globals(), *public.__all__})

@@ -1,4 +1,4 @@
-"""What the baselines can be told: every option with its range, default, meaning and source.
+"""The options of the baselines: every option with its range, default, meaning and source.
 
 Nothing here needs torch.
 """

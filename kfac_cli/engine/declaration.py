@@ -10,9 +10,10 @@ import functools
 import os
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Literal,
@@ -27,9 +28,11 @@ from typing import (
 from annotated_types import GroupedMetadata, Interval, Len, Predicate
 from pydantic import AllowInfNan, ConfigDict, Strict, ValidationError
 from pydantic.dataclasses import dataclass as validated_dataclass
-from pydantic_core import ErrorDetails
 
 from kfac_cli.errors import listed, shown
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Declared = TypeVar("Declared", bound=type)
 
@@ -148,7 +151,8 @@ def options(declared: Declared) -> Declared:
 
     A value that is not allowed raises ValueError, in one line that names the option, the value and
     what is allowed. An integer serves as a float and a list as a tuple; nothing else is converted.
-    `__post_init__` is for what takes several options to see; it raises OptionError.
+    `__post_init__` is for rules about several options; it raises OptionError. A subclass is marked
+    `@options` too.
     """
     dataclass_of = validated_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
     made: Any = dataclass_of(declared)
@@ -156,8 +160,10 @@ def options(declared: Declared) -> Declared:
 
     @functools.wraps(validate)
     def check(self: object, *arguments: object, **values: object) -> None:
+        if arguments:
+            raise TypeError(f"options are given by name: {made.__name__}(NAME=VALUE, ...)")
         try:
-            validate(self, *arguments, **values)
+            validate(self, **values)
         except ValidationError as error:
             raise ValueError(refusal(error.errors()[0], made)) from None
 
@@ -165,7 +171,7 @@ def options(declared: Declared) -> Declared:
     return made  # type: ignore[no-any-return]
 
 
-def refusal(error: ErrorDetails, kind: type) -> str:
+def refusal(error: "ErrorDetails", kind: type) -> str:
     """One line for one of pydantic's errors about the options in a class."""
     place, value, context = error["loc"], error["input"], error.get("ctx", {})
     too_short = error["type"] == "missing" and isinstance(place[-1], int)  # a list of fixed length
@@ -179,10 +185,18 @@ def refusal(error: ErrorDetails, kind: type) -> str:
             tag = context["discriminator"].strip("'")
             known = listed(sorted(word for word, _ in variants(hint)))
             return f"{name}.{tag}={shown(value.get(tag))}: must be {known}"
-        case "value_error" if isinstance(context["error"], OptionError):
-            return context["error"].line(f"{name}." if name else "")
+        case "value_error":
+            reason: Exception = context["error"]
+            prefix = f"{name}." if name else ""
+            return reason.line(prefix) if isinstance(reason, OptionError) else str(reason)
         case _:
-            return f"{name}={shown(value)}: must be {allowed(hint)}"
+            return f"{name}={_given(value)}: must be {allowed(hint)}"
+
+
+def _given(value: object) -> str:
+    """The value, with its type where that may be why it is refused."""
+    plain = value is None or isinstance(value, bool | int | float | str | Sequence | Mapping)
+    return shown(value) if plain else f"{shown(value)} ({type(value).__name__})"
 
 
 def allowed(hint: Any) -> str:
@@ -205,6 +219,8 @@ def allowed(hint: Any) -> str:
     parts = [part for part in _members(base) if part is not type(None)]
     if is_dataclass(parts[0]):
         return "a group of settings"
+    if parts == [base]:
+        return "another value"
     texts = [allowed(part) for part in parts]
     return " or ".join(["null", *texts] if len(parts) < len(_members(base)) else texts)
 

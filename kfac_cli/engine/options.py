@@ -1,4 +1,4 @@
-"""What the optimizers can be told: every option with its range, default, meaning and source.
+"""The options of the optimizers: every option with its range, default, meaning and source.
 
 The symbols and sections are those of Martens and Grosse (2015), and so are the defaults, but where
 the meaning says otherwise. Nothing here needs torch.

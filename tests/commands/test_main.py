@@ -108,6 +108,45 @@ def test_config_yaml_is_the_only_record_of_the_settings(kfac_run, runner, tmp_pa
     }
 
 
+def test_a_file_of_settings_cannot_have_hydra_write_a_record_either(kfac_run, runner, tmp_path):
+    kfac_run("hydra.run.dir=mine")
+    (tmp_path / "own/record").mkdir(parents=True)
+    (tmp_path / "own/record/elsewhere.yaml").write_text(
+        f"# @package hydra\noutput_subdir: {tmp_path}/mine\n"
+    )
+    before = contents(tmp_path / "mine")
+    assert kfac_run("--config-dir=own", "+record=elsewhere", "hydra.run.dir=new").code == 0
+    assert kfac_run("--config-dir=own", "-m", "+record=elsewhere", "seed=2,3").code == 0
+    assert contents(tmp_path / "mine") == before
+    assert len(runner.calls) == 4
+
+
+@pytest.mark.parametrize(("folder", "holds"), [("mine", "a run"), ("sweep", "another sweep")])
+def test_a_sweep_is_not_put_over_a_run_or_another_sweep(kfac_run, runner, tmp_path, folder, holds):
+    kfac_run("hydra.run.dir=mine")
+    kfac_run("-m", "hydra.sweep.dir=sweep", "seed=0,1")
+    before = contents(tmp_path)
+    answer = kfac_run("-m", f"hydra.sweep.dir={folder}", "seed=2,3")
+    line = f"kfac-run: error: hydra.sweep.dir={folder}: holds {holds}; choose a new folder\n"
+    assert (answer.code, answer.err) == (1, line)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_help_that_cannot_be_written_is_one_line():
+    code = "import sys; from kfac_cli.__main__ import main; sys.exit(main())"
+    with open("/dev/full", "w") as full:
+        answer = subprocess.run(
+            [sys.executable, "-c", code, "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert answer.returncode == 1
+    assert answer.stderr == "kfac-run: error: standard output: No space left on device\n"
+
+
 def test_warnings_of_libraries_reach_the_terminal_and_the_log(kfac_run, runner, tmp_path):
     def behave(config):
         import logging
@@ -585,7 +624,7 @@ def test_an_error_found_only_during_a_run_is_one_line_too(kfac_run, tmp_path, se
         ),
         (
             ["optimizer=torch", "optimizer.algorithm=os.system"],
-            "optimizer.algorithm=os.system: must be ASGD, Adadelta, ",
+            "optimizer.algorithm=os.system: must be Adadelta, Adafactor, ",
         ),
         (
             ["optimizer=adam", "+optimizer.arguments.nope=1"],

@@ -223,6 +223,12 @@ ERRORS = [
         ["dataset.name=digits"],
         "dataset.name=digits: must be arrays, curves, faces, mnist or mnist_labels",
     ),
+    (["~optimizer.tau1"], "optimizer.tau1: has no value; give one as optimizer.tau1=VALUE"),
+    (["optimizer.pi=???"], "optimizer.pi: has no value; give one as optimizer.pi=VALUE"),
+    (
+        ["optimizer=heskes", "~optimizer.momentum"],
+        "optimizer.momentum: has no value; give one as optimizer.momentum=VALUE",
+    ),
     (["+optimizer.l2=1"], "optimizer.l2=1: no such setting; did you mean l2? " + LISTED),
     (["optimizer.omega1=1"], "optimizer.omega1=1: must be null or a number in (0, 1)"),
     (

@@ -6,6 +6,7 @@ import sys
 from dataclasses import FrozenInstanceError, replace
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 from pydantic import Field
 
@@ -153,6 +154,29 @@ def test_options_are_immutable_and_a_changed_copy_is_checked_too():
         replace(KFACOptions(), tau1=2)
 
 
+def test_options_are_given_by_name():
+    with pytest.raises(TypeError, match=r"^options are given by name: KFACOptions\(NAME=VALUE"):
+        KFACOptions("block_diagonal")
+
+
+def test_a_number_of_another_library_is_refused_with_its_type():
+    with pytest.raises(ValueError, match=r"^t1=5 \(int64\): must be a whole number from 1"):
+        KFACOptions(t1=np.int64(5))
+    with pytest.raises(ValueError, match=r"^momentum=True \(bool\w*\): must be true or false"):
+        KFACOptions(momentum=np.bool_(True))
+
+
+def test_the_error_of_a_subclass_is_its_own():
+    @options
+    class Strict(KFACOptions):
+        def __post_init__(self):
+            super().__post_init__()
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match=r"^mine$"):
+        Strict()
+
+
 def test_what_is_allowed_is_said_of_a_type_that_nothing_is_wrong_with():
     assert allowed(Annotated[int, Integer(2, 5)] | None) == "null or a whole number from 2 to 5"
 
@@ -171,5 +195,9 @@ def test_every_public_name_of_the_engine_is_there_and_no_other():
     from kfac_cli.engine import public
 
     assert all(getattr(engine, name) is getattr(public, name) for name in public.__all__)
+    imported = {}
+    exec("from kfac_cli.engine import *", imported)
+    assert {*public.__all__, "KFACOptions", "NesterovOptions", "TorchOptions"} <= set(imported)
+    assert set(public.__all__) <= set(dir(engine))
     with pytest.raises(AttributeError, match="no attribute 'Adam'"):
         _ = engine.Adam

@@ -1,0 +1,54 @@
+"""Keep Hydra from recording the settings, which could replace the record of another run."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from kfac_cli.commands.settings_file import CONFIG_FILE
+from kfac_cli.config.compose import composed
+from kfac_cli.errors import UserError, shown
+from kfac_cli.files import shown_folder
+
+SETTING = "hydra.output_subdir"
+SWEEP_FILE = "multirun.yaml"
+
+
+def refuse_output_subdir(overrides: Sequence[str]) -> None:
+    """Refuse a folder for Hydra's own record of the settings: it could be that of any run."""
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if key == SETTING or (key.startswith("hydra.sweeper") and SETTING in override):
+            reason = f"cannot be set; the settings of a run are recorded in its {CONFIG_FILE}"
+            raise UserError(f"{shown(override)}: {reason}")
+
+
+def refuse_used_sweep_folder(overrides: Sequence[str]) -> None:
+    """Refuse a sweep in the folder of a run or of another sweep, whose record it would replace."""
+    named = [word for word in overrides if word.lstrip("+").startswith("hydra.sweep.dir=")]
+    if not named:
+        return  # the default is a new folder
+    try:
+        folder = Path(composed(named, hydra=True).hydra.sweep.dir)
+    except Exception:  # Hydra reports it
+        return
+    for name, what in ((CONFIG_FILE, "a run"), (SWEEP_FILE, "another sweep")):
+        if (folder / name).exists():
+            place = shown(str(shown_folder(folder.absolute())))
+            raise UserError(f"hydra.sweep.dir={place}: holds {what}; choose a new folder")
+
+
+@contextmanager
+def without_record(options: argparse.Namespace) -> Iterator[None]:
+    """Have Hydra write no record of its own, whatever a file of settings says."""
+    before, words = sys.argv, list(sys.argv)
+    if options.info is None:  # which would take the word for its argument
+        last = options.overrides[-1:]
+        place = len(words) - words[::-1].index(last[0]) if last else len(words)
+        words.insert(place, f"{SETTING}=null")
+    sys.argv = words
+    try:
+        yield
+    finally:
+        sys.argv = before
