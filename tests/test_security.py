@@ -199,7 +199,7 @@ def test_a_pickle_instead_of_a_checkpoint_is_not_opened(run, refusal, trap):
     ):
         for file in run.glob("checkpoint-*"):
             write(file)
-        assert "no checkpoint to resume from" in refusal()
+        assert "no checkpoint can be used" in refusal()
 
 
 @pytest.mark.parametrize("place", ["optimizer", "average", "curvature", "inverse", "factors"])

@@ -362,7 +362,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before_with_a_warning(tmp_path, 
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.getMessage() == (
-        "checkpoint-10.safetensors is damaged (its checksum does not match); resuming from "
+        "checkpoint-10.safetensors is damaged (its checksum does not match); using "
         "checkpoint-5.safetensors instead"
     )
 
@@ -383,7 +383,7 @@ def test_only_damaged_ones_are_one_clear_line(tmp_path, caplog):
     with pytest.raises(UserError) as caught:
         CheckpointFolder(tmp_path).read()
     assert str(caught.value) == (
-        f"{tmp_path}: no checkpoint to resume from: "
+        f"{tmp_path}: no checkpoint can be used: "
         "checkpoint-10.safetensors is damaged (its checksum does not match), "
         "checkpoint-5.safetensors is damaged (its checksum does not match)"
     )
@@ -394,7 +394,7 @@ def test_an_unreadable_one_counts_as_damaged(tmp_path, caplog):
     filled(tmp_path, 5)
     path_of(tmp_path, 10).mkdir()
     assert CheckpointFolder(tmp_path).read()["iteration"] == 5
-    assert "checkpoint-10.safetensors cannot be read (Is a directory)" in caplog.text
+    assert "checkpoint-10.safetensors cannot be read (it is not a file)" in caplog.text
 
 
 def test_a_partial_file_of_a_killed_process_is_ignored_and_then_removed(tmp_path):

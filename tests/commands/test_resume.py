@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -18,6 +19,7 @@ from soak.compare import differences, place_of_difference
 from soak.experiment import OPTIMIZERS, composed, overrides, prepare, write_cases
 
 from kfac_cli.checkpoint.compatibility import MAY_CHANGE
+from kfac_cli.checkpoint.contents import FORMAT
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.checkpoint.tree import read_tree, write_tree
 from kfac_cli.config.compose import load_config
@@ -478,8 +480,8 @@ def test_another_chunk_size_warns_too(kfac_run, half):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},  # an earlier version
-        {"format": 4},  # a later one
+        {"format": FORMAT - 1},  # an earlier version
+        {"format": FORMAT + 1},  # a later one
         {"session": {"optimizer": {}}},
         {"session": None},
         {"times": {"seconds": "3"}},
@@ -609,6 +611,13 @@ def test_an_ended_run_without_checkpoints_is_not_started_again(kfac_run, half):
     assert refusal(kfac_run, half, "resume=run", "iterations=20") == (
         "run: has ended and holds no checkpoint to resume from"
     )
+
+
+def test_its_log_continues_in_the_format_of_a_new_run(kfac_run, half):
+    kfac_run("resume=run", "iterations=13", "chunk_size=7")
+    for line in (half / "run.log").read_text().splitlines():
+        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ [\w.]+: ", line)
+    assert "chunk_size=7 (was 2000)" in (half / "run.log").read_text()
 
 
 def test_two_processes_cannot_use_one_folder(kfac_run, half):

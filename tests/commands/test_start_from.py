@@ -12,6 +12,7 @@ import torch
 from soak.compare import metrics, newest_checkpoint, parameters, place_of_difference
 from soak.experiment import composed, overrides, prepare, write_cases
 
+from kfac_cli.checkpoint.contents import FORMAT
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.checkpoint.tree import read_tree, write_tree
 from kfac_cli.config.validation import validate
@@ -278,7 +279,7 @@ def damage(path):
 def older(path):
     tree = read_tree(path)
     with path.open("wb") as out:
-        write_tree(out, {**tree, "format": 1})
+        write_tree(out, {**tree, "format": FORMAT - 1})
 
 
 NETWORK = ["dataset.layer_sizes=[12,5,3,6,12]"]
@@ -338,7 +339,7 @@ def test_what_does_not_fit_is_one_line(kfac_run, file, half, tmp_path, changes, 
             older,
             "half",
             "start_from=half: its checkpoint is from another version of kfac-run (its format is "
-            "not 3)",
+            f"not {FORMAT})",
         ),
     ],
 )
