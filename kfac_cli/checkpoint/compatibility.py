@@ -26,6 +26,7 @@ MAY_CHANGE = (
     "max_rejections",
     # what is recorded
     "evaluate_every",
+    "tags",
     "tensorboard",
     "checkpoint.every",
     "checkpoint.minutes",

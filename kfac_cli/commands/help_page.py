@@ -35,6 +35,7 @@ Settings used most; kfac-run --cfg job prints all of them, docs/settings.md expl
   max_seconds=60             stop after so much time
   checkpoint.minutes=5       minutes from one checkpoint to the next
   chunk_size=2000            cases computed at once; less needs less memory
+  tags=[baseline,lr3]        names that summary.json lists, to find and compare runs by
   l2=1e-5                    l2 regularisation, eta
   optimizer.tau2=0.25        one setting of the chosen optimizer, here K-FAC's
   schedule.size=500          one setting of the chosen schedule, here of schedule=fixed
@@ -42,9 +43,9 @@ Settings used most; kfac-run --cfg job prints all of them, docs/settings.md expl
 Resuming a run that was interrupted or killed, or that is to be longer
   resume=RUN_FOLDER          from its last checkpoint, bit for bit as if it had never stopped;
                              with it, only iterations, max_seconds, target_error, max_rejections,
-                             evaluate_every, tensorboard, checkpoint.every, checkpoint.minutes,
-                             device, threads, chunk_size, data_dir and the paths of dataset=arrays
-                             may be given other values
+                             evaluate_every, tags, tensorboard, checkpoint.every,
+                             checkpoint.minutes, device, threads, chunk_size, data_dir and the paths
+                             of dataset=arrays may be given other values
 
 Starting from the state of another run, in a folder of its own
   start_from=RUN_FOLDER      its parameters, average and mini-batches, and the optimizer's state

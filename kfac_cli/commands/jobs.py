@@ -95,7 +95,7 @@ class Jobs:
             from kfac_cli.run.runner import run  # here, because importing torch takes seconds
 
             check_interrupted()
-            result = run(config, folder, progress)
+            result = run(config, folder, progress, command=_command_line())
         return self._report_outcome(result, folder)
 
     def _resume(self, resumption: Resumption) -> float:
@@ -109,7 +109,7 @@ class Jobs:
             check_interrupted()
             saved = read_saved_run(config, folder, files)
             progress.message(f"resuming from iteration {saved.iteration}")
-            result = run(config, folder, progress, saved)
+            result = run(config, folder, progress, saved, _command_line())
         return self._report_outcome(result, folder)
 
     def _report_outcome(self, result: "RunResult", folder: Path) -> float:
@@ -145,6 +145,11 @@ class Jobs:
 
 def _sweeping() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _command_line() -> str:
+    """The command as it was typed."""
+    return shlex.join(["kfac-run", *sys.argv[1:]])
 
 
 def _resume_hint(folder: Path) -> str:

@@ -129,6 +129,11 @@ class RunConfig:
         Count, About("steps in a row that are rejected or reverted before a run has diverged")
     ]
     l2: L2
+    tags: Annotated[
+        tuple[FolderName, ...],
+        Items(0, 20, "tags, each 1 to 64 letters, digits, - or _"),
+        About("names that the summary lists, to find and compare runs by"),
+    ]
     tensorboard: Annotated[Boolean, About("whether to write TensorBoard files")]
     threads: Annotated[
         Annotated[int, Integer(1, 1024)] | None, About("CPU threads; null for PyTorch's choice")

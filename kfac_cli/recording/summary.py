@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from kfac_cli.files import replace_text
+from kfac_cli.files import replace_bytes
 from kfac_cli.recording.values import Row, as_finite, format_bytes, format_duration, significant
 
 SUMMARY_FILE = "summary.json"
@@ -61,11 +61,13 @@ def best_evaluation(evaluations: Iterable[Row]) -> dict[str, object]:
 def write_summary(folder: str | Path, summary: Mapping[str, object]) -> Path:
     """Write summary.json atomically, as standard JSON: nan and infinities become null.
 
+    A character of a file's name that is not valid UTF-8 is written as its escape.
+
     Raises TypeError for a value that JSON cannot represent, OSError if the file cannot be written.
     """
     path = Path(folder) / SUMMARY_FILE
     text = json.dumps(_jsonable(summary), indent=2, ensure_ascii=False, allow_nan=False)
-    replace_text(path, text + "\n")
+    replace_bytes(path, f"{text}\n".encode(errors="backslashreplace"))
     return path
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.engine import StepRecord
 from kfac_cli.parameters_file import save_parameters
 from kfac_cli.recording.environment import environment, peak_memory
+from kfac_cli.recording.git_commit import git_commit
 from kfac_cli.recording.metrics import step_values
 from kfac_cli.recording.picture_sink import PictureSink
 from kfac_cli.recording.pictures import Examples
@@ -23,6 +23,7 @@ from kfac_cli.recording.tables import TablesSink, read_evaluations
 from kfac_cli.recording.tensorboard_sink import TensorBoardSink
 from kfac_cli.recording.terminal import TerminalSink
 from kfac_cli.recording.values import Row
+from kfac_cli.run.description import description
 from kfac_cli.run.evaluation import error_name, reconstructions
 from kfac_cli.run.history import History
 from kfac_cli.run.session import Session
@@ -33,7 +34,7 @@ class Recorder:
     """Hands the figures of one session to its sinks, and writes its parameters at the end.
 
     For a `resumed` run, records after the session's iteration are dropped, and `history` receives
-    the evaluations before it.
+    the evaluations before it. `command` is the command line, for the summary.
 
     A failing TensorBoard, figure or terminal is logged and does not end the run; a table that
     cannot be written does (OSError). Raises UserError if the tables of a resumed run are damaged.
@@ -48,11 +49,14 @@ class Recorder:
         progress: Progress,
         *,
         resumed: bool = False,
+        command: str | None = None,
     ) -> None:
         self._config = config
         self._folder = folder
         self._session = session
         self._history = history
+        self._command = command
+        self._commit = git_commit()
         self._last_iteration = time.perf_counter()
         self._time_left = TimeLeft(session.schedule, config.iterations)
         keep = session.iteration if resumed else None
@@ -117,6 +121,7 @@ class Recorder:
         """Write parameters, figure and summary, and print how the run ended, and why."""
         session = self._session
         with self.clock("logging"):
+            described = description(self._config, session.dataset, self._command, self._commit)
             save_parameters(
                 self._folder / "parameters.pt",
                 session.network,
@@ -124,18 +129,18 @@ class Recorder:
                 session.optimizer.parameters,
                 session.average.parameters,
             )
-            self._sinks.finish(lambda: self._summary(status, reason))
+            self._sinks.finish(lambda: described | self._results(status, reason))
 
     def _seconds_left(self) -> float | None:
         return self._time_left.seconds(self._session.iteration)
 
-    def _summary(self, status: str, reason: str | None) -> Mapping[str, Any]:
+    def _results(self, status: str, reason: str | None) -> dict[str, Any]:
+        """How the run went, as it is known now."""
         latest = self._history.latest_evaluation or {}
         device = self._session.device
         return {
             "status": status,
             "reason": reason,
-            "title": self._config.title,
             "iterations": self._session.iteration,
             "iterations_planned": self._config.iterations,
             "cases": self._session.cases,

@@ -45,12 +45,16 @@ class RunResult:
 
 
 def run(
-    config: RunConfig, folder: Path, progress: Progress, saved: SavedRun | None = None
+    config: RunConfig,
+    folder: Path,
+    progress: Progress,
+    saved: SavedRun | None = None,
+    command: str | None = None,
 ) -> RunResult:
     """Train with `config` and write all results into `folder`, which exists.
 
     `progress` has been started; it is closed before the summary is printed. `saved` is given to
-    resume the run in the folder.
+    resume the run in the folder. `command` is the command line, for the summary.
 
     Raises UserError for missing or damaged data, a missing device or arguments that torch's
     optimizer refuses, OSError if the folder cannot be written.
@@ -68,9 +72,12 @@ def run(
     )
     history = History(None if saved is None else saved.times)
     checkpoints = CheckpointFolder(folder) if saved is None else saved.checkpoints
+    resumed = saved is not None
     with (
         StopRequest() as stop,
-        Recorder(config, folder, session, history, progress, resumed=saved is not None) as recorder,
+        Recorder(
+            config, folder, session, history, progress, resumed=resumed, command=command
+        ) as recorder,
     ):
         if saved is not None:
             saved.replace_files()

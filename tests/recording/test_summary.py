@@ -75,6 +75,7 @@ def test_summary_is_standard_json_whatever_the_numbers(tmp_path):
         "folder": Path("a") / "b",
         "flag": True,
         "name": "Größe λ",
+        "command": "kfac-run data_dir=\udcff",
     }
     assert written(tmp_path, summary) == {
         "status": "diverged",
@@ -85,6 +86,7 @@ def test_summary_is_standard_json_whatever_the_numbers(tmp_path):
         "folder": "a/b",
         "flag": True,
         "name": "Größe λ",
+        "command": "kfac-run data_dir=\udcff",
     }
 
 

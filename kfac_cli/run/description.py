@@ -1,0 +1,33 @@
+"""What a run was: all that comparing runs needs besides their results."""
+
+from typing import Any
+
+from kfac_cli.checkpoint.compatibility import fingerprint
+from kfac_cli.config.schema import RunConfig, flat_settings
+from kfac_cli.data.dataset import Dataset
+
+FORMAT = 1
+"""Version of summary.json; raise it when an entry changes its meaning or its name."""
+
+
+def description(
+    config: RunConfig, dataset: Dataset, command: str | None, commit: str | None
+) -> dict[str, Any]:
+    """The entries of summary.json that do not depend on how the run went.
+
+    `command` is the command line as it was typed, `commit` the git commit around the folder where
+    it was. `settings` has dotted names, `data` shape and SHA-256 of each tensor of the dataset.
+    """
+    return {
+        "format": FORMAT,
+        "title": config.title,
+        "dataset": config.dataset.name,
+        "optimizer": config.optimizer.name,
+        "schedule": config.schedule.kind,
+        "seed": config.seed,
+        "tags": list(config.tags),
+        "command": command,
+        "git_commit": commit,
+        "settings": flat_settings(config),
+        "data": fingerprint(dataset),
+    }
