@@ -17,6 +17,7 @@ from kfac_cli.engine.declaration import (
     FilePath,
     FolderName,
     Integer,
+    Items,
     Number,
     Seed,
     declared_fields,

@@ -5,12 +5,12 @@ import shlex
 
 import numpy as np
 import pytest
+from kfac_cli.data.registry import load_dataset
 from soak.experiment import overrides, write_cases
 
 from kfac_cli.checkpoint.compatibility import fingerprint
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.schema import flat_settings
-from kfac_cli.data.registry import load_dataset
 from kfac_cli.recording import picture_sink
 from kfac_cli.run.description import description
 
