@@ -51,7 +51,7 @@ class Linearization:
 
     @property
     def noise_scale(self) -> float | None:
-        """Tr Var / ‖∇h‖² (`gradient_noise.py`), if the variance was requested."""
+        """The noise scale tr Var / ‖∇h‖² (`gradient_noise.py`), if the variance was requested."""
         variance = self.first.variance
         return None if variance is None else noise_scale(variance, self.gradient)
 
@@ -60,7 +60,7 @@ class Linearization:
         return [p + d for p, d in zip(self.parameters, delta, strict=True)]
 
     def objective_at(self, parameters: Parameters) -> float:
-        """H at other parameters on the same cases, by a forward pass."""
+        """The objective at other parameters on the same cases, by a forward pass."""
         return self.batch.objective(parameters, self.l2)
 
     def fisher_gram(self, directions: Sequence[Parameters], cases: int) -> Tensor:
