@@ -32,6 +32,7 @@ VARIANTS = {
     "empirical Fisher": ["optimizer.fisher=empirical"],
     "4 samples a case": ["optimizer.samples=4"],
     "3 CG steps": ["optimizer.cg_steps=3"],
+    "F_0 = I": ["optimizer=sgd_kfac_momentum"],
     "no momentum": ["optimizer.momentum=false"],
     "no re-scaling, rate 0.1": [
         "optimizer.momentum=false",

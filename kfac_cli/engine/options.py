@@ -239,28 +239,27 @@ class KFACOptions(OptimizerOptions):
         return (19 / 20) ** (self.t2 / 2) if self.omega2 is None else self.omega2
 
     def _check_curvature(self) -> None:
-        tridiagonal = self.inverse == "block_tridiagonal"
-        if self.tikhonov == "exact" and tridiagonal:
-            reason = "needs {inverse}=block_diagonal; the other has no efficient exact form"
+        if self.tikhonov == "exact" and self.inverse != "block_diagonal":
+            reason = "needs {inverse}=block_diagonal; no other has an efficient exact form"
             raise OptionError("tikhonov", "exact", reason)
         if self.tikhonov == "exact" and self.pi != "trace":
             reason = "exact Tikhonov damping has no pi; leave it at trace, or {tikhonov}=factored"
             raise OptionError("pi", self.pi, reason)
-        if self.sigma_solver != "decomposition" and not tridiagonal:
-            reason = "needs {inverse}=block_tridiagonal; the other has no Sigma"
+        if self.sigma_solver != "decomposition" and self.inverse != "block_tridiagonal":
+            reason = "needs {inverse}=block_tridiagonal; no other has a Sigma"
             raise OptionError("sigma_solver", self.sigma_solver, reason)
         if self.samples > 1 and self.fisher != "sampled":
             reason = f"needs {{fisher}}=sampled; {self.fisher} samples nothing"
             raise OptionError("samples", self.samples, reason)
 
     def _check_identity(self) -> None:
-        """Without statistics and γ there is nothing that these could change."""
+        """Refuse what could change nothing: F₀ = I has no factors, and γ only scales it."""
         if self.inverse != "identity":
             return
         defaults = {"pi": "trace", "fisher": "sampled", "samples": 1, "gamma_rule": "fixed"}
         for name, value in defaults.items():
             if getattr(self, name) != value:
-                reason = f"must be {value} with {{inverse}}=identity, which has no factors"
+                reason = f"must be {value} with {{inverse}}=identity, on which it has no effect"
                 raise OptionError(name, getattr(self, name), reason)
 
     def _check_damping(self) -> None:

@@ -366,7 +366,7 @@ ERRORS = [
     (["optimizer.fisher=true"], "optimizer.fisher=true: must be sampled, exact or empirical"),
     (
         ["optimizer.tikhonov=exact"],
-        "optimizer.tikhonov=exact: needs optimizer.inverse=block_diagonal; the other has no "
+        "optimizer.tikhonov=exact: needs optimizer.inverse=block_diagonal; no other has an "
         "efficient exact form",
     ),
     (
@@ -376,8 +376,8 @@ ERRORS = [
     ),
     (
         ["optimizer=kfac_diag", "optimizer.sigma_solver=doubling"],
-        "optimizer.sigma_solver=doubling: needs optimizer.inverse=block_tridiagonal; the other "
-        "has no Sigma",
+        "optimizer.sigma_solver=doubling: needs optimizer.inverse=block_tridiagonal; no other "
+        "has a Sigma",
     ),
     (
         ["optimizer.fisher=empirical", "optimizer.samples=2"],

@@ -71,6 +71,23 @@ def test_it_resumes_exactly_from_a_saved_state():
     assert all(torch.equal(a, b) for a, b in zip(second.parameters, uninterrupted, strict=True))
 
 
+@pytest.mark.parametrize("start", [0, 2, 9])
+@pytest.mark.parametrize("resumed", [False, True])
+def test_the_latest_update_can_be_undone(start, resumed):
+    path = iterates(5)
+    average, without = PolyakAverage(0.9, start), PolyakAverage(0.9, start)
+    for iteration, iterate in enumerate(path, start=1):
+        average.update(iteration, iterate)
+        if iteration < 5:
+            without.update(iteration, iterate)
+    if resumed:
+        state = average.state_dict()
+        average = PolyakAverage(0.9, start)
+        average.load_state_dict(state)
+    average.undo()
+    assert all(map(torch.equal, average.parameters, without.parameters))
+
+
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 1.5])
 def test_a_decay_outside_its_range_is_refused(decay):
     with pytest.raises(ValueError, match="decay"):

@@ -122,3 +122,40 @@ def test_rejections_are_in_a_row_until_a_step_is_not_reverted(monkeypatch, recor
         run.step()
     assert run.rejections_in_a_row == in_a_row
     assert run.rejections == sum(record.outcome != "accepted" for record in records)
+
+
+# Steps that are undone
+
+
+def outcomes(run, monkeypatch, *given):
+    """Let the optimizer's steps end in these outcomes, each moving θ by 1 if it is accepted."""
+    following = iter(given)
+
+    def step(*_, **__):
+        record = replace(TAKEN, outcome=next(following))
+        if record.outcome == "accepted":
+            run.optimizer.parameters = [p + 1 for p in run.optimizer.parameters]
+        run.optimizer.iteration += 1
+        return record
+
+    monkeypatch.setattr(run.optimizer, "step", step)
+    return [run.step() for _ in given]
+
+
+@pytest.mark.parametrize("start", [0, 1000])
+@pytest.mark.parametrize("between", [[], ["rejected"]])
+def test_the_average_forgets_a_reverted_step(monkeypatch, start, between):
+    kept, run = (session(f"polyak.start={start}") for _ in range(2))
+    outcomes(kept, monkeypatch, "accepted", *between, "accepted")
+    outcomes(run, monkeypatch, "accepted", *between, "accepted", "accepted", "reverted")
+    for mine, theirs in zip(run.average.parameters, kept.average.parameters, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("outcome", ["rejected", "reverted"])
+def test_a_run_diverges_if_its_optimizer_takes_no_step_and_does_not_adapt(monkeypatch, outcome):
+    baseline, kfac = session("optimizer=nesterov_sgd"), session()
+    for run in (baseline, kfac):
+        outcomes(run, monkeypatch, "accepted", outcome)
+    assert (baseline.diverged, baseline.rejections) == (True, 0)
+    assert (kfac.diverged, kfac.rejections) == (False, 1)

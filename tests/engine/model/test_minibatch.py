@@ -1,5 +1,7 @@
 """Sums over cases do not depend on how a mini-batch is split into chunks."""
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 import torch
 
@@ -64,6 +66,30 @@ def test_the_cache_of_activations_for_the_fisher_products_is_bounded():
     batch = MiniBatch(network, parameters, inputs, targets, chunk_size=10)
     cached = sum(a.logits.shape[0] for a in batch.first_order().activations)
     assert cached == 10 * CACHED_CHUNKS
+
+
+@pytest.mark.parametrize("cases", [1, 10, 25, 40, 60])
+def test_products_with_the_fisher_are_the_same_with_and_without_the_gradients_activations(cases):
+    """Up to rounding, whether they cover the cases or not; the mini-batch does not change."""
+    network, parameters, inputs, targets = problem("categorical")
+    batch = MiniBatch(network, parameters, inputs, targets, chunk_size=10)
+    directions = [[2 * p for p in parameters], [p.cos() for p in parameters]]
+    before = dict(vars(batch))
+    known = batch.first_order().activations
+    assert vars(batch) == before
+    torch.testing.assert_close(
+        batch.fisher_gram(directions, cases, known), batch.fisher_gram(directions, cases)
+    )
+    torch.testing.assert_close(
+        batch.fisher_product(directions[1], cases, known),
+        batch.fisher_product(directions[1], cases),
+    )
+
+
+def test_a_mini_batch_cannot_be_changed():
+    batch = MiniBatch(*problem("bernoulli"), chunk_size=10)
+    with pytest.raises(FrozenInstanceError):
+        batch.parameters = []
 
 
 def test_statistics_and_fisher_use_the_first_cases_of_the_batch_only():
