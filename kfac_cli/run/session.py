@@ -102,11 +102,10 @@ class Session:
         Raises ValueError if it is the state of another network, LookupError or TypeError if it is
         no such state.
         """
-        kind = [(p.shape, p.dtype) for p in self.optimizer.parameters]
+        own = self.optimizer.parameters
         state = to_device(state, self.device)
         self.optimizer.load_state_dict(state["optimizer"])
-        if [(p.shape, p.dtype) for p in self.optimizer.parameters] != kind:
-            raise ValueError("its parameters are not of the shapes and the dtype of the network")
+        _check_alike(self.optimizer.parameters, own)
         self.average.load_state_dict(state["average"])
         self.schedule.load_state_dict(state["schedule"])
         self.batches.set_state(state["batches"])
@@ -149,6 +148,8 @@ def make_session(
 ) -> Session:
     """A new session; `earlier` iterations of another optimizer led to its `parameters`, if any.
 
+    Raises ValueError if these are not the parameters of the network.
+
     The seed gives three independent streams: initial parameters, mini-batches and the targets
     sampled by the optimizer. So optimizers with the same seed share initial parameters and
     mini-batches.
@@ -158,18 +159,25 @@ def make_session(
     setup = config.dataset
     network = Network(setup.layer_sizes, setup.activations, setup.output)
     dtype = DTYPES[config.dtype]
-    if parameters is None:
-        parameters = [w.to(device, dtype) for w in sparse_initialization(network, initial)]
+    drawn = [w.to(device, dtype) for w in sparse_initialization(network, initial)]
+    if parameters is not None:
+        _check_alike(parameters, drawn)
     planned = config.iterations - earlier
     return Session(
         network=network,
-        optimizer=make_optimizer(network, parameters, config.optimizer, targets, planned),
+        optimizer=make_optimizer(network, parameters or drawn, config.optimizer, targets, planned),
         average=PolyakAverage(config.polyak.decay, config.polyak.start),
         schedule=config.schedule.make(dataset.train_inputs.shape[0]),
         batches=batches,
         dataset=dataset,
         earlier=earlier,
     )
+
+
+def _check_alike(parameters: Parameters, own: Parameters) -> None:
+    """Raise ValueError unless both are of the same shapes and dtype."""
+    if [(p.shape, p.dtype) for p in parameters] != [(p.shape, p.dtype) for p in own]:
+        raise ValueError("its parameters are not of the shapes and the dtype of the network")
 
 
 def choose_device(setting: str) -> torch.device:

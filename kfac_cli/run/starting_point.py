@@ -54,7 +54,7 @@ class StartingPoint:
             state = to_device(before.session, device, *dtypes)
             session = (self._anew if self.obstacles else self._continued)(state, dataset, device)
         except WRONG_STATE as error:
-            raise wrong_version(self.name, error) from error
+            raise wrong_version(f"start_from={self.name}", error) from error
         before.session.clear()
         return session
 

@@ -16,6 +16,8 @@ from kfac_cli.checkpoint.contents import FORMAT
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.checkpoint.tree import read_tree, write_tree
 from kfac_cli.config.validation import validate
+from kfac_cli.engine.declaration import declared_fields
+from kfac_cli.engine.registry import OPTIMIZERS
 from kfac_cli.recording.progress import Progress
 from kfac_cli.run import recorder
 from kfac_cli.run.runner import run
@@ -349,6 +351,27 @@ def test_a_checkpoint_that_cannot_be_used_is_one_line(
     spoil(tmp_path / CHECKPOINT)
     answer = kfac_run(*words_of(file), f"start_from={path}")
     assert (answer.code, answer.err.splitlines()[-1]) == (1, f"kfac-run: error: {line}")
+
+
+@pytest.mark.parametrize("optimizer", ["kfac_tridiag", "adam"])
+@pytest.mark.parametrize("change", [{"parameters": [torch.zeros(2, 2)]}, {"average": {}}])
+def test_a_state_of_another_form_is_one_line(kfac_run, file, half, tmp_path, optimizer, change):
+    tree = read_tree(tmp_path / CHECKPOINT)
+    tree["session"] |= change
+    if "parameters" in change:
+        tree["session"]["optimizer"] |= change
+    with (tmp_path / CHECKPOINT).open("wb") as out:
+        write_tree(out, tree)
+    answer = kfac_run(*words_of(file, optimizer), "start_from=half")
+    assert answer.code == 1
+    line = "half: its checkpoint is from another version of kfac-run ("
+    assert answer.err.splitlines()[-1].startswith(f"kfac-run: error: start_from={line}")
+
+
+@pytest.mark.parametrize("options", OPTIMIZERS.values())
+def test_every_optimizer_says_what_its_state_is_and_which_options_decide_its_form(options):
+    assert options.STATE
+    assert {name.partition(".")[0] for name in options.STRUCTURE} <= declared_fields(options).keys()
 
 
 def test_other_data_are_refused(kfac_run, file, half, tmp_path):
