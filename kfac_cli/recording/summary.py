@@ -111,6 +111,8 @@ def _entries(summary: Mapping[str, object]) -> list[tuple[str, str]]:
         test_error = as_finite(summary.get("best_test_error"))
         if test_error is not None:
             entries.append(("test error", f"{significant(test_error):<8} of the same parameters"))
+    if summary.get("reason"):
+        entries.append(("diverged", str(summary["reason"])))
     shares = _time_shares(summary)
     if shares:
         entries.append(("time", shares))

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine import Evaluation, Parameters, evaluate
 from kfac_cli.run.session import Session
 
@@ -68,13 +67,14 @@ def not_finite(row: Mapping[str, Any]) -> list[str]:
     return [name for name, value in row.items() if not math.isfinite(value)]
 
 
-def extreme_case(dataset: Dataset, dtype: torch.dtype) -> str | None:
-    """A description of the first case whose sum of squares overflows `dtype`; None without one.
+def extreme_case(session: Session) -> str | None:
+    """The first case whose sum of squares overflows the run's dtype, in words; None without one.
 
     Such a case makes errors and losses infinite for all parameters.
     """
+    dtype = session.optimizer.parameters[0].dtype
     for name in ("train_inputs", "train_targets", "test_inputs", "test_targets"):
-        cases: Tensor = getattr(dataset, name)
+        cases: Tensor = getattr(session.dataset, name)
         squares = cases.to(dtype).square().sum(1)
         if not bool(torch.isfinite(squares).all()):
             row = int(torch.isfinite(squares).logical_not().nonzero()[0])

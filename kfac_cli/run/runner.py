@@ -88,11 +88,13 @@ def run(
             saver.save()  # so that resuming does not need the other run any more
         status = _train(config, session, history, recorder, saver, stop)
         reason = None
-        if status not in (DIVERGED, INTERRUPTED):
-            reason = _reason_for_divergence(session, history)
-            status = status if reason is None else DIVERGED
         if status != DIVERGED:
-            saver.save()
+            names = [] if status == INTERRUPTED else not_finite(history.latest_evaluation or {})
+            case = extreme_case(session) if names else None
+            if not names or case is not None:  # the data, not the parameters, are the cause
+                saver.save()
+            if names:
+                status, reason = DIVERGED, _reason_for_divergence(names, case)
         recorder.finish(status, reason)
     return RunResult(status, history.best_train_error, session.iteration, stop.signal, reason)
 
@@ -132,13 +134,9 @@ def _train(
             return DIVERGED
 
 
-def _reason_for_divergence(session: Session, history: History) -> str | None:
-    """What is not finite in the last evaluation, and whether the data cause it; None if nothing."""
-    names = not_finite(history.latest_evaluation or {})
-    if not names:
-        return None
-    case = extreme_case(session.dataset, session.optimizer.parameters[0].dtype)
-    cause = (
-        "no value in the data is the cause" if case is None else f"the data are the cause: {case}"
-    )
+def _reason_for_divergence(names: list[str], case: str | None) -> str:
+    """What is not finite in the last evaluation, and which case of the data causes it, if any."""
+    cause = "no value in the data is the cause"
+    if case is not None:
+        cause = f"the data are the cause: {case}"
     return f"{', '.join(names)} not finite in the last evaluation; {cause}"
