@@ -48,7 +48,7 @@ class Jobs:
         sweep too.
         """
         folder = Path(HydraConfig.get().runtime.output_dir)
-        if (folder / CONFIG_FILE).exists():  # by hydra.run.dir, say; write nothing there
+        if (folder / CONFIG_FILE).exists():  # named by hydra.run.dir; write nothing there
             self._add_failure(
                 f"{shown_folder(folder)}: holds another run; choose a new folder", folder
             )

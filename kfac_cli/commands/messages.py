@@ -21,7 +21,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
         too_long = error.errno == errno.ENAMETOOLONG and overrides
         return f"{shown(max(overrides, key=len)) if too_long else error.filename}: {error.strerror}"
     text = str(error)
-    if isinstance(error.__cause__, OSError):  # of a log that could not be opened, say
+    if isinstance(error.__cause__, OSError):  # such as a log that could not be opened
         return explain(error.__cause__, overrides)
     if "Config group override must be" in text:
         return _not_a_choice(overrides)
@@ -130,7 +130,7 @@ def _cannot_be_set(override: str, cause: BaseException | None) -> str:
 
 
 def _not_a_choice(overrides: Sequence[str]) -> str:
-    """Find the group whose value is not a name, but a number or null, say."""
+    """Find the group whose value is not a name, but for example a number or null."""
     parser = OverridesParser.create()
     for parsed in parser.parse_overrides(list(overrides)):
         if parsed.key_or_group in GROUPS and not isinstance(parsed.value(), str | list):

@@ -56,7 +56,7 @@ class Problem:
     batch: int | None = None
     l2: float = 1e-5
     chunk_size: int = 100
-    shares: dict[str, float] = field(default_factory=dict)
+    fractions: dict[str, float] = field(default_factory=dict)
     steps: int = 20
 
     @property
@@ -187,7 +187,7 @@ PROBLEMS = {
     ),
     "chunks of one case": Problem(*CODER, random(), chunk_size=1, left=0.5),
     "statistics of one case": Problem(
-        *CODER, random(), shares={"tau1": 1e-9, "tau2": 1e-9}, left=0.6
+        *CODER, random(), fractions={"tau1": 1e-9, "tau2": 1e-9}, left=0.6
     ),
     "huge inputs": Problem(*CODER, 1e6 * random(), bits(seed=1), left=0.9),
     "tiny inputs and targets": Problem([5, 4, 5], ["linear"], "gaussian", 1e-8 * random()),
@@ -200,7 +200,7 @@ def kfac(**options: Any) -> Callable[[Problem, list[torch.Tensor]], KFAC]:
         return KFAC(
             problem.network,
             parameters,
-            KFACOptions(**({"t1": 5, "t2": 10, "t3": 5} | sizes | problem.shares | options)),
+            KFACOptions(**({"t1": 5, "t2": 10, "t3": 5} | sizes | problem.fractions | options)),
             torch.Generator().manual_seed(2),
         )
 
