@@ -103,7 +103,7 @@ class InterruptOnSignal:
 
 
 def check_interrupted() -> None:
-    """Raise Interrupted if a signal came whose exception was swallowed, for example by an import."""
+    """Raise Interrupted if a signal came whose exception was swallowed, as imports may do."""
     for number in SIGNALS:
         handler = signal.getsignal(number)
         if isinstance(handler, InterruptOnSignal):

@@ -54,7 +54,7 @@ OPTIONS = {
     "low_rank": ["optimizer=kfac_diag", "l2=0", "schedule.initial=4"],
 }
 
-# Mini-batches of two cases and too little damping, so that some steps increase the objective too much
+# Mini-batches of two cases and too little damping, so that some steps raise the objective too much
 TWO_CASES = ["schedule=fixed", *UNSET, "schedule.size=2"]
 REJECTIONS = {
     "rejections": [*TWO_CASES, "optimizer.lambda_initial=0.01"],
