@@ -108,7 +108,7 @@ class KFAC:
         return self._record(here, update, verdict.rho)
 
     def _linearize(self, batch: MiniBatch, variance: bool) -> Linearization:
-        """The objective and its gradient, with what the curvature needs."""
+        """Compute h and ∇h, with what the curvature needs."""
         options, needs = self.options, self.curvature.needs
         cases = subsample_size(options.tau1, batch.cases)
         request = statistics_request(needs, options, cases, self._draw_seeds())

@@ -60,7 +60,7 @@ class Linearization:
         return [p + d for p, d in zip(self.parameters, delta, strict=True)]
 
     def objective_at(self, parameters: Parameters) -> float:
-        """The objective at other parameters on the same cases, by a forward pass."""
+        """Compute h at other parameters on the same cases, by a forward pass."""
         return self.batch.objective(parameters, self.l2)
 
     def fisher_gram(self, directions: Sequence[Parameters], cases: int) -> Tensor:
