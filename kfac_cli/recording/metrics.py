@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from typing import get_args
 
 from kfac_cli.engine.record import Outcome, StepRecord
-from kfac_cli.recording.metric import Metric, Scale, Terminal
+from kfac_cli.recording.metric import Metric, Terminal
+
+
+def _seconds(part: str, meaning: str, label: str) -> Metric:
+    """A time."""
+    column = f"{part}_seconds" if part else "seconds"
+    return Metric(column, meaning, label=label, format="seconds", tag=f"time/{column}")
+
 
 ITERATION = Metric("iteration", "number of parameter updates so far", symbol="k", format="count")
 CASES = Metric(
@@ -18,19 +25,11 @@ CASES = Metric(
     format="count",
     tag="train/cases",
 )
-SECONDS = Metric(
-    "seconds",
-    "time since the run began, without that between interruption and resumption",
-    label="time",
-    format="seconds",
-    tag="time/seconds",
+SECONDS = _seconds(
+    "", "time since the run began, without that between interruption and resumption", "time"
 )
-OPTIMIZER_SECONDS = Metric(
-    "optimizer_seconds",
-    "part of the time that was spent in the optimizer's steps",
-    label="time of the optimizer",
-    format="seconds",
-    tag="time/optimizer_seconds",
+OPTIMIZER_SECONDS = _seconds(
+    "optimizer", "part of the time that was spent in the optimizer's steps", "time of the optimizer"
 )
 
 ITERATION_METRICS = (
@@ -153,35 +152,25 @@ ITERATION_METRICS = (
     ),
     SECONDS,
     OPTIMIZER_SECONDS,
-    Metric(
-        "evaluation_seconds",
-        "part of the time that was spent on evaluations",
-        label="time of evaluations",
-        format="seconds",
-        tag="time/evaluation_seconds",
-    ),
-    Metric(
-        "logging_seconds",
+    _seconds("evaluation", "part of the time that was spent on evaluations", "time of evaluations"),
+    _seconds(
+        "logging",
         "part of the time that was spent on recording and checkpoints",
-        label="time of recording",
-        format="seconds",
-        tag="time/logging_seconds",
+        "time of recording",
     ),
 )
 """One row of metrics.csv for each iteration."""
 
 
-def _evaluated(
-    column: str,
-    meaning: str,
-    label: str,
-    scale: Scale,
-    section: str,
-    terminal: Terminal | None = None,
-) -> Metric:
-    """A mean over a whole set."""
+def _error(column: str, meaning: str, label: str, terminal: Terminal | None = None) -> Metric:
+    """A mean error over a whole set."""
     tag = f"evaluation/{column}"
-    return Metric(column, meaning, section, "", label, scale, tag=tag, terminal=terminal)
+    return Metric(column, meaning, "13", "", label, "log", tag=tag, terminal=terminal)
+
+
+def _log_likelihood(column: str, meaning: str, label: str) -> Metric:
+    """A mean log-likelihood over a whole set."""
+    return Metric(column, meaning, "2.1", "", label, tag=f"evaluation/{column}")
 
 
 AVERAGED = "the same with the Polyak average of the parameters"
@@ -191,67 +180,28 @@ EVALUATION_METRICS = (
     CASES,
     SECONDS,
     OPTIMIZER_SECONDS,
-    _evaluated(
+    _error(
         "train_error",
         "mean error on the training set",
         "training error",
-        "log",
-        "13",
         Terminal(1, "training error", 14),
     ),
-    _evaluated(
-        "train_error_average",
-        AVERAGED,
-        "training error, averaged",
-        "log",
-        "13",
-        Terminal(2, "averaged", 10),
+    _error(
+        "train_error_average", AVERAGED, "training error, averaged", Terminal(2, "averaged", 10)
     ),
-    _evaluated("train_error_best", "the smaller of these two", "best training error", "log", "13"),
-    _evaluated(
-        "test_error",
-        "mean error on the test set",
-        "test error",
-        "log",
-        "13",
-        Terminal(3, "test error", 12),
-    ),
-    _evaluated(
-        "test_error_average",
-        AVERAGED,
-        "test error, averaged",
-        "log",
-        "13",
-        Terminal(4, "averaged", 10),
-    ),
-    _evaluated(
+    _error("train_error_best", "the smaller of these two", "best training error"),
+    _error("test_error", "mean error on the test set", "test error", Terminal(3, "test error", 12)),
+    _error("test_error_average", AVERAGED, "test error, averaged", Terminal(4, "averaged", 10)),
+    _log_likelihood(
         "train_log_likelihood",
         "mean log-likelihood of the training targets",
         "training log-likelihood",
-        "linear",
-        "2.1",
     ),
-    _evaluated(
-        "train_log_likelihood_average",
-        AVERAGED,
-        "training log-likelihood, averaged",
-        "linear",
-        "2.1",
+    _log_likelihood("train_log_likelihood_average", AVERAGED, "training log-likelihood, averaged"),
+    _log_likelihood(
+        "test_log_likelihood", "mean log-likelihood of the test targets", "test log-likelihood"
     ),
-    _evaluated(
-        "test_log_likelihood",
-        "mean log-likelihood of the test targets",
-        "test log-likelihood",
-        "linear",
-        "2.1",
-    ),
-    _evaluated(
-        "test_log_likelihood_average",
-        AVERAGED,
-        "test log-likelihood, averaged",
-        "linear",
-        "2.1",
-    ),
+    _log_likelihood("test_log_likelihood_average", AVERAGED, "test log-likelihood, averaged"),
 )
 """One row of evaluations.csv for each evaluation, on the whole training and test sets."""
 

@@ -44,7 +44,7 @@ def runner(monkeypatch):
         def close(self):
             stub.shown.append("closed")
 
-    def run(config, folder, progress):
+    def run(config, folder, progress, **how):
         assert stub.shown[-1] == config.title
         stub.calls.append((config, folder))
         status = stub.behave(config)
