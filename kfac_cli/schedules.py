@@ -9,7 +9,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from kfac_cli.engine.declaration import (
+from kfac_cli.engine.declaration import OptionError, options
+from kfac_cli.engine.option_types import (
     About,
     Allowed,
     Count,
@@ -17,8 +18,6 @@ from kfac_cli.engine.declaration import (
     Fraction,
     Integer,
     Items,
-    OptionError,
-    options,
 )
 from kfac_cli.engine.record import StepRecord
 

@@ -12,7 +12,8 @@ from kfac_cli.config.compose import composed
 from kfac_cli.config.names import is_shared
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import MISSING
-from kfac_cli.engine.declaration import About, allowed, declared_fields, sections, variants
+from kfac_cli.engine.declaration import allowed, declared_fields, sections, variants
+from kfac_cli.engine.option_types import About
 from kfac_cli.errors import shown
 
 HEADING = """\

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from kfac_cli.data.base_options import DatasetOptions
 from kfac_cli.data.options import DATASETS
-from kfac_cli.engine.declaration import (
+from kfac_cli.engine.declaration import declared_fields, options
+from kfac_cli.engine.option_types import (
     About,
     BelowOne,
     Boolean,
@@ -20,8 +21,6 @@ from kfac_cli.engine.declaration import (
     Items,
     Number,
     Seed,
-    declared_fields,
-    options,
 )
 from kfac_cli.engine.options import L2, ChunkSize, OptimizerOptions
 from kfac_cli.engine.registry import OPTIMIZERS

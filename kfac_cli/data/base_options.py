@@ -6,7 +6,8 @@ Nothing here needs torch.
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from kfac_cli.engine.declaration import About, Integer, Items, OptionError, options
+from kfac_cli.engine.declaration import OptionError, options
+from kfac_cli.engine.option_types import About, Integer, Items
 from kfac_cli.engine.options import Activation, Output
 
 if TYPE_CHECKING:

@@ -9,16 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from kfac_cli.data.base_options import AutoencoderOptions, DatasetOptions, Pixelwise, Width
-from kfac_cli.engine.declaration import (
-    About,
-    Count,
-    FilePath,
-    Integer,
-    Number,
-    OptionError,
-    Seed,
-    options,
-)
+from kfac_cli.engine.declaration import OptionError, options
+from kfac_cli.engine.option_types import About, Count, FilePath, Integer, Number, Seed
 from kfac_cli.engine.options import Output
 
 if TYPE_CHECKING:

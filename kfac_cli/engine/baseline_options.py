@@ -8,13 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Strict
 
-from kfac_cli.engine.declaration import (
-    About,
-    Allowed,
-    BelowOne,
-    CountFromZero,
-    options,
-)
+from kfac_cli.engine.declaration import options
+from kfac_cli.engine.option_types import About, Allowed, BelowOne, CountFromZero
 from kfac_cli.engine.options import LearningRate, OptimizerOptions
 
 

@@ -1,17 +1,16 @@
 """How options are declared: a type with its range, what it means, one line for any other value.
 
 An option is a field `name: Annotated[TYPE, About(...)] = default` of a class marked `@options`;
-TYPE is made of the marks below, `Literal`, `bool`, tuples and `| None`. Everything that reads
+TYPE is made of those in `option_types.py`, `Literal`, tuples and `| None`. Everything that reads
 options reads these fields: the checks, the names that are suggested for a misspelt one, and
 docs/settings.md.
 """
 
 import functools
-import os
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -25,10 +24,10 @@ from typing import (
     get_type_hints,
 )
 
-from annotated_types import GroupedMetadata, Interval, Len, Predicate
-from pydantic import AllowInfNan, ConfigDict, Strict, ValidationError
+from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as validated_dataclass
 
+from kfac_cli.engine.option_types import Allowed, Integer, Items, Number
 from kfac_cli.errors import listed, shown
 
 if TYPE_CHECKING:
@@ -37,99 +36,11 @@ if TYPE_CHECKING:
 Declared = TypeVar("Declared", bound=type)
 
 
-@dataclass(frozen=True)
-class About:
-    """What an option means: a sentence, the paper's symbol, and the section that introduces it."""
-
-    meaning: str
-    symbol: str = ""
-    section: str = ""
-
-
-@dataclass(frozen=True)
-class Integer(GroupedMetadata):
-    """An integer from `low` to `high`, both included."""
-
-    low: int
-    high: int
-
-    def __iter__(self) -> Iterator[object]:
-        yield from (Strict(), Interval(ge=self.low, le=self.high))
-
-    @property
-    def allowed(self) -> str:
-        return f"a whole number from {self.low} to {self.high}"
-
-
-@dataclass(frozen=True)
-class Number(GroupedMetadata):
-    """A finite number between `low` and `high`; each end is included unless marked open."""
-
-    low: float
-    high: float
-    low_open: bool = False
-    high_open: bool = False
-
-    def __iter__(self) -> Iterator[object]:
-        yield from (Strict(), AllowInfNan(False))
-        yield Interval(gt=self.low) if self.low_open else Interval(ge=self.low)
-        yield Interval(lt=self.high) if self.high_open else Interval(le=self.high)
-
-    @property
-    def allowed(self) -> str:
-        left = "(" if self.low_open else "["
-        right = ")" if self.high_open else "]"
-        return f"a number in {left}{self.low:g}, {self.high:g}{right}"
-
-
-@dataclass(frozen=True)
-class Items(GroupedMetadata):
-    """Of a tuple: how many items there may be, and what the message calls them."""
-
-    low: int
-    high: int
-    called: str = ""
-
-    def __iter__(self) -> Iterator[object]:
-        yield Len(self.low, self.high)
-
-
-@dataclass(frozen=True)
-class Allowed:
-    """What is allowed, in words that complete "must be ...", where the type does not say it."""
-
-    text: str
-
-
-def _is_folder_name(text: str) -> bool:
-    return re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) is not None
-
-
-def _is_path(text: str) -> bool:
-    """Whether the system could have a file of that name; NUL and half a character rule it out."""
-    try:
-        return bool(text.strip()) and b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
-
-
-Count = Annotated[int, Integer(1, 10**9)]
-CountFromZero = Annotated[int, Integer(0, 10**9)]
-Seed = Annotated[int, Integer(0, 2**63 - 1)]
-Fraction = Annotated[float, Number(0, 1, low_open=True)]
-BelowOne = Annotated[float, Number(0, 1, high_open=True)]
-Boolean = Annotated[bool, Strict()]
-FolderName = Annotated[
-    str, Strict(), Predicate(_is_folder_name), Allowed("1 to 64 letters, digits, - or _")
-]
-FilePath = Annotated[str, Strict(), Predicate(_is_path), Allowed("a path")]
-
-
 class OptionError(ValueError):
-    """A value that does not go with another option's: `name=value: reason`.
+    """A value that conflicts with another option's: `name=value: reason`.
 
-    In `reason`, the names of other options stand in braces, since where the options are a section
-    of something larger, all names get its prefix.
+    The names of other options are written in braces in `reason`: where the options are a section of
+    something larger, all names get its prefix.
     """
 
     def __init__(self, name: str, value: object, reason: str) -> None:

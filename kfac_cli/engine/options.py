@@ -7,17 +7,8 @@ the meaning says otherwise. Nothing here needs torch.
 import math
 from typing import Annotated, ClassVar, Literal
 
-from kfac_cli.engine.declaration import (
-    About,
-    BelowOne,
-    Boolean,
-    Count,
-    Fraction,
-    Integer,
-    Number,
-    OptionError,
-    options,
-)
+from kfac_cli.engine.declaration import OptionError, options
+from kfac_cli.engine.option_types import About, BelowOne, Boolean, Count, Fraction, Integer, Number
 
 Activation = Literal["logistic", "tanh", "relu", "linear"]
 Output = Literal["bernoulli", "gaussian", "categorical"]

@@ -27,7 +27,8 @@ from kfac_cli.config.schema import (
 )
 from kfac_cli.config.validation import validate
 from kfac_cli.engine import KFACOptions, NesterovOptions
-from kfac_cli.engine.declaration import About, Integer, Number, declared_fields, sections
+from kfac_cli.engine.declaration import declared_fields, sections
+from kfac_cli.engine.option_types import About, Integer, Number
 from kfac_cli.errors import UserError, shown
 
 ARRAYS = [

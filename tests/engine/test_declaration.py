@@ -11,7 +11,8 @@ import pytest
 from pydantic import Field
 
 from kfac_cli.engine import KFACOptions, NesterovOptions
-from kfac_cli.engine.declaration import (
+from kfac_cli.engine.declaration import OptionError, allowed, options
+from kfac_cli.engine.option_types import (
     Allowed,
     Boolean,
     Count,
@@ -20,9 +21,6 @@ from kfac_cli.engine.declaration import (
     Integer,
     Items,
     Number,
-    OptionError,
-    allowed,
-    options,
 )
 
 
