@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from soak.compare import differences, place_of_difference
-from soak.experiment import OPTIMIZERS, composed, overrides, prepare, write_cases
+from soak.experiment import OPTIMIZERS, TORCH_OPTIMIZERS, composed, overrides, prepare, write_cases
 
 from kfac_cli.checkpoint.compatibility import MAY_CHANGE
 from kfac_cli.checkpoint.contents import FORMAT
@@ -104,7 +105,7 @@ def die_in_step(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *TORCH_OPTIMIZERS])
 def test_from_every_iteration_a_restored_session_takes_exactly_the_same_step(
     file, tmp_path, optimizer, dtype
 ):
@@ -158,8 +159,10 @@ def test_tensors_move_to_another_device_once_and_generators_stay():
 # Whole runs
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("iteration", [1, 4, 9, 13])
+@pytest.mark.parametrize(
+    ("optimizer", "iteration"),
+    [*itertools.product(OPTIMIZERS, (1, 4, 9, 13)), *((name, 9) for name in TORCH_OPTIMIZERS)],
+)
 def test_a_killed_run_ends_where_an_uninterrupted_one_ends(
     kfac_run, file, tmp_path, die_in_step, uninterrupted, optimizer, iteration
 ):

@@ -11,6 +11,7 @@ from kfac_cli.commands.settings_file import write_settings
 from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
 
 OPTIMIZERS = ("kfac_tridiag", "kfac_diag", "nesterov_sgd")
+TORCH_OPTIMIZERS = ("adam", "adamw", "sgd", "muon")
 
 
 def write_cases(path: Path) -> None:
@@ -25,6 +26,8 @@ def overrides(file: Path, optimizer: str = "kfac_tridiag", iterations: int = 24)
     """The command line of a run of a few iterations, with periods that fit."""
     if optimizer == "nesterov_sgd":
         specific = ["optimizer.mu_schedule=fixed", "optimizer.final_iterations=4"]
+    elif optimizer in TORCH_OPTIMIZERS:
+        specific = ["optimizer.rate_schedule=cosine", "optimizer.warmup=3"]
     else:
         periods = ["optimizer.t1=2", "optimizer.t2=10", "optimizer.t3=5"]
         specific = [*periods, "optimizer.lambda_initial=10"]
