@@ -207,7 +207,8 @@ def test_a_checkpoint_cannot_name_a_class(checkpoint, refusal, alarm, place):
     """Its checksum is right: an attacker knows the format."""
     tree, replace = checkpoint
     session = tree["session"]
-    holders = (session, session["optimizer"], session["optimizer"]["curvature"])
+    optimizer = session["optimizer"]
+    holders = (session, optimizer, optimizer["curvature"], optimizer["direction"])
     [holder] = [holder for holder in holders if place in holder]
     holder[place] = {"type": "Path.touch", "__class__": "os.system", "arguments": [str(alarm)]}
     replace(tree)

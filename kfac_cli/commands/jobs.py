@@ -40,6 +40,7 @@ class Jobs:
     def __init__(self) -> None:
         self.failures: list[str] = []
         self._process = os.getpid()
+        self._command = shlex.join(["kfac-run", *sys.argv[1:]])  # as it was typed
 
     def run(self, settings: DictConfig) -> float:
         """Run one job, as Hydra's task function; return its best training error, for sweepers.
@@ -95,7 +96,7 @@ class Jobs:
             from kfac_cli.run.runner import run  # here, because importing torch takes seconds
 
             check_interrupted()
-            result = run(config, folder, progress, command=_command_line())
+            result = run(config, folder, progress, command=self._command)
         return self._report_outcome(result, folder)
 
     def _resume(self, resumption: Resumption) -> float:
@@ -109,7 +110,7 @@ class Jobs:
             check_interrupted()
             saved = read_saved_run(config, folder, files)
             progress.message(f"resuming from iteration {saved.iteration}")
-            result = run(config, folder, progress, saved, _command_line())
+            result = run(config, folder, progress, saved, self._command)
         return self._report_outcome(result, folder)
 
     def _report_outcome(self, result: "RunResult", folder: Path) -> float:
@@ -145,11 +146,6 @@ class Jobs:
 
 def _sweeping() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-
-
-def _command_line() -> str:
-    """The command as it was typed."""
-    return shlex.join(["kfac-run", *sys.argv[1:]])
 
 
 def _resume_hint(folder: Path) -> str:

@@ -41,7 +41,7 @@ def call(tmp_path, monkeypatch):
     """Calls `kfac-run *arguments` in a new folder each time, with a stub for the runner."""
     runs, numbers = [], itertools.count()
 
-    def run(config, folder, progress):
+    def run(config, folder, progress, **_):
         runs.append(config)
         (folder / "summary.json").write_text("{}")
         return SimpleNamespace(status="finished", best_train_error=1.5, signal=None, reason=None)

@@ -18,8 +18,8 @@ from kfac_cli.checkpoint.tree import read_tree, write_tree
 from kfac_cli.config.validation import validate
 from kfac_cli.engine.declaration import declared_fields
 from kfac_cli.engine.registry import OPTIMIZERS
+from kfac_cli.recording import picture_sink
 from kfac_cli.recording.progress import Progress
-from kfac_cli.run import recorder
 from kfac_cli.run.runner import run
 from kfac_cli.run.session import Session
 
@@ -40,7 +40,7 @@ def file(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
-    monkeypatch.setattr(recorder, "draw_run", lambda *arguments: None)
+    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
 
 
 def words_of(file, optimizer="kfac_tridiag"):
@@ -368,7 +368,7 @@ def test_a_state_of_another_form_is_one_line(kfac_run, file, half, tmp_path, opt
     assert answer.err.splitlines()[-1].startswith(f"kfac-run: error: start_from={line}")
 
 
-@pytest.mark.parametrize("options", OPTIMIZERS.values())
+@pytest.mark.parametrize("options", [kind.options for kind in OPTIMIZERS.values()])
 def test_every_optimizer_says_what_its_state_is_and_which_options_decide_its_form(options):
     assert options.STATE
     assert {name.partition(".")[0] for name in options.STRUCTURE} <= declared_fields(options).keys()
