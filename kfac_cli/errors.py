@@ -49,6 +49,8 @@ def shown(value: object) -> str:
     elif isinstance(value, str):
         plain = value.isprintable() and value == value.strip() and value != ""
         text = value if plain else json.dumps(value)
+    elif isinstance(value, Mapping):
+        text = "{" + ",".join(f"{shown(k)}:{shown(v)}" for k, v in [*value.items()][:20]) + "}"
     elif isinstance(value, Sequence):
         text = "[" + ",".join(shown(item) for item in value[:20]) + "]"
     else:

@@ -53,12 +53,20 @@ PARTS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
 
 
 def changed_settings(before: Mapping[str, Any], config: RunConfig) -> dict[str, str]:
-    """The settings whose values differ from `before`: dotted name to "name=new (was old)"."""
+    """The settings whose values differ from `before`: dotted name to "name=new (was old)".
+
+    An argument of torch's optimizer may be set in one of them only.
+    """
+    now = flat_settings(config)
     return {
-        name: f"{name}={shown(value)} (was {shown(before[name])})"
-        for name, value in flat_settings(config).items()
-        if name in before and before[name] != value
+        name: f"{name}={_shown(now, name)} (was {_shown(before, name)})"
+        for name in {**now, **before}
+        if _shown(now, name) != _shown(before, name) or now.get(name) != before.get(name)
     }
+
+
+def _shown(settings: Mapping[str, Any], name: str) -> str:
+    return shown(settings[name]) if name in settings else "not set"
 
 
 def check_settings(before: Mapping[str, Any], config: RunConfig) -> None:

@@ -90,6 +90,8 @@ class Jobs:
 
     def _start(self, settings: DictConfig, folder: Path) -> float:
         config = validate(settings)
+        if config.start_from is not None:  # so that the run resumes from any folder
+            settings.start_from = str(Path(config.start_from).expanduser().absolute())
         write_settings(settings, folder)
         with Progress(config.iterations) as progress:
             progress.start(config.title)

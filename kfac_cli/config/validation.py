@@ -29,16 +29,17 @@ def validate(settings: DictConfig) -> RunConfig:
         reason = " ".join(str(error).partition("full_key:")[0].split())
         raise UserError(f"{name}: {reason}") from error
     try:
-        return TypeAdapter(RunConfig).validate_python(_with_shared(_without_missing(raw)))
+        return TypeAdapter(RunConfig).validate_python(_with_shared(_without_missing(raw, depth=2)))
     except ValidationError as error:
         raise UserError(_line(error.errors())) from None
 
 
-def _without_missing(tree: Any) -> Any:
-    """The settings without those that are still to be given."""
-    if not isinstance(tree, Mapping):
+def _without_missing(tree: Any, depth: int) -> Any:
+    """The settings, of the run and of its sections, without those that are still to be given."""
+    if not isinstance(tree, Mapping) or depth == 0:
         return tree
-    return {key: _without_missing(value) for key, value in tree.items() if value != MISSING}
+    given = {key: value for key, value in tree.items() if value != MISSING}
+    return {key: _without_missing(value, depth - 1) for key, value in given.items()}
 
 
 def _with_shared(tree: dict[str, Any]) -> dict[str, Any]:

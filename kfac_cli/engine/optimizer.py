@@ -52,7 +52,8 @@ Step = TypeVar("Step", bound=Callable[..., StepRecord])
 def undone_on_error(step: Step) -> Step:
     """Decorate the step of an optimizer so that one that raises leaves it as it was.
 
-    The optimizer replaces the tensors of its state and changes none in place.
+    What `state_dict` returns must not change with the step: the optimizer replaces its tensors, or
+    `state_dict` copies those that change in place.
     """
 
     @wraps(step)

@@ -86,4 +86,5 @@ def make_optimizer(
 
 
 def _kind(options: OptimizerOptions) -> Kind:
-    return next(kind for kind in OPTIMIZERS.values() if isinstance(options, kind.options))
+    kinds = {kind.options: kind for kind in OPTIMIZERS.values()}
+    return next(kinds[declared] for declared in type(options).__mro__ if declared in kinds)

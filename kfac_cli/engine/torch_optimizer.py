@@ -14,6 +14,7 @@ from kfac_cli.engine.declaration import OptionError
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.network import Network
+from kfac_cli.engine.optimizer import undone_on_error
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.record import StepRecord
 from kfac_cli.errors import listed
@@ -25,8 +26,19 @@ REFUSED = {
 }
 
 
-UNFIT = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a constructor may raise for values that it cannot use."""
+UNSUPPORTED = ("capturable", "differentiable")
+"""Arguments for graphs of operations, which the engine's steps are not."""
+
+UNFIT = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What an optimizer may raise for arguments that it cannot use."""
 
 
 class TorchOptimizer:
@@ -58,6 +70,7 @@ class TorchOptimizer:
         self._optimizer = construct(options, self._own)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
 
+    @undone_on_error
     def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:
         """One update from `inputs` (m, d_0) and `targets` (m, d_ℓ).
 
@@ -108,6 +121,7 @@ class TorchOptimizer:
         # torch's own load_state_dict would convert what it keeps in another precision.
         saved = zip(self._own, state["states"], state["on_host"], strict=True)
         for own, values, on_host in saved:
+            self._optimizer.state.pop(own, None)
             if values:
                 self._optimizer.state[own] = {
                     name: value.cpu() if name in on_host else _copied(value)
@@ -122,21 +136,55 @@ def construct(options: TorchOptions, parameters: Sequence[nn.Parameter]) -> torc
         name: tuple(value) if isinstance(value, list) else value
         for name, value in options.arguments.items()
     }
-    known = list(inspect.signature(kind).parameters)[1:]
+    defaults = {name: p.default for name, p in inspect.signature(kind).parameters.items()}
+    known = [name for name in defaults if name not in ("params", *UNSUPPORTED)]
     for name, value in arguments.items():
         if name not in known:
             reason = f"{options.algorithm} has no such argument; it has {', '.join(known)}"
             raise OptionError(f"arguments.{name}", value, reason)
+        default = False if name in ("foreach", "fused") else defaults[name]
+        if not _fits(value, default):
+            reason = f"must be of the kind of {options.algorithm}'s default, {default}"
+            raise OptionError(f"arguments.{name}", value, reason)
     try:
         return kind(parameters, **arguments)
     except UNFIT as error:
-        reason = f"{options.algorithm} refuses them: {' '.join(str(error).split())}"
-        raise OptionError("arguments", options.arguments, reason) from error
+        raise _refusal(options, error) from error
 
 
 def check(options: TorchOptions) -> None:
-    """Raise OptionError for what only torch can say of the options."""
-    construct(options, [nn.Parameter(torch.zeros(2, 2))])
+    """Raise OptionError for what only torch can say of the options, by a step on two weights."""
+    parameter = nn.Parameter(torch.zeros(2, 2))
+    optimizer = construct(options, [parameter])
+    parameter.grad = torch.ones(2, 2)
+    try:
+        optimizer.step()
+    except UNFIT as error:
+        raise _refusal(options, error) from error
+
+
+def _refusal(options: TorchOptions, error: Exception) -> OptionError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return OptionError(
+        "arguments", options.arguments, f"{options.algorithm} refuses them: {reason}"
+    )
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a value is of the kind of an argument's default, numbers being finite."""
+    if isinstance(default, bool) or default is None:
+        return isinstance(value, bool) or (default is None and (value is None or _is_word(value)))
+    if isinstance(default, tuple):
+        alike = isinstance(value, tuple) and len(value) == len(default)
+        return alike and all(map(_fits, value, default))
+    if isinstance(default, int | float):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and math.isfinite(value)
+    return True
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str | float) and not isinstance(value, bool)
 
 
 def _algorithm(name: str) -> type[torch.optim.Optimizer]:

@@ -1,4 +1,4 @@
-"""Where the figures of a run go: sinks, each of which takes every row and decides nothing."""
+"""Where the metrics of a run go: sinks, each of which takes every row and decides nothing."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ Summary = Mapping[str, Any]
 
 
 class Sink(Protocol):
-    """Takes the figures of a run; a class that derives from this one ignores what it leaves out."""
+    """Takes the metrics of a run; a class that derives from this one ignores what it leaves out."""
 
     def iteration(self, row: Row) -> None:
         """Take a row of metrics.csv."""

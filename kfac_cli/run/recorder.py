@@ -31,7 +31,7 @@ from kfac_cli.run.time_left import TimeLeft
 
 
 class Recorder:
-    """Hands the figures of one session to its sinks, and writes its parameters at the end.
+    """Hands the metrics of one session to its sinks, and writes its parameters at the end.
 
     For a `resumed` run, records after the session's iteration are dropped, and `history` receives
     the evaluations before it. `command` is the command line, for the summary.
@@ -127,7 +127,7 @@ class Recorder:
                 session.network,
                 session.iteration,
                 session.optimizer.parameters,
-                session.average.parameters,
+                session.average.parameters or session.optimizer.parameters,
             )
             self._sinks.finish(lambda: described | self._results(status, reason))
 

@@ -52,7 +52,9 @@ class StartingPoint:
         try:
             dtypes = DTYPES[before.config["dtype"]], DTYPES[self.config.dtype]
             state = to_device(before.session, device, *dtypes)
-            session = (self._anew if self.obstacles else self._continued)(state, dataset, device)
+            session = (self._from_parameters if self.obstacles else self._continued)(
+                state, dataset, device
+            )
         except WRONG_STATE as error:
             raise wrong_version(f"start_from={self.name}", error) from error
         before.session.clear()
@@ -79,8 +81,10 @@ class StartingPoint:
         session.origin = self.contents.iteration
         return session
 
-    def _anew(self, state: dict[str, Any], dataset: Dataset, device: torch.device) -> Session:
-        """A session whose optimizer begins anew, at the parameters of the other run."""
+    def _from_parameters(
+        self, state: dict[str, Any], dataset: Dataset, device: torch.device
+    ) -> Session:
+        """A session whose optimizer starts from scratch, at the parameters of the other run."""
         iteration, parameters = self.contents.iteration, list(state["parameters"])
         session = make_session(self.config, dataset, device, iteration, parameters)
         session.average.load_state_dict(state["average"])

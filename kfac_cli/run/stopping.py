@@ -27,7 +27,7 @@ def reason_to_stop(
     """
     if stop.signal is not None:
         return INTERRUPTED
-    if session.iteration == 0:
+    if session.iteration == session.origin:
         return None
     latest, target = history.latest_evaluation, config.target_error
     if target is not None and latest is not None and latest["train_error_best"] <= target:
@@ -46,7 +46,7 @@ def evaluation_is_due(
 
     `status` is what `reason_to_stop` returned.
     """
-    latest = history.latest_evaluation
-    if session.iteration == 0 or (latest is not None and latest["iteration"] == session.iteration):
+    latest, now = history.latest_evaluation, session.iteration
+    if now == session.origin or (latest is not None and latest["iteration"] == now):
         return False
-    return status is not None or session.iteration % config.evaluate_every == 0
+    return status is not None or now % config.evaluate_every == 0

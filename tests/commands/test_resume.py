@@ -511,6 +511,13 @@ def test_parameters_of_other_shapes_are_refused(kfac_run, half):
     assert "its parameters are not of the shapes and the dtype" in line
 
 
+def test_arguments_of_torchs_optimizer_cannot_be_added_on_resuming(kfac_run, file, tmp_path):
+    start(tmp_path / "run", [*overrides(file, "adam"), "iterations=4"])
+    word = "optimizer.arguments={lr:0.001,weight_decay:100.0}"
+    line = refusal(kfac_run, tmp_path / "run", "resume=run", "iterations=6", word)
+    assert "optimizer.arguments.weight_decay=100.0 (was not set): a resumed run keeps" in line
+
+
 # The tables
 
 

@@ -19,6 +19,7 @@ from kfac_cli.config.validation import validate
 from kfac_cli.engine.declaration import declared_fields
 from kfac_cli.engine.registry import OPTIMIZERS
 from kfac_cli.recording import picture_sink
+from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.progress import Progress
 from kfac_cli.run.runner import run
 from kfac_cli.run.session import Session
@@ -252,6 +253,22 @@ def test_resuming_cannot_change_where_it_started(kfac_run, half):
     assert answer.err.startswith(
         "kfac-run: error: start_from=elsewhere (was null): a resumed run keeps its settings"
     )
+
+
+@pytest.mark.parametrize("limit", ["target_error=1e9", "max_seconds=1e-9"])
+def test_it_does_an_iteration_before_anything_can_stop_it(file, half, tmp_path, limit):
+    start(tmp_path / "new", [*words_of(file), "start_from=half", limit])
+    rows = metrics(tmp_path / "new")
+    assert [row["iteration"] for row in rows][:1] == [13]
+    evaluations = read_table(tmp_path / "new/evaluations.csv")
+    assert all(row["iteration"] > 12 for row in evaluations)
+
+
+def test_the_record_of_where_it_started_holds_in_any_folder(kfac_run, file, half, tmp_path):
+    words = [*words_of(file), "start_from=half", "iterations=14", "hydra.run.dir=new"]
+    assert kfac_run(*words).code == 0
+    record = (tmp_path / "new/config.yaml").read_text()
+    assert f"start_from: {tmp_path}/half\n" in record
 
 
 # The command

@@ -81,6 +81,40 @@ def test_it_continues_exactly_from_its_state(algorithm, half):
         assert torch.equal(mine, theirs)
 
 
+@pytest.mark.parametrize("algorithm", ["Adam", "SGD", "Muon"])
+def test_an_earlier_state_is_restored_over_a_later_one(algorithm):
+    case = problem(CHAIN)
+    optimizer = optimizer_for(case, algorithm)
+    start = optimizer.state_dict()
+    optimizer.step(case.inputs, case.targets)
+    first = [w.clone() for w in optimizer.parameters]
+    optimizer.step(case.inputs, case.targets)
+    optimizer.load_state_dict(start)
+    optimizer.step(case.inputs, case.targets)
+    assert all(torch.equal(a, b) for a, b in zip(optimizer.parameters, first, strict=True))
+
+
+def test_a_step_that_fails_in_torch_leaves_everything_as_it_was(monkeypatch):
+    case = problem(CHAIN)
+    optimizer, reference = optimizer_for(case), optimizer_for(case)
+    for each in (optimizer, reference):
+        each.step(case.inputs, case.targets)
+
+    def fail(*arguments, **keywords):
+        for state in optimizer._optimizer.state.values():
+            state["exp_avg"].mul_(7)
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", fail)
+        with pytest.raises(MemoryError):
+            optimizer.step(case.inputs, case.targets)
+    for each in (optimizer, reference):
+        each.step(case.inputs, case.targets)
+    pairs = zip(optimizer.parameters, reference.parameters, strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
 def test_parameters_are_new_tensors_at_each_step():
     case = problem(CHAIN)
     optimizer = optimizer_for(case)
@@ -139,9 +173,20 @@ def test_the_rate_reaches_torch():
         ({"algorithm": "__doc__"}, "algorithm=__doc__: must be "),
         ({"arguments": {"rate": 1}}, "arguments.rate=1: Adam has no such argument; it has lr, b"),
         ({"arguments": {"params": 1}}, "arguments.params=1: Adam has no such argument; it has lr"),
-        ({"arguments": {"lr": -1}}, "arguments={'lr': -1}: Adam refuses them: Invalid learning"),
-        ({"arguments": {"betas": 3}}, "arguments={'betas': 3}: Adam refuses them: "),
-        ({"arguments": {"betas": [0.9]}}, "arguments={'betas': [0.9]}: Adam refuses them: "),
+        ({"arguments": {"lr": -1}}, "arguments={lr:-1}: Adam refuses them: Invalid learning"),
+        ({"arguments": {"lr": None}}, "arguments.lr=null: must be of the kind of Adam's default"),
+        ({"arguments": {"lr": math.nan}}, "arguments.lr=nan: must be of the kind of Adam's def"),
+        ({"arguments": {"lr": "???"}}, "arguments.lr=???: must be of the kind of Adam's default"),
+        ({"arguments": {"amsgrad": "yes"}}, "arguments.amsgrad=yes: must be of the kind of Adam"),
+        ({"arguments": {"foreach": "abc"}}, "arguments.foreach=abc: must be of the kind of Ada"),
+        ({"arguments": {"betas": 3}}, "arguments.betas=3: must be of the kind of Adam's default"),
+        ({"arguments": {"betas": [0.9]}}, "arguments.betas=[0.9]: must be of the kind of Adam's"),
+        ({"arguments": {"capturable": True}}, "arguments.capturable=true: Adam has no such argum"),
+        ({"arguments": {"differentiable": True}}, "arguments.differentiable=true: Adam has no su"),
+        (
+            {"algorithm": "Muon", "arguments": {"ns_steps": 1000}},
+            "arguments={ns_steps:1000}: Muon refuses them: ",
+        ),
     ],
     ids=str,
 )
