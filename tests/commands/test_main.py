@@ -632,7 +632,7 @@ def test_an_error_found_only_during_a_run_is_one_line_too(kfac_run, tmp_path, se
         ),
         (
             ["optimizer=adam", "optimizer.arguments.lr=-1"],
-            "optimizer.arguments={'lr': -1}: Adam refuses them: Invalid learning rate: -1",
+            "optimizer.arguments={lr:-1}: Adam refuses them: Invalid learning rate: -1",
         ),
     ],
 )
