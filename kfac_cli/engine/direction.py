@@ -126,7 +126,7 @@ def subsample_size(tau: float, cases: int) -> int:
 
 def _proposal(here: Linearization, inverse: Inverse) -> Parameters:
     product = inverse.multiply_gradient(here.gradient, here.first.case_factors)
-    return [-layer for layer in product]
+    return [layer.neg_() for layer in product]
 
 
 def _minimum(

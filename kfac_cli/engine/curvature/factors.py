@@ -61,14 +61,13 @@ class KroneckerFactors:
             matrix.mul_(scale)
 
     def averaged(self, new: "KroneckerFactors", epsilon: float) -> "KroneckerFactors":
-        """Running average: ε times this estimate plus (1 - ε) times the new one."""
-        pairs = zip(vars(self).values(), vars(new).values(), strict=True)
-        return KroneckerFactors(
-            *(
-                [torch.lerp(a, b, 1 - epsilon) for a, b in zip(mine, theirs, strict=True)]
-                for mine, theirs in pairs
-            )
-        )
+        """Running average: ε times this estimate plus (1 - ε) times the new one.
+
+        It takes the memory of `new`; this estimate stays as it is.
+        """
+        for mine, theirs in zip(self.tensors(), new.tensors(), strict=True):
+            torch.lerp(mine, theirs, 1 - epsilon, out=theirs)
+        return new
 
     def mean_eigenvalue(self) -> float:
         """The average eigenvalue of the diagonal blocks Ā ⊗ G, tr F̃ / n."""

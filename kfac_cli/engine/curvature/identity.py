@@ -15,7 +15,7 @@ class IdentityInverse(Inverse):
     """I, whatever γ is."""
 
     def multiply(self, vectors: Parameters) -> Parameters:
-        return list(vectors)
+        return [v.clone() for v in vectors]
 
     def state_dict(self) -> dict[str, Any]:
         return attributes(self)

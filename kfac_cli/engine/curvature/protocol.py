@@ -29,7 +29,7 @@ class Inverse(Protocol):
 
     @abstractmethod
     def multiply(self, vectors: Parameters) -> Parameters:
-        """F₀⁻¹v for `vectors` shaped like the parameters, which it does not change."""
+        """F₀⁻¹v as new tensors, for `vectors` shaped like the parameters, which stay unchanged."""
 
     def multiply_gradient(self, gradient: Parameters, cases: CaseFactors | None) -> Parameters:
         """F₀⁻¹∇h, where the gradient is the mean of g āᵀ over `cases`, if these are given."""
@@ -53,7 +53,7 @@ class Curvature(Protocol):
     def update(self, statistics: KroneckerFactors | None, iteration: int) -> None:
         """Include the statistics of iteration k = 1, 2, …; None if it needs none.
 
-        Replaces the tensors of its state and changes none in place.
+        Replaces the tensors of its state and changes none in place; `statistics` becomes its own.
         """
 
     @abstractmethod
