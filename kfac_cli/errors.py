@@ -4,7 +4,7 @@ import contextlib
 import json
 import logging
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 logger = logging.getLogger(__name__)
@@ -58,25 +58,15 @@ def shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN_LENGTH else text[: MAX_SHOWN_LENGTH - 3] + "..."
 
 
-def refuse(name: str, value: object, reason: str) -> UserError:
-    """The error for a setting whose value is not allowed: `name=value: reason`."""
-    return UserError(f"{name}={shown(value)}: {reason}")
-
-
 def listed(options: Sequence[str]) -> str:
     """The options as text: "a", "a or b", "a, b or c"."""
     return " or ".join([", ".join(options[:-1]), options[-1]]) if len(options) > 1 else options[0]
 
 
-def check_choice(option: str, value: str, known: Collection[str]) -> None:
-    """Raise ValueError, naming `option` and `known`, if `value` is not among them."""
+def choose(option: str, value: str, known: Mapping[str, Choice]) -> Choice:
+    """The entry of `known` for `value`; raises ValueError, naming `option`, if there is none."""
     if value not in known:
         raise ValueError(f"{option}={value!r}: must be one of {', '.join(known)}")
-
-
-def choose(option: str, value: str, known: Mapping[str, Choice]) -> Choice:
-    """The entry of `known` for `value`; raises ValueError as `check_choice` does."""
-    check_choice(option, value, known)
     return known[value]
 
 
