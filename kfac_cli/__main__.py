@@ -4,13 +4,20 @@ import signal
 import sys
 
 from kfac_cli.signals import EXIT_SIGNAL, InterruptOnSignal
+from kfac_cli.terminal import tolerant_output
 
 
 def main() -> int:
     """Run the command line in sys.argv; return 0, 1 after a failure or 128 + a signal's number.
 
-    The rest of kfac-run is imported here, so that Ctrl-C during the imports is handled.
+    What the terminal does changes none of these.
     """
+    with tolerant_output():
+        return _run()
+
+
+def _run() -> int:
+    """Import the rest of kfac-run here, so that Ctrl-C during the imports is handled."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         from kfac_cli.commands.help_page import print_page
 

@@ -1,7 +1,6 @@
 """The page that `kfac-run --help` prints, without loading anything else."""
 
-import os
-import sys
+from kfac_cli.terminal import exit_code_of_text
 
 PAGE = """\
 kfac-run trains deep autoencoders with K-FAC (Martens and Grosse, 2015), on the paper's problems
@@ -78,11 +77,5 @@ Exit codes: 0 the run ended as planned, 1 error or divergence, 130 Ctrl-C, 143 S
 
 def print_page() -> int:
     """Print the page; return 0, or 1 if it could not be written."""
-    try:
-        print(PAGE, end="", flush=True)
-    except OSError as error:
-        print(f"kfac-run: error: standard output: {error.strerror}", file=sys.stderr)
-        # Python would try to write the rest once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return 0
+    print(PAGE, end="")
+    return exit_code_of_text()

@@ -24,6 +24,7 @@ from kfac_cli.files import exclusive_use, replace_text, shown_folder
 from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.summary import DIVERGED, INTERRUPTED, SUMMARY_FILE, TIME_LIMIT_REACHED
 from kfac_cli.signals import Interrupted, check_interrupted
+from kfac_cli.terminal import tolerant_output
 
 if TYPE_CHECKING:
     from kfac_cli.run.runner import RunResult
@@ -54,7 +55,7 @@ class Jobs:
                 f"{shown_folder(folder)}: holds another run; choose a new folder", folder
             )
             return math.inf
-        with exclusive_use(folder):
+        with tolerant_output(), exclusive_use(folder):  # again, for a parallel launcher's process
             try:
                 return self._record_errors(folder, lambda: self._start(settings, folder))
             except UserError as error:

@@ -45,6 +45,7 @@ from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError, background_errors_logged, one_line, shown
 from kfac_cli.files import shown_folder
 from kfac_cli.signals import check_interrupted
+from kfac_cli.terminal import exit_code_of_text
 
 EXIT_FAILED = 1
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -64,7 +65,7 @@ def main() -> int:
     try:
         if any(len(argument) > 2 and "--version".startswith(argument) for argument in arguments):
             print(f"kfac-run {version('kfac-run')}")
-            return 0
+            return exit_code_of_text()
         options = _parse(arguments)
         if options.help:
             return print_page()
@@ -126,10 +127,14 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _has_options(options: argparse.Namespace) -> bool:
     """Whether options ask for anything but a single run of the shipped configuration."""
-    asks = options.hydra_help or options.shell_completion
-    asks = asks or options.cfg is not None or options.info is not None
     elsewhere = options.config_path or options.config_name or options.config_dir
-    return bool(asks or options.multirun or elsewhere)
+    return bool(_only_prints(options) or options.multirun or elsewhere)
+
+
+def _only_prints(options: argparse.Namespace) -> bool:
+    """Whether options ask for text instead of a run."""
+    asks = options.hydra_help or options.shell_completion
+    return bool(asks or options.cfg is not None or options.info is not None)
 
 
 def _run_hydra(options: argparse.Namespace) -> int:
@@ -151,6 +156,8 @@ def _run_hydra(options: argparse.Namespace) -> int:
         without_record(options),
     ):
         application()
+    if _only_prints(options):
+        return exit_code_of_text()
     return EXIT_FAILED if jobs.failures else 0
 
 
@@ -199,13 +206,13 @@ def _check_before_creating_folders(overrides: Sequence[str]) -> None:
 
 @contextmanager
 def _explaining_package(options: argparse.Namespace) -> Iterator[None]:
-    """Report an unknown --package, for which Hydra would exit by itself, in one line."""
+    """Report an unknown --package in one line, and return where Hydra would exit by itself."""
     try:
         with redirect_stderr(io.StringIO()) if options.package else nullcontext():
             yield
     except SystemExit as leaving:
         if not leaving.code:
-            raise
+            return
         advice = "no such part of the settings; kfac-run --cfg job shows all of them"
         raise UserError(f"--package {shown(options.package)}: {advice}") from None
 
