@@ -2,16 +2,23 @@
 
 import difflib
 from collections.abc import Iterator
+from typing import Any
 
 from kfac_cli.config.schema import SHARED, RunConfig
-from kfac_cli.engine.declaration import declared_fields, is_mapping, sections
+from kfac_cli.engine.declaration import declared_fields, is_mapping, is_number, sections
 
 GROUPS = ("dataset", "optimizer", "schedule", "experiment")
 
 
 def setting_names() -> list[str]:
     """Every dotted setting of every choice of every group, without doubles."""
-    return sorted({name for name in _names(RunConfig, "") if not is_shared(name)})
+    return sorted({name for name, _ in _names(RunConfig, "") if not is_shared(name)})
+
+
+def numeric_settings() -> set[str]:
+    """The dotted settings that are a number or null in every choice of every group."""
+    declared = list(_names(RunConfig, ""))
+    return {name for name, _ in declared} - {name for name, hint in declared if not is_number(hint)}
 
 
 def is_shared(name: str) -> bool:
@@ -26,13 +33,14 @@ def takes_names(name: str) -> bool:
     return any(is_mapping(declared_fields(kind).get(option)) for kind in kinds)
 
 
-def _names(kind: type, prefix: str) -> Iterator[str]:
+def _names(kind: type, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Every dotted setting with its declared type; once for each choice of a group that has it."""
     for name, hint in declared_fields(kind).items():
         inner = sections(hint)
         for section in inner:
             yield from _names(section, f"{prefix}{name}.")
         if not inner:
-            yield f"{prefix}{name}"
+            yield f"{prefix}{name}", hint
 
 
 def suggestion(prefix: str, key: object) -> str:

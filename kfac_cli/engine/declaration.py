@@ -153,6 +153,12 @@ def is_mapping(hint: Any) -> bool:
     return get_origin(_unwrapped(hint)[0]) is dict
 
 
+def is_number(hint: Any) -> bool:
+    """Whether a declared type holds only numbers, or null."""
+    parts = {_unwrapped(part)[0] for part in _members(_unwrapped(hint)[0])}
+    return parts <= {int, float, type(None)}
+
+
 def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     """A type and the marks around it."""
     marks: tuple[Any, ...] = ()

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kfac_cli.config.names import numeric_settings, setting_names
+from kfac_cli.errors import shown
 from kfac_cli.recording.metrics import EVALUATION_METRICS, ITERATION_METRICS
 from kfac_cli.recording.pictures import pair_picture
 from kfac_cli.recording.values import Row, as_finite, as_number
@@ -78,15 +80,22 @@ class TensorBoardLog:
     ) -> None:
         """Write settings (dotted name to value) and final metrics for the HPARAMS tab, at the end.
 
-        The metrics are shown under `result/`, at `iteration`. Everything goes into this run's event
-        file; `SummaryWriter.add_hparams` would show a second run.
+        The metrics, which are named `best_...`, are shown under `best/`, at `iteration`; sorted by
+        name, they are the first of the scalars, which the tab shows. Everything goes into this
+        run's event file; `SummaryWriter.add_hparams` would show a second run. The description of
+        all columns is not written: TensorBoard takes that of one run for all, but without any
+        it unites the settings of the runs itself.
         """
         from torch.utils.tensorboard.summary import hparams
 
-        results = {f"result/{name}": as_number(value) for name, value in metrics.items()}
-        results = {tag: value for tag, value in results.items() if value is not None}
-        settings = {name: _setting(value) for name, value in flat_config.items()}
-        for summary in hparams(settings, results):  # type: ignore[no-untyped-call]
+        values = {name: as_number(value) for name, value in metrics.items()}
+        results = {
+            f"best/{name.removeprefix('best_')}": value
+            for name, value in values.items()
+            if value is not None
+        }
+        _, *session = hparams(hyperparameter_values(flat_config), {})  # type: ignore[no-untyped-call]
+        for summary in session:
             self._writer.file_writer.add_summary(summary)
         for tag, value in results.items():
             self._scalar(tag, value, iteration)
@@ -123,9 +132,20 @@ def _step(row: Row) -> int:
     return int(step)
 
 
-def _setting(value: object) -> float | str:
-    """A hyperparameter as TensorBoard can show it: a number or a string."""
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "none"}[value]
-    number = as_number(value)
-    return str(value) if number is None else number
+def hyperparameter_values(flat_config: Mapping[str, object]) -> dict[str, float | str]:
+    """The settings as TensorBoard can sort and filter them: of one type in all runs.
+
+    What is declared as a number, or null, is a number, which is left out where it is null.
+    Everything else is text, also the number of a setting that admits words. Arguments of torch's
+    optimizers are not declared: there truth values are the numbers 0 and 1, and null is left out.
+    """
+    numeric, declared = numeric_settings(), set(setting_names())
+    values: dict[str, float | str] = {}
+    for name, value in flat_config.items():
+        number = float(value) if isinstance(value, bool) else as_number(value)
+        if name in numeric or (name not in declared and (number is not None or value is None)):
+            if number is not None:
+                values[name] = number
+        else:
+            values[name] = value if isinstance(value, str) else shown(value)
+    return values

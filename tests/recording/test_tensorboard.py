@@ -127,7 +127,7 @@ def test_hyperparameters_are_in_the_same_run_as_the_scalars(tmp_path, log):
 
     (event_file,) = tmp_path.rglob("*")
     assert event_file.name.startswith("events.out.tfevents")
-    assert scalars(tmp_path)["result/best_train_error"] == [(0, 0.25)]
+    assert scalars(tmp_path)["best/train_error"] == [(0, 0.25)]
     plugin = reader(tmp_path).PluginTagToContent(metadata.PLUGIN_NAME)
     start = metadata.parse_session_start_info_plugin_data(plugin[metadata.SESSION_START_INFO_TAG])
     found = {
@@ -135,14 +135,11 @@ def test_hyperparameters_are_in_the_same_run_as_the_scalars(tmp_path, log):
     }
     assert found == {
         "optimizer.tau1": 0.125,
-        "optimizer.momentum": "yes",
+        "optimizer.momentum": "true",
         "optimizer.name": "kfac_tridiag",
-        "dataset.layer_sizes": "[784, 400, 6]",
-        "max_seconds": "none",
+        "dataset.layer_sizes": "[784,400,6]",
         "seed": 3.0,
     }
-    experiment = metadata.parse_experiment_plugin_data(plugin[metadata.EXPERIMENT_TAG])
-    assert [info.name.tag for info in experiment.metric_infos] == ["result/best_train_error"]
 
 
 def test_a_resumed_run_has_neither_gaps_nor_duplicates(tmp_path):
@@ -179,7 +176,7 @@ def test_the_final_metrics_are_purged_when_a_run_is_resumed(tmp_path):
             log.iteration({"iteration": iteration, "error": 0.5})
         log.hyperparameters({"seed": 0}, {"best_train_error": error}, last + 1)
         log.close()
-    assert scalars(tmp_path)["result/best_train_error"] == [(9, 1.0)]
+    assert scalars(tmp_path)["best/train_error"] == [(9, 1.0)]
 
 
 def test_flushed_events_are_on_the_disk(tmp_path, log):
