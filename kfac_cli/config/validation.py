@@ -1,5 +1,6 @@
 """From the composed configuration to a RunConfig, or to one line that says what is wrong."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MISSING = "???"
 UNKNOWN = ("unexpected_keyword_argument", "invalid_key")
+NOT_TEXT = ("int_type", "float_type", "bool_type", "tuple_type", "none_required")
 
 
 def validate(settings: DictConfig) -> RunConfig:
@@ -31,7 +33,9 @@ def validate(settings: DictConfig) -> RunConfig:
     try:
         return TypeAdapter(RunConfig).validate_python(_with_shared(_without_missing(raw, depth=2)))
     except ValidationError as error:
-        raise UserError(_line(error.errors())) from None
+        errors = error.errors()
+        first = _first(errors)
+        raise UserError(_line(first) + _advice(first, errors, settings)) from None
 
 
 def _without_missing(tree: Any, depth: int) -> Any:
@@ -58,14 +62,50 @@ def _with_shared(tree: dict[str, Any]) -> dict[str, Any]:
     return {**tree, "optimizer": {**section, **{n: tree[n] for n in SHARED if n in tree}}}
 
 
-def _line(errors: list["ErrorDetails"]) -> str:
-    """One line for the first error; names that do not exist explain others, and come before."""
+def _first(errors: list["ErrorDetails"]) -> "ErrorDetails":
+    """The error to report: names that do not exist explain others, and come before."""
     own = [e for e in errors if not (len(e["loc"]) == 3 and e["loc"][2] in SHARED)]
-    first = min(own, key=lambda e: e["type"] not in UNKNOWN)
-    line = refusal(first, RunConfig)
-    if first["type"] not in UNKNOWN:
-        return line
-    return _unknown(line.partition("=")[0], first["input"])
+    return min(own, key=lambda e: e["type"] not in UNKNOWN)
+
+
+def _line(error: "ErrorDetails") -> str:
+    line = refusal(error, RunConfig)
+    return _unknown(line.partition("=")[0], error["input"]) if error["type"] in UNKNOWN else line
+
+
+def _advice(error: "ErrorDetails", errors: list["ErrorDetails"], settings: DictConfig) -> str:
+    """What to add where text was given for a setting that is not, or not only, text."""
+    text = error["input"]
+    if not any(e["type"] in NOT_TEXT and e["input"] is text for e in errors):
+        return ""
+    raw: Any = OmegaConf.to_container(settings, resolve=False)
+    for part in re.findall(r"[^.\[\]]+", refusal(error, RunConfig).partition("=")[0]):
+        if isinstance(raw, str):  # an interpolation stands for a whole list or section
+            return ""
+        raw = raw[int(part) if isinstance(raw, list) else part]
+    return advice_on_text(text, str(raw))
+
+
+def advice_on_text(value: object, written: str = "") -> str:
+    """What to add to a refusal of text that reads as a number, true, false, null or a list.
+
+    Environment variables are text, and so is what stands in quotes. `written` is the setting before
+    interpolation.
+    """
+    if not isinstance(value, str) or isinstance(_decoded(value), str):
+        return ""
+    found = f'; "{shown(value)}" is text here: write'
+    if "${" in written:
+        return f'{found} "${{oc.decode:{written}}}", with its quotes, instead of {written}'
+    return f'{found} it without quotes, or "${{oc.decode:${{oc.env:NAME}}}}" for the variable NAME'
+
+
+def _decoded(text: str) -> Any:
+    """What OmegaConf's oc.decode makes of a text."""
+    try:
+        return OmegaConf.create({"text": text, "value": "${oc.decode:${text}}"}).value
+    except OmegaConfBaseException:
+        return text
 
 
 def _unknown(name: str, value: object) -> str:

@@ -8,6 +8,7 @@ import torch
 
 from kfac_cli.checkpoint.folder import CheckpointFolder
 from kfac_cli.config.schema import RunConfig
+from kfac_cli.config.validation import advice_on_text
 from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.engine.declaration import OptionError
 from kfac_cli.engine.registry import check_options
@@ -103,7 +104,7 @@ def _check_optimizer(config: RunConfig) -> None:
     try:
         check_options(config.optimizer)
     except OptionError as error:
-        raise UserError(error.line("optimizer.")) from error
+        raise UserError(error.line("optimizer.") + advice_on_text(error.value)) from error
 
 
 def _train(
