@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from kfac_cli.signals import EXIT_SIGNAL, InterruptOnSignal
+from kfac_cli.signals import EXIT_SIGNAL, InterruptOnSignal, ignore_warnings_at_exit
 from kfac_cli.terminal import tolerant_output
 
 
@@ -39,6 +39,7 @@ def _run() -> int:
 
 
 def _interrupted(number: int) -> int:
+    ignore_warnings_at_exit()
     print("kfac-run: interrupted", file=sys.stderr)
     return EXIT_SIGNAL + number
 

@@ -1,5 +1,6 @@
 """Handling of the signals that ask a run to stop."""
 
+import atexit
 import os
 import signal
 import sys
@@ -11,10 +12,18 @@ from typing import Any, Self
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 """Ctrl-C, a request to terminate, and a closed terminal."""
 
+WARNING_NAMES = ("SIGUSR1", "SIGUSR2", "SIGXCPU")
+"""What schedulers send before they terminate a job, and the system at a limit of processor time."""
+
 EXIT_SIGNAL = 128
 """An exit code is this plus the signal's number."""
 
-SIGNALS = tuple(signal.Signals[name] for name in NAMES if name in signal.Signals.__members__)
+_KNOWN = signal.Signals.__members__
+WARNINGS = tuple(_KNOWN[name] for name in WARNING_NAMES if name in _KNOWN)
+SIGNALS = (*(_KNOWN[name] for name in NAMES if name in _KNOWN), *WARNINGS)
+
+STAY_IGNORED = ("SIGHUP", *WARNING_NAMES)
+"""Those that are not handled where the parent process ignored them, as nohup does."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -28,8 +37,9 @@ class Interrupted(KeyboardInterrupt):
 class StopRequest:
     """A context in which the first of `SIGNALS` only sets `signal`; the next is handled as before.
 
-    So a run can finish the step in progress. Raises Interrupted on entry if an earlier signal's
-    exception was swallowed.
+    So a run can finish the step in progress. Those of `WARNINGS` never count as the next: systems
+    repeat them, and a scheduler's SIGTERM after one must not interrupt the saving. Raises
+    Interrupted on entry if an earlier signal's exception was swallowed.
     """
 
     def __init__(self) -> None:
@@ -50,8 +60,10 @@ class StopRequest:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        self._restore()
+        if self.signal is None:
+            self.signal = number
+        if number not in WARNINGS:
+            _reinstall({n: h for n, h in self._previous.items() if n not in WARNINGS})
 
     def _restore(self) -> None:
         _reinstall(self._previous)
@@ -60,6 +72,8 @@ class StopRequest:
 
 class InterruptOnSignal:
     """A context in which the first of `SIGNALS` raises Interrupted; the second exits immediately.
+
+    The second of `WARNINGS` does nothing.
 
     So open files are closed and the exit code names the signal. `signal` is the first one's number:
     Python ignores exceptions in some callbacks, such as those of imports, and an import may raise
@@ -88,6 +102,8 @@ class InterruptOnSignal:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
         if self.signal is not None:
+            if number in WARNINGS:
+                return
             os._exit(EXIT_SIGNAL + number)
         self.signal = number
         raise Interrupted(number)
@@ -110,19 +126,24 @@ def check_interrupted() -> None:
             handler.check()
 
 
+def ignore_warnings_at_exit() -> None:
+    """Ignore `WARNINGS` once Python ends, which would else be killed by one that is repeated."""
+    atexit.register(lambda: [signal.signal(number, signal.SIG_IGN) for number in WARNINGS])
+
+
 def _install(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:
     """Install a handler for `SIGNALS` and return the previous ones.
 
-    Does nothing outside the main thread, where Python delivers no signals. An ignored SIGHUP, as
-    under nohup, stays ignored; an ignored SIGINT, as in a script's background jobs, does not, since
-    it is only sent on purpose.
+    Does nothing outside the main thread, where Python delivers no signals. Those in `STAY_IGNORED`
+    stay ignored; an ignored SIGINT, as in a script's background jobs, does not, since it is only
+    sent on purpose.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {
         number: signal.signal(number, handler)
         for number in SIGNALS
-        if number.name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN
+        if number.name not in STAY_IGNORED or signal.getsignal(number) is not signal.SIG_IGN
     }
 
 

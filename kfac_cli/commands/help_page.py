@@ -71,7 +71,7 @@ Examples
   eval "$(kfac-run -sc install=bash)"                   completion with the Tab key, this shell
 
 Results go to outputs/DATASET/OPTIMIZER/DATE_TIME_ID, those of -m to outputs/sweeps/DATE_TIME_ID.
-Exit codes: 0 the run ended as planned, 1 error or divergence, 130 Ctrl-C, 143 SIGTERM.
+Exit codes: 0 the run ended as planned, 1 error or divergence, 130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM.
 """
 
 

@@ -112,7 +112,7 @@ def _entries(summary: Mapping[str, object]) -> list[tuple[str, str]]:
         if test_error is not None:
             entries.append(("test error", f"{significant(test_error):<8} of the same parameters"))
     if summary.get("reason"):
-        entries.append(("diverged", str(summary["reason"])))
+        entries.append((str(summary.get("status")), str(summary["reason"])))
     shares = _time_shares(summary)
     if shares:
         entries.append(("time", shares))

@@ -1,6 +1,7 @@
 """The loop of one run: step, evaluate, record, checkpoint."""
 
 import logging
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class RunResult:
     `status` is one of those in `recording/summary.py`; `best_train_error` is the lowest measured,
     of the iterate or its average (infinite if none was finite); `signal` is the number of a signal
     that came during the run; `reason` names what was not finite in the last evaluation, if the run
-    diverged for that reason.
+    diverged for that reason, or the signal that interrupted it.
     """
 
     status: str
@@ -89,6 +90,8 @@ def run(
             saver.save()  # so that resuming does not need the other run any more
         status = _train(config, session, history, recorder, saver, stop)
         reason = None
+        if status == INTERRUPTED and stop.signal is not None:
+            reason = signal.Signals(stop.signal).name
         if status != DIVERGED:
             names = [] if status == INTERRUPTED else not_finite(history.latest_evaluation or {})
             case = extreme_case(session) if names else None

@@ -20,6 +20,7 @@ from kfac_cli.run import checkpointing, recorder, runner
 from kfac_cli.run.session import Session
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+WARNINGS = [(signal.SIGUSR1, 138), (signal.SIGUSR2, 140), (signal.SIGXCPU, 152)]
 
 
 @pytest.fixture
@@ -59,10 +60,10 @@ def during_step(monkeypatch):
 
 
 def handlers():
-    return [signal.getsignal(number) for number, _ in CODES]
+    return [signal.getsignal(number) for number, _ in CODES + WARNINGS]
 
 
-@pytest.mark.parametrize(("number", "code"), CODES)
+@pytest.mark.parametrize(("number", "code"), CODES + WARNINGS)
 def test_a_signal_ends_a_run_after_its_step_with_everything_saved(
     begin, words, tmp_path, during_step, number, code
 ):
@@ -75,7 +76,9 @@ def test_a_signal_ends_a_run_after_its_step_with_everything_saved(
     assert answer.out.endswith("\n  kfac-run resume=run  continues from here\n")
     assert checkpoint_iterations(tmp_path / "run") == [6]
     assert len(read_table(tmp_path / "run/metrics.csv")) == 6
-    assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "interrupted"
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert (summary["status"], summary["reason"]) == ("interrupted", number.name)
+    assert f"\n  interrupted     {number.name}\n" in answer.out
     assert (tmp_path / "run/parameters.pt").exists()
     assert handlers() == before
 
@@ -99,6 +102,38 @@ def test_a_second_signal_ends_it_at_once_and_without_damage(
     assert kfac_run("resume=run").code == 0
     begin("whole", [*words, "checkpoint.every=4"])
     assert differences(tmp_path / "run", tmp_path / "whole") == []
+
+
+@pytest.mark.parametrize("second", [signal.SIGUSR1, signal.SIGXCPU, signal.SIGTERM])
+def test_after_a_warning_neither_another_nor_sigterm_interrupts_the_saving(
+    begin, words, tmp_path, during_step, second
+):
+    """SIGXCPU comes every second; schedulers send SIGTERM some time after their warning."""
+
+    def several():
+        send(signal.SIGUSR1)
+        send(second)
+        send(signal.SIGXCPU)
+
+    during_step(6, several)
+    answer = begin("run", words)
+    assert answer.code == 138
+    assert json.loads((tmp_path / "run/summary.json").read_text())["reason"] == "SIGUSR1"
+    assert checkpoint_iterations(tmp_path / "run") == [6]
+
+
+def test_after_a_warning_the_second_sigterm_ends_the_run_at_once(
+    begin, words, tmp_path, during_step
+):
+    def several():
+        send(signal.SIGUSR1)
+        send(signal.SIGTERM)
+        send(signal.SIGTERM)
+        raise AssertionError("the second SIGTERM was ignored")
+
+    during_step(6, several)
+    assert begin("run", words).code == 143
+    assert not (tmp_path / "run/summary.json").exists()
 
 
 def test_a_second_signal_in_the_middle_of_a_checkpoint_leaves_the_one_before(
@@ -146,7 +181,7 @@ def test_a_signal_in_a_sweep_keeps_what_was_done_and_starts_no_further_job(
     assert differences(tmp_path / "sweep/1", tmp_path / "whole") == []
 
 
-@pytest.mark.parametrize(("number", "code"), CODES)
+@pytest.mark.parametrize(("number", "code"), CODES + WARNINGS)
 def test_a_signal_before_the_first_step_ends_it_at_once_and_the_run_can_be_resumed(
     begin, kfac_run, words, tmp_path, monkeypatch, number, code
 ):
@@ -187,14 +222,16 @@ def test_a_signal_during_an_evaluation_needs_no_further_step(begin, words, tmp_p
     assert [row["iteration"] for row in read_table(tmp_path / "run/evaluations.csv")] == [4]
 
 
-def test_under_nohup_a_closed_terminal_is_ignored(begin, words, during_step):
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_that_the_parent_process_ignores_stays_ignored(begin, words, during_step, number):
+    """As nohup ignores a closed terminal."""
+    before = signal.signal(number, signal.SIG_IGN)
     try:
-        during_step(6, lambda: send(signal.SIGHUP))
+        during_step(6, lambda: send(number))
         assert begin("run", words).code == 0
-        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.getsignal(number) == signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(number, before)
 
 
 def test_an_interruption_writes_the_checkpoint_first(
@@ -214,7 +251,13 @@ def test_an_interruption_writes_the_checkpoint_first(
     assert order == ["save", "finish"]
 
 
-def test_a_separate_process_ends_with_143_and_a_checkpoint(tmp_path, words):
+SEPARATE = [(signal.SIGTERM, 143), *WARNINGS]
+
+
+@pytest.mark.parametrize(("number", "code"), SEPARATE)
+def test_a_separate_process_ends_with_the_code_of_its_signal_and_a_checkpoint(
+    tmp_path, words, number, code
+):
     """A sweep in a real process, with its exit code."""
     command = [
         sys.executable,
@@ -237,9 +280,12 @@ def test_a_separate_process_ends_with_143_and_a_checkpoint(tmp_path, words):
             if len(table.read_text().splitlines()) > 3:
                 break
         time.sleep(0.05)
-    process.terminate()
+    process.send_signal(number)
+    while number != signal.SIGTERM and process.poll() is None:
+        time.sleep(0.2)
+        process.send_signal(number)  # as the system repeats SIGXCPU
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 143, err
+    assert process.returncode == code, err
     assert "Traceback" not in err
     assert "kfac-run resume=sweep/0  continues from here" in out
     rows = metrics(tmp_path / "sweep/0")
