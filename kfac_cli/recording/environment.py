@@ -1,5 +1,6 @@
 """The environment of a run: versions, machine, threads, memory."""
 
+import contextlib
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -29,11 +30,22 @@ def environment(device: object = "cpu") -> dict[str, object]:
     }
 
 
+def reset_peak_memory(device: object = "cpu") -> None:
+    """Begin `peak_memory` anew, for the next run in this process, where the system can."""
+    import torch
+
+    chosen = torch.device(str(device))
+    if chosen.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(chosen)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark only
+
+
 def peak_memory(device: object = "cpu") -> int:
-    """The peak memory in bytes so far.
+    """The peak memory in bytes since `reset_peak_memory`.
 
     On a GPU this is what torch allocated. On the CPU it is the resident memory of the whole
-    process, including earlier runs in the same process (a multirun).
+    process, on systems other than Linux including earlier runs in the same process (a multirun).
     """
     import torch
 

@@ -2,6 +2,8 @@
 
 import logging
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.engine.declaration import OptionError
 from kfac_cli.engine.registry import check_options
 from kfac_cli.errors import UserError
+from kfac_cli.recording.environment import reset_peak_memory
 from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.summary import DIVERGED, INTERRUPTED
 from kfac_cli.run.checkpointing import Saver
@@ -62,9 +65,32 @@ def run(
     optimizer refuses, OSError if the folder cannot be written.
     """
     _check_optimizer(config)
+    with _process_for(config) as device:
+        return _run(config, folder, progress, saved, command, device)
+
+
+@contextmanager
+def _process_for(config: RunConfig) -> Iterator[torch.device]:
+    """Set what belongs to the process, and give the run's device; restore it for the next run."""
+    device, threads = choose_device(config.device), torch.get_num_threads()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    device = choose_device(config.device)
+    reset_peak_memory(device)
+    try:
+        yield device
+    finally:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
+def _run(
+    config: RunConfig,
+    folder: Path,
+    progress: Progress,
+    saved: SavedRun | None,
+    command: str | None,
+    device: torch.device,
+) -> RunResult:
     resumes = saved is not None and saved.contents is not None
     start = None if resumes else read_starting_point(config)
     dataset = config.dataset.load(resolve_data_dir(config.data_dir))
