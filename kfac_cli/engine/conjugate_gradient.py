@@ -16,7 +16,7 @@ def continue_conjugate_gradient(
 ) -> tuple[Parameters, float]:
     """Improve `delta` by `steps` steps of preconditioned CG; returns δ and M(δ) - M(0).
 
-    M has the curvature F + `damping` I, where F is the exact Fisher on the first `cases` cases of
+    M has the curvature F + `damping` I, where F is the exact Fisher on the last `cases` cases of
     the mini-batch and `damping` is λ + η, and the slope ∇h. The preconditioner is `inverse`.
     Each step minimises M over the preconditioned residual and the previous step, as section 7 does
     over iterations: from δ = αΔ, the minimiser along Δ, these are CG's iterates. A step takes one

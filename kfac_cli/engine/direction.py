@@ -12,6 +12,9 @@ from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters, inner_products, linear_combination
 from kfac_cli.engine.quadratic_model import ModelPoint, QuadraticModel
 
+ROUNDING = 1e-9
+"""How far below a whole number of cases a product τm may be rounded, such as 0.29 * 100."""
+
 
 @dataclass(frozen=True)
 class Update:
@@ -120,8 +123,11 @@ def best_update(
 
 
 def subsample_size(tau: float, cases: int) -> int:
-    """The number of cases in the fraction τ of a mini-batch, at least one."""
-    return max(1, round(tau * cases))
+    """The number of cases in the fraction τ of a mini-batch: at least one, else rounded down.
+
+    So two subsets fit into two or more cases without overlap while their fractions do.
+    """
+    return max(1, math.floor(tau * cases + ROUNDING))
 
 
 def _proposal(here: Linearization, inverse: Inverse) -> Parameters:

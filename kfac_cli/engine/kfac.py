@@ -31,7 +31,7 @@ MAX_INCREASES = 30
 
 
 class KFAC:
-    """The K-FAC optimizer: each `step` is one iteration.
+    """The K-FAC optimizer: each `step` is one iteration, on a mini-batch in random order.
 
     `parameters` is θ, replaced by new tensors at each step; all computations use its dtype and
     device. `generator` is for the sampled targets. The parts of a step: `curvature` estimates F₀,
@@ -74,9 +74,10 @@ class KFAC:
 
     @undone_on_error
     def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:
-        """Run one iteration of algorithm 2 on a mini-batch in random order.
+        """Run one iteration of algorithm 2 on a mini-batch, whose cases must be in random order.
 
-        `inputs` (m, d_0), `targets` (m, d_ℓ); the fractions τ₁ and τ₂ are their first cases. A step
+        `inputs` (m, d_0), `targets` (m, d_ℓ). The random subsets S₁ and S₂ are the fraction τ₁ at
+        their beginning and τ₂ at their end: disjoint and independent while τ₁ + τ₂ ≤ 1. A step
         that is not finite is rejected. If the last step increased h too much, it is reverted and
         this one rejected. `measure_noise` asks for the record's `noise_scale`, which needs two or
         more cases. Raises ValueError for tensors of other shapes.

@@ -106,7 +106,8 @@ class KFACOptions(OptimizerOptions):
         int, Integer(1, 1000), About("targets sampled per case, a backward pass each", "", "5")
     ] = 1
     tau1: Annotated[
-        Fraction, About("fraction of the mini-batch that updates the factors", "τ₁", "8")
+        Fraction,
+        About("fraction of the mini-batch, its first cases, that updates the factors", "τ₁", "8"),
     ] = 1 / 8
     epsilon_max: Annotated[
         BelowOne, About("upper bound of the factors' decay ε = min(1 - 1/k, bound)", "ε", "5")
@@ -140,7 +141,9 @@ class KFACOptions(OptimizerOptions):
     ] = "search"
     gamma_min: Annotated[
         Annotated[float, Number(0, 1e6)] | None,
-        About("lower bound of the γ that are tried, from the companion code; null for √η"),
+        About(
+            "lower bound of the γ that are tried, from the companion code; 0 for none, null for √η"
+        ),
     ] = None
     gamma_max: Annotated[
         Gamma | None,
@@ -191,7 +194,13 @@ class KFACOptions(OptimizerOptions):
         ),
     ] = 1
     tau2: Annotated[
-        Fraction, About("fraction of the mini-batch for products with the exact F", "τ₂", "8")
+        Fraction,
+        About(
+            "fraction of the mini-batch, its last cases, for products with the exact F: none of "
+            "those of τ₁ while τ₁ + τ₂ is at most 1",
+            "τ₂",
+            "8",
+        ),
     ] = 1 / 4
 
     def __post_init__(self) -> None:

@@ -381,7 +381,7 @@ class DenseKFAC:
         self.update: Tensor | None = None
 
     def step(self, inputs: Tensor, targets: Tensor, sampled: Tensor) -> dict[str, float | None]:
-        """One iteration, with targets sampled for the first fraction tau_1 of the inputs."""
+        """One iteration; the first inputs are S_1, with their sampled targets, the last S_2."""
         options, l2 = self.options, self.options["l2"]
         self.iteration += 1
         new = statistics(self.architecture, self.theta, inputs[: len(sampled)], sampled)
@@ -389,7 +389,7 @@ class DenseKFAC:
         self.stats = new if self.stats is None else mixed(self.stats, new, epsilon)
 
         slope = gradient(self.architecture, self.theta, inputs, targets, l2)
-        subsample = inputs[: int(options["tau2"] * len(inputs))]
+        subsample = inputs[len(inputs) - int(options["tau2"] * len(inputs)) :]
         curvature = fisher(self.architecture, self.theta, subsample)
         curvature += (self.damping + l2) * torch.eye(len(slope), dtype=slope.dtype)
         candidates = [self.candidate(gamma, slope, curvature) for gamma in self.candidate_gammas()]

@@ -2,11 +2,14 @@
 
 import io
 import math
+from fractions import Fraction
 
 import pytest
 import torch
 
 from kfac_cli.engine import KFAC, KFACOptions, Network
+from kfac_cli.engine.direction import subsample_size
+from kfac_cli.engine.model.minibatch import MiniBatch
 
 from . import oracles
 from .oracles import ODD_ARCHITECTURES, Architecture, every_architecture, problem
@@ -22,7 +25,7 @@ OPTIONS = {
     "gamma_min": 0.1,
     "gamma_max": 0.8,
     "tau1": 0.5,
-    "tau2": 0.25,
+    "tau2": 0.5,
     "t1": 2,
     "t2": 5,
     "t3": 5,
@@ -230,6 +233,43 @@ def test_every_subsample_has_at_least_one_case(cases):
         _, sampled = run.step(cases)
         assert len(sampled) == 1
     assert torch.isfinite(run.theta).all()
+
+
+SHARES = [1 / 8, 0.1, 0.25, 0.29, 1 / 3, 0.5, 0.7, 0.71, 0.875, 0.9, 1.0]
+
+
+@pytest.mark.parametrize("tau1", SHARES)
+def test_the_subsets_are_the_first_and_the_last_cases_disjoint_while_the_shares_allow_it(tau1):
+    """S_1 and S_2 of algorithm 2: sizes rounded down, at least one; two cases or more fit both."""
+    for tau2 in SHARES:
+        for cases in range(1, 250):
+            first, last = subsample_size(tau1, cases), subsample_size(tau2, cases)
+            assert first == max(1, math.floor(Fraction(tau1).limit_denominator(1000) * cases))
+            assert not (tau1 + tau2 <= 1 and cases > 1 and first + last > cases)
+
+
+@EACH_INVERSE
+@pytest.mark.parametrize("tau1", [0.25, 0.5])
+def test_the_statistics_and_the_exact_fisher_see_no_case_in_common(inverse, tau1):
+    """Cases of tau_1 = 1/4 or 1/2 and tau_2 = 1/2: only the first change Abar, only the last F."""
+    run = Run(CHAIN, inverse=inverse, tau1=tau1, tau2=0.5, momentum=False)
+    inputs, targets = run.batch(1)
+    seen = {"statistics": set(), "fisher": set()}
+    for case in range(BATCH):
+        changed = inputs.clone()
+        changed[case] += 1
+        factors, fisher = [], []
+        for given in (inputs, changed):
+            optimizer = Run(CHAIN, inverse=inverse, tau1=tau1, tau2=0.5).optimizer
+            here = optimizer._linearize(
+                MiniBatch(run.network, optimizer.parameters, given, targets, 5), False
+            )
+            factors.append(here.first.statistics.activation[0])
+            fisher.append(here.fisher_gram([optimizer.parameters], subsample_size(0.5, BATCH)))
+        seen["statistics"] |= set() if torch.equal(*factors) else {case}
+        seen["fisher"] |= set() if torch.equal(*fisher) else {case}
+    assert seen["statistics"] == set(range(int(tau1 * BATCH)))
+    assert seen["fisher"] == set(range(BATCH // 2, BATCH))
 
 
 @EACH_INVERSE

@@ -9,7 +9,7 @@ import torch
 from kfac_cli.config.compose import load_config
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine import KFACOptions, NesterovOptions, StepRecord
-from kfac_cli.run.session import make_session
+from kfac_cli.run.session import draw_batch, make_session
 
 SMALL = [
     "dataset=arrays",
@@ -94,6 +94,24 @@ def test_every_setting_of_the_baseline_reaches_the_engine():
 def test_the_general_settings_reach_it_too():
     options = session("l2=0.5", "chunk_size=3").optimizer.options
     assert (options.l2, options.chunk_size) == (0.5, 3)
+
+
+@pytest.mark.parametrize("size", [4, 40])
+def test_a_mini_batch_comes_in_random_order(size):
+    """Of a part or all of the training set: every case is equally often first, and last.
+
+    K-FAC takes the first for its statistics and the last for F. Within 5 standard errors.
+    """
+    cases, draws = torch.arange(40.0)[:, None], 2000
+    generator = torch.Generator().manual_seed(0)
+    batches = [
+        draw_batch(Dataset("arrays", *[cases] * 4, None), size, generator)[0] for _ in range(draws)
+    ]
+    assert all(len(batch.unique()) == size for batch in batches)
+    for place in (0, -1):
+        drawn = torch.stack([batch[place, 0] for batch in batches]).long()
+        frequency = drawn.bincount(minlength=40) / draws
+        assert (frequency - 1 / 40).abs().max() < 5 * (1 / 40 * 39 / 40 / draws) ** 0.5
 
 
 # Rejections

@@ -4,6 +4,7 @@ A chunk is moved to the parameters' device and reduced to sums, so the chunk siz
 In data-parallel training, this is the one place where processes would add up their sums.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,8 +17,10 @@ from kfac_cli.engine.model.network import Activations, Network
 from kfac_cli.engine.model.statistics import StatisticsRequest, sum_of_statistics
 from kfac_cli.engine.parameters import Parameters, l2_penalty
 
+Chunk = tuple[int, Tensor, Tensor]
+
 CACHED_CHUNKS = 4
-"""Number of chunks whose activations the gradient pass returns for products J·v."""
+"""Number of chunks, the last ones, whose activations the gradient pass returns for J·v."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Evaluation:
 class FirstOrder:
     """Means over the cases of a mini-batch: loss, error, gradient of the loss, statistics.
 
-    `activations` are those of the first chunks, at most `CACHED_CHUNKS`, for products J·v.
+    `activations` are those of the last chunks, at most `CACHED_CHUNKS`, for products J·v.
     `variance`, if requested, is the trace of the covariance of the gradients of single cases, and
     `case_factors` are the factors of these gradients.
     """
@@ -48,7 +51,10 @@ class FirstOrder:
 
 @dataclass(frozen=True, eq=False)
 class MiniBatch:
-    """A mini-batch of m cases at fixed parameters.
+    """A mini-batch of m cases, in random order, at fixed parameters.
+
+    Its first cases serve as the random subset S₁ of algorithm 2, for the statistics, and its last
+    ones as S₂, for products with F: disjoint unless they have more than m cases together.
 
     `inputs` (m, d_0) and `targets` (m, d_ℓ) are real, of any dtype and on any device; chunks are
     converted to the dtype and moved to the device of the parameters. Raises ValueError for other
@@ -100,12 +106,11 @@ class MiniBatch:
         gradient: Parameters = []
         statistics: KroneckerFactors | None = None
         factors: CaseFactors | None = None
-        cached: list[Activations] = []
+        cached: deque[Activations] = deque(maxlen=CACHED_CHUNKS)
         distribution = self.network.distribution
-        for first, inputs, targets in self._chunks(self.cases):
+        for first, inputs, targets in self._chunks():
             activations = self.network.forward(self.parameters, inputs)
-            if len(cached) < CACHED_CHUNKS:
-                cached.append(activations)
+            cached.append(activations)
             logits = activations.logits
             loss += float(distribution.loss(logits, targets).sum())
             error += float(distribution.error(logits, targets).sum())
@@ -120,7 +125,7 @@ class MiniBatch:
                 factors = CaseFactors(backward, activations.homogeneous)
             del backward  # as large as the activations, and not needed by the statistics
             if request is not None and first < request.cases:
-                subsample = activations.first(request.cases - first)
+                subsample = activations.part(slice(request.cases - first))
                 chunk_statistics = sum_of_statistics(
                     self.network, self.parameters, subsample, targets, first, request
                 )
@@ -143,7 +148,7 @@ class MiniBatch:
     ) -> Tensor:
         """uᵀFv for all pairs of D directions, (D, D) float64 on the CPU (appendix C).
 
-        F is the exact Fisher, estimated on the first `cases` cases: the mean of (Ju)ᵀF_R(Jv).
+        F is the exact Fisher, estimated on the last `cases` cases: the mean of (Ju)ᵀF_R(Jv).
         `activations` are those that `first_order` returned, if there are any; the other chunks'
         are computed.
         """
@@ -158,7 +163,7 @@ class MiniBatch:
     def fisher_product(
         self, direction: Parameters, cases: int, activations: Sequence[Activations] = ()
     ) -> Parameters:
-        """F v = E[Jᵀ F_R J v], shaped like the parameters, on the first `cases` cases (app. C).
+        """F v = E[Jᵀ F_R J v], shaped like the parameters, on the last `cases` cases (app. C).
 
         `activations` as for `fisher_gram`.
         """
@@ -175,7 +180,7 @@ class MiniBatch:
         """Loss and error at other parameters on these cases."""
         loss = error = 0.0
         distribution = self.network.distribution
-        for _, inputs, targets in self._chunks(self.cases):
+        for _, inputs, targets in self._chunks():
             logits = self.network.forward(parameters, inputs).logits
             loss += float(distribution.loss(logits, targets).sum())
             error += float(distribution.error(logits, targets).sum())
@@ -185,24 +190,31 @@ class MiniBatch:
         """h, the mean loss plus (η/2)‖θ‖², at other parameters on these cases."""
         return self.evaluate(parameters).loss + l2_penalty(parameters, l2)
 
-    def _chunks(self, cases: int) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """(index of the first case, inputs, targets) of each chunk of the first `cases` cases."""
+    def _chunks(self, start: int = 0, stop: int | None = None) -> Iterator[Chunk]:
+        """The chunks, or their parts, that hold the cases from `start` to `stop`, the end if None.
+
+        Each is the index of its first case, inputs and targets.
+        """
         like = self.parameters[0]
-        for first in range(0, cases, self.chunk_size):
-            rows = slice(first, min(first + self.chunk_size, cases))
+        stop = self.cases if stop is None else stop
+        for first in range(start - start % self.chunk_size, stop, self.chunk_size):
+            rows = slice(max(first, start), min(first + self.chunk_size, stop))
             inputs = self.inputs[rows].to(like.device, like.dtype)
             if self.targets is self.inputs:
-                yield first, inputs, inputs
+                yield rows.start, inputs, inputs
             else:
-                yield first, inputs, self.targets[rows].to(like.device, like.dtype)
+                yield rows.start, inputs, self.targets[rows].to(like.device, like.dtype)
 
     def _forward(self, cases: int, known: Sequence[Activations]) -> Iterator[Activations]:
-        """The forward passes of the chunks of the first `cases` cases, the first ones known."""
-        for chunk, (_, inputs, _) in enumerate(self._chunks(cases)):
-            if chunk < len(known):
-                yield known[chunk].first(inputs.shape[0])
-            else:
-                yield self.network.forward(self.parameters, inputs)
+        """The forward passes of the last `cases` cases, of which the last chunks are known."""
+        start, first_known = self.cases - cases, self.cases - sum(each.cases for each in known)
+        for _, inputs, _ in self._chunks(start, first_known):
+            yield self.network.forward(self.parameters, inputs)
+        first = first_known
+        for activations in known:
+            if first + activations.cases > start:
+                yield activations.part(slice(max(start - first, 0), None))
+            first += activations.cases
 
     def _gradient(self, activations: Activations, output_gradient: Tensor) -> Parameters:
         backward = self.network.backward(self.parameters, activations, output_gradient)

@@ -22,9 +22,14 @@ class Activations:
     homogeneous: list[Tensor]
     logits: Tensor
 
-    def first(self, cases: int) -> "Activations":
-        """Views of the first `cases` cases."""
-        return Activations([a[:cases] for a in self.homogeneous], self.logits[:cases])
+    @property
+    def cases(self) -> int:
+        """The number m of cases."""
+        return self.logits.shape[0]
+
+    def part(self, rows: slice) -> "Activations":
+        """Views of some of the cases."""
+        return Activations([a[rows] for a in self.homogeneous], self.logits[rows])
 
 
 class Network:

@@ -64,11 +64,11 @@ def test_a_kfac_run_is_independent_of_the_chunk_size_up_to_rounding(output):
 def test_the_cache_of_activations_for_the_fisher_products_is_bounded():
     network, parameters, inputs, targets = problem("bernoulli")
     batch = MiniBatch(network, parameters, inputs, targets, chunk_size=10)
-    cached = sum(a.logits.shape[0] for a in batch.first_order().activations)
-    assert cached == 10 * CACHED_CHUNKS
+    cached = sum(a.cases for a in batch.first_order().activations)
+    assert cached == 10 * (CACHED_CHUNKS - 1) + CASES % 10
 
 
-@pytest.mark.parametrize("cases", [1, 10, 25, 40, 60])
+@pytest.mark.parametrize("cases", [1, 9, 10, 25, 39, 40, 60, CASES])
 def test_products_with_the_fisher_are_the_same_with_and_without_the_gradients_activations(cases):
     """Up to rounding, whether they cover the cases or not; the mini-batch does not change."""
     network, parameters, inputs, targets = problem("categorical")
@@ -92,19 +92,35 @@ def test_a_mini_batch_cannot_be_changed():
         batch.parameters = []
 
 
-def test_statistics_and_fisher_use_the_first_cases_of_the_batch_only():
+def test_statistics_use_the_first_cases_of_the_batch_only_and_the_fisher_the_last():
     network, parameters, inputs, targets = problem("gaussian")
     request = StatisticsRequest(cases=40, neighbours=True, seeds=(5,))
-    short = MiniBatch(network, parameters, inputs[:40], targets[:40], 16)
+    first = MiniBatch(network, parameters, inputs[:40], targets[:40], 16)
+    last = MiniBatch(network, parameters, inputs[-40:], targets[-40:], 16)
     long = MiniBatch(network, parameters, inputs, targets, 16)
     for mine, theirs in zip(
-        short.first_order(request).statistics.tensors(),
+        first.first_order(request).statistics.tensors(),
         long.first_order(request).statistics.tensors(),
         strict=True,
     ):
         torch.testing.assert_close(mine, theirs)
-    torch.testing.assert_close(
-        short.fisher_gram([parameters], 40), long.fisher_gram([parameters], 40)
+    gram, product = last.fisher_gram([parameters], 40), last.fisher_product(parameters, 40)
+    torch.testing.assert_close(long.fisher_gram([parameters], 40), gram)
+    torch.testing.assert_close(long.fisher_product(parameters, 40), product)
+
+
+@pytest.mark.parametrize("cases", [1, 10, 25, 60])
+def test_products_with_the_fisher_run_no_pass_over_other_cases(cases):
+    """Without the gradient's activations the passes cover the last cases, chunk by chunk."""
+    network, parameters, inputs, targets = problem("bernoulli")
+    batch, seen = MiniBatch(network, parameters, inputs, targets, chunk_size=10), []
+    forward = network.forward
+    network.forward = lambda parameters, given: seen.append(given) or forward(parameters, given)
+    batch.fisher_gram([parameters], cases)
+    assert torch.equal(torch.cat(seen), inputs[-cases:])
+    assert max(len(part) for part in seen) <= 10
+    assert all(
+        part.untyped_storage().data_ptr() == inputs.untyped_storage().data_ptr() for part in seen
     )
 
 
