@@ -11,15 +11,17 @@ usage:  kfac-run [OPTION] [GROUP=CHOICE ...] [SETTING=VALUE ...]
 Groups: choose one of each
   dataset     curves (default, generated), mnist, faces; mnist_labels (digits to classify);
               arrays (your own .npy or .npz files); curves_small (for tests)
-  optimizer   kfac_tridiag (default), kfac_diag, nesterov_sgd (the paper's baseline), heskes
-              (fixed damping, for comparison); with the paper's lambda_0 = 150:
-              kfac_tridiag_paper, kfac_diag_paper, kfac_tridiag_no_momentum; of torch.optim:
-              adam, adamw, sgd, muon, and torch with optimizer.algorithm=NAME for any other;
+  preset      the values of settings that are not given: default (this project's), paper (the
+              paper's text and nothing else) or companion (its authors' code, as it made the
+              published runs); docs/settings.md lists where they differ
+  optimizer   kfac_tridiag (default), kfac_diag, kfac_tridiag_no_momentum, nesterov_sgd (the
+              paper's baseline), heskes (fixed damping, for comparison); of torch.optim: adam,
+              adamw, sgd, muon, and torch with optimizer.algorithm=NAME for any other;
               sgd_kfac_momentum (no curvature, K-FAC's step size and momentum)
   schedule    the size of the mini-batches: exponential (default), fixed, stepwise (a table),
               adaptive (by the gradient's variance); with other values of the first two:
               exponential_200, exponential_small, fixed_250
-  experiment  smoke (seconds, no files needed), or one of the paper's:
+  experiment  smoke (seconds, no files needed), or one of the paper's, with preset=paper:
               PROBLEM_METHOD, PROBLEM being curves, mnist or faces, METHOD being kfac_tridiag,
               kfac_tridiag_no_momentum, kfac_diag or nesterov_sgd; or mnist_labels_kfac_tridiag,
               mnist_labels_heskes
@@ -63,6 +65,7 @@ Examples
   kfac-run                                              CURVES, about four minutes on two CPU cores
   kfac-run dataset=mnist iterations=150
   kfac-run experiment=faces_kfac_diag device=cuda
+  kfac-run experiment=mnist_kfac_tridiag preset=companion
   kfac-run optimizer=nesterov_sgd schedule=fixed schedule.size=250 iterations=2000
   kfac-run -m optimizer=kfac_tridiag,kfac_diag seed=0,1
   kfac-run dataset=mnist optimizer.tau2=1 --cfg job

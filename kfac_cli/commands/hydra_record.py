@@ -41,12 +41,14 @@ def refuse_used_sweep_folder(overrides: Sequence[str]) -> None:
 
 @contextmanager
 def without_record(options: argparse.Namespace) -> Iterator[None]:
-    """Have Hydra write no record of its own, whatever a file of settings says."""
+    """Have Hydra write no record of its own, and print settings with their values."""
     before, words = sys.argv, list(sys.argv)
     if options.info is None:  # which would take the word for its argument
         last = options.overrides[-1:]
         place = len(words) - words[::-1].index(last[0]) if last else len(words)
         words.insert(place, f"{SETTING}=null")
+    if options.cfg == "job" and not options.resolve:
+        words.insert(1, "--resolve")  # values, not where they are read from
     sys.argv = words
     try:
         yield

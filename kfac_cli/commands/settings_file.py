@@ -1,6 +1,7 @@
 """config.yaml: every setting of the run in a folder, resolved."""
 
 import io
+from copy import deepcopy
 from pathlib import Path
 
 import yaml
@@ -20,8 +21,11 @@ def write_settings(settings: DictConfig, folder: Path) -> None:
 
 
 def settings_text(settings: DictConfig) -> str:
-    """The text of the file: every setting, resolved."""
-    return OmegaConf.to_yaml(settings, resolve=True)
+    """The text of the file: every setting, resolved, and of the preset its name."""
+    plain = deepcopy(settings)
+    OmegaConf.resolve(plain)
+    plain.preset = {"name": plain.preset.name}
+    return OmegaConf.to_yaml(plain)
 
 
 def read_settings(path: Path) -> DictConfig:

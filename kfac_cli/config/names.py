@@ -7,7 +7,7 @@ from typing import Any
 from kfac_cli.config.schema import SHARED, RunConfig
 from kfac_cli.engine.declaration import declared_fields, is_mapping, is_number, sections
 
-GROUPS = ("dataset", "optimizer", "schedule", "experiment")
+GROUPS = ("dataset", "preset", "optimizer", "schedule", "experiment")
 
 
 def setting_names() -> list[str]:

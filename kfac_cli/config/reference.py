@@ -3,13 +3,14 @@
 `python -m kfac_cli.config.reference` prints it, from the declarations of the settings and conf/.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from kfac_cli.config.compose import composed
 from kfac_cli.config.names import is_shared
+from kfac_cli.config.presets import setting_of, shipped_presets
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import MISSING
 from kfac_cli.engine.declaration import allowed, declared_fields, sections, variants
@@ -38,6 +39,7 @@ def settings_page() -> str:
         if len(inner) == 1:
             parts += [f"## `{group}`\n", f"{_summary(inner[0])}\n"]
             parts += [_table(declared_fields(inner[0]), f"{group}.", _composed())]
+            parts += [_presets_table()] if group == "preset" else []
         for word, section in variants(hint) if len(inner) > 1 else ():
             choice = CHOICES.get(word, word)
             parts += [f"## `{group}={choice}`\n", f"{_summary(section)}\n"]
@@ -59,6 +61,24 @@ def _table(hints: Mapping[str, Any], prefix: str, settings: Mapping[str, Any]) -
     names = {f"{prefix}{name}": hint for name, hint in hints.items()}
     rows += [_row(name, hint, settings) for name, hint in names.items() if not is_shared(name)]
     return "\n".join(rows) + "\n"
+
+
+def _presets_table() -> str:
+    """What each preset in conf/ gives to the settings that are not typed."""
+    presets = shipped_presets()
+    rows = [f"| setting | {' | '.join(f'`preset={name}`' for name in presets)} |"]
+    rows += ["|---" * (len(presets) + 1) + "|"]
+    for entry in [entry for entry in presets["default"] if entry != "name"]:
+        rows.append(_preset_row(f"`{setting_of(entry)}`", presets, entry))
+    for dataset in dict.fromkeys(d for p in presets.values() for d in p.get("l2_of_dataset", ())):
+        words = f"dataset={dataset}"
+        rows.append(_preset_row(f"`l2` with `{words}`", presets, "l2", words))
+    return "\n".join(rows) + "\n"
+
+
+def _preset_row(setting: str, presets: Iterable[str], entry: str, *overrides: str) -> str:
+    values = (_composed(f"preset={name}", *overrides)["preset"][entry] for name in presets)
+    return f"| {setting} | {' | '.join(f'`{shown(value)}`' for value in values)} |"
 
 
 def _row(name: str, hint: Any, settings: Mapping[str, Any]) -> str:
@@ -91,7 +111,7 @@ def _summary(section: type) -> str:
 
 def _composed(*overrides: str) -> dict[str, Any]:
     """The settings of a command line, as conf/ has them."""
-    settings = OmegaConf.to_container(composed(overrides))
+    settings = OmegaConf.to_container(composed(overrides), resolve=True)
     assert isinstance(settings, dict)
     return {str(name): value for name, value in settings.items()}
 

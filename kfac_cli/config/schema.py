@@ -62,6 +62,13 @@ else:
 
 
 @options
+class PresetSettings:
+    """Where the values of several settings come from, unless they are given."""
+
+    name: Annotated[FolderName, About("name of the preset; it is chosen as preset=NAME")]
+
+
+@options
 class PolyakSettings:
     """Exponentially decayed averaging of the iterates, section 13."""
 
@@ -89,6 +96,7 @@ class RunConfig:
     """One run, checked and complete."""
 
     dataset: Annotated[AnyDatasetOptions, Field(discriminator="name")]
+    preset: PresetSettings
     optimizer: Annotated[AnyOptimizerSection, Field(discriminator="kind")]
     schedule: Annotated[AnyScheduleOptions, Field(discriminator="kind")]
     polyak: PolyakSettings

@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from kfac_cli.config.names import suggestion
+from kfac_cli.config.presets import check_preset
 from kfac_cli.config.schema import SHARED, RunConfig
 from kfac_cli.engine.declaration import declared_fields, refusal
 from kfac_cli.engine.registry import OPTIMIZERS
@@ -25,13 +26,15 @@ NOT_TEXT = ("int_type", "float_type", "bool_type", "tuple_type", "none_required"
 def validate(settings: DictConfig) -> RunConfig:
     """Check every setting and return them typed; UserError names the first that is wrong."""
     try:
+        check_preset(settings)
         raw = OmegaConf.to_container(settings, resolve=True)
     except OmegaConfBaseException as error:
         name = error.full_key or "a setting"
         reason = " ".join(str(error).partition("full_key:")[0].split())
         raise UserError(f"{name}: {reason}") from error
     try:
-        return TypeAdapter(RunConfig).validate_python(_with_shared(_without_missing(raw, depth=2)))
+        tree = _with_shared(_with_preset_name(_without_missing(raw, depth=2)))
+        return TypeAdapter(RunConfig).validate_python(tree)
     except ValidationError as error:
         errors = error.errors()
         first = _first(errors)
@@ -44,6 +47,14 @@ def _without_missing(tree: Any, depth: int) -> Any:
         return tree
     given = {key: value for key, value in tree.items() if value != MISSING}
     return {key: _without_missing(value, depth - 1) for key, value in given.items()}
+
+
+def _with_preset_name(tree: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the preset's name only: its values are in the settings that took them."""
+    preset = tree.get("preset")
+    if not isinstance(preset, Mapping):
+        return tree
+    return {**tree, "preset": {name: preset[name] for name in preset if name == "name"}}
 
 
 def _with_shared(tree: dict[str, Any]) -> dict[str, Any]:

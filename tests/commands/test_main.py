@@ -69,6 +69,35 @@ def test_a_run_gets_the_checked_settings_and_a_new_folder(kfac_run, runner, tmp_
     assert validate(OmegaConf.load(folder / "config.yaml")) == config
 
 
+@pytest.mark.parametrize("preset", choices("preset"))
+def test_config_yaml_has_plain_values_and_the_name_of_the_preset(
+    kfac_run, runner, tmp_path, preset
+):
+    assert kfac_run(f"preset={preset}", "dataset=faces", "hydra.run.dir=mine").code == 0
+    text = (tmp_path / "mine/config.yaml").read_text()
+    assert "${" not in text
+    record = OmegaConf.to_container(OmegaConf.create(text))
+    assert record["preset"] == {"name": preset}
+    [(config, _)] = runner.calls
+    assert record["polyak"]["start"] == config.polyak.start
+    assert record["optimizer"]["tau2"] == config.optimizer.tau2
+    assert record["l2"] == (5e-6 if preset == "companion" else 1e-5)
+
+
+@pytest.mark.parametrize("part", [[], ["--package", "optimizer"]], ids=["all", "part"])
+def test_the_settings_are_shown_with_their_values(kfac_run, part):
+    answer = kfac_run("--cfg", "job", *part, "preset=paper")
+    assert re.search(r"^ *lambda_initial: 150$", answer.out, re.M)
+    assert "${" not in answer.out
+
+
+def test_a_sweep_over_presets(kfac_run, runner):
+    assert kfac_run("-m", "preset=paper,companion", "optimizer=kfac_diag,adam").code == 0
+    found = [(c.preset.name, c.optimizer.name, c.polyak.start) for c, _ in runner.calls]
+    names = [(p, o) for p in ("paper", "companion") for o in ("kfac_diag", "adam")]
+    assert found == [(p, o, {"paper": 0, "companion": 200}[p]) for p, o in names]
+
+
 def test_runs_of_the_same_second_have_different_folders(kfac_run, runner, monkeypatch):
     for _ in range(3):
         kfac_run("optimizer=nesterov_sgd", "dataset=mnist")
@@ -338,8 +367,8 @@ MISTAKES = [
     (["hydra.nope=1"], f"hydra.nope=1: no such setting; {SHIPPED}"),
     (
         ["dataset@here=mnist"],
-        "dataset@here=mnist: no such group of settings; the groups are dataset, optimizer, "
-        "schedule, experiment",
+        "dataset@here=mnist: no such group of settings; the groups are dataset, preset, "
+        "optimizer, schedule, experiment",
     ),
     (
         ["dataset=curvs"],
@@ -359,7 +388,7 @@ MISTAKES = [
     ),
     (
         ["optimizer=null"],
-        "optimizer=null: must be adam, adamw, heskes, kfac_diag, kfac_diag_paper, kfac_tridiag, ",
+        "optimizer=null: must be adam, adamw, heskes, kfac_diag, kfac_tridiag, ",
     ),
     (["+dataset=mnist"], "dataset: chosen twice; write dataset=CHOICE without a +"),
     (["~optimizer"], "optimizer: has no value; give one as optimizer=VALUE"),
@@ -524,7 +553,7 @@ def test_a_sweep_over_schedules_under_an_experiment(kfac_run, runner):
 
 def test_help_names_every_choice(kfac_run):
     page = kfac_run("--help").out
-    for group in ("dataset", "optimizer", "schedule"):
+    for group in ("dataset", "preset", "optimizer", "schedule"):
         assert group in page
         assert all(choice in page for choice in choices(group))
     for experiment in choices("experiment"):

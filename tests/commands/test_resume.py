@@ -23,6 +23,7 @@ from kfac_cli.checkpoint.compatibility import MAY_CHANGE
 from kfac_cli.checkpoint.contents import FORMAT
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.checkpoint.tree import read_tree, write_tree
+from kfac_cli.commands.messages import choices
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.names import setting_names
 from kfac_cli.config.validation import validate
@@ -408,6 +409,20 @@ def test_a_run_that_reached_its_target_resumes_with_a_smaller_one(
     assert differences(tmp_path / "run", uninterrupted(words)) == []
 
 
+@pytest.mark.parametrize("preset", choices("preset"))
+def test_a_run_with_a_preset_resumes_bit_for_bit(
+    kfac_run, words, uninterrupted, tmp_path, monkeypatch, preset
+):
+    monkeypatch.chdir(tmp_path)
+    own = ("optimizer.lambda_initial", "polyak.start")
+    words = [word for word in words if not word.startswith(own)]
+    words.append(f"preset={preset}")
+    start(tmp_path / "run", [*words, "iterations=4"])
+    assert kfac_run("resume=run", "iterations=9").code == 0
+    assert OmegaConf.load("run/config.yaml").preset == {"name": preset}
+    assert differences(tmp_path / "run", uninterrupted([*words, "iterations=9"])) == []
+
+
 def test_settings_that_must_not_change_are_named_with_both_values(kfac_run, half):
     line = refusal(kfac_run, half, "resume=run", "seed=3", "l2=0.5", "iterations=20")
     assert line.startswith("l2=0.5 (was 1e-05), seed=3 (was 0): ") or line.startswith(
@@ -579,6 +594,9 @@ MISTAKES = [
         ["resume=run", "optimizer=kfac_diag"],
         "optimizer=kfac_diag: a resumed run keeps its optimizer",
     ),
+    (["resume=run", "preset=paper"], "preset=paper: a resumed run keeps its preset"),
+    (["resume=run", "preset.name=paper"], "preset.name=paper (was default): a resumed run keeps"),
+    (["resume=run", "preset.tau2=1"], "preset.tau2=1: no such setting"),
     (["resume=run", "+iterations=9"], "+iterations=9: with resume=, write SETTING=VALUE"),
     (["resume=run", "~iterations"], "~iterations: with resume=, write SETTING=VALUE"),
     (["resume=run", "iterations=[9"], "iterations=[9: cannot be read"),

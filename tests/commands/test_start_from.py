@@ -150,6 +150,20 @@ def test_any_setting_may_differ_from_the_same_point_on_the_same_mini_batches(fil
     assert same[-1]["objective"] != other[-1]["objective"]
 
 
+def test_it_may_have_another_preset(file, half, tmp_path):
+    """The optimizer's state is taken over, lambda too; the values that follow are the preset's."""
+    own = ("optimizer.lambda_initial", "polyak.start")
+    words = [*(w for w in words_of(file) if not w.startswith(own)), "start_from=half"]
+    for preset in ("default", "companion"):
+        assert CONTINUED in start(tmp_path / preset, [*words, f"preset={preset}"])
+    default, companion = metrics(tmp_path / "default"), metrics(tmp_path / "companion")
+    assert default[0]["objective"] == companion[0]["objective"]
+    assert default[0]["lambda"] == companion[0]["lambda"]
+    assert default[0]["alpha"] != companion[0]["alpha"]  # tau_2 = 1
+    session = read_tree(tmp_path / "companion/checkpoint-24.safetensors")
+    assert session["config"]["preset.name"] == "companion"
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
