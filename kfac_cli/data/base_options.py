@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from kfac_cli.engine.declaration import OptionError, options
 from kfac_cli.engine.option_types import About, Integer, Items
-from kfac_cli.engine.options import Activation, Output
+from kfac_cli.engine.options import CONNECTIONS, Activation, Initialization, Output
 
 if TYPE_CHECKING:
     from kfac_cli.data.dataset import Dataset
@@ -39,10 +39,26 @@ class DatasetOptions:
         Items(0, 998),
         About("activation function of every layer but the last", "φ_i", "2.1"),
     ]
+    initialization: Annotated[
+        Initialization,
+        About(
+            "initial weights: sparse (Martens 2010), glorot (Glorot and Bengio 2010, uniform) or "
+            "he (He et al. 2015, normal, for relu)",
+            "θ₁",
+            "13",
+        ),
+    ] = "sparse"
+    connections: Annotated[
+        Annotated[int, Integer(1, 100_000)],
+        About("incoming weights of a unit that are not 0, for initialization=sparse"),
+    ] = CONNECTIONS
     name: str
     output: Output
 
     def __post_init__(self) -> None:
+        if self.initialization != "sparse" and self.connections != CONNECTIONS:
+            reason = "needs {initialization}=sparse; the others connect a unit to all its inputs"
+            raise OptionError("connections", self.connections, reason)
         between = len(self.layer_sizes) - 2
         if len(self.activations) != between:
             reason = (

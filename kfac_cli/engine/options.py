@@ -12,6 +12,10 @@ from kfac_cli.engine.option_types import About, BelowOne, Boolean, Count, Fracti
 
 Activation = Literal["logistic", "tanh", "relu", "linear"]
 Output = Literal["bernoulli", "gaussian", "categorical"]
+Initialization = Literal["sparse", "glorot", "he"]
+
+CONNECTIONS = 15
+"""Incoming weights of a unit in sparse initialisation (Martens 2010)."""
 
 LearningRate = Annotated[float, Number(0, 1000, low_open=True)]
 Gamma = Annotated[float, Number(0, 1e6, low_open=True)]

@@ -5,7 +5,12 @@ from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse
 from kfac_cli.engine.curvature.block_tridiagonal import BlockTridiagonalInverse
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.kfac import KFAC
-from kfac_cli.engine.model.initialization import sparse_initialization
+from kfac_cli.engine.model.initialization import (
+    glorot_initialization,
+    he_initialization,
+    initial_parameters,
+    sparse_initialization,
+)
 from kfac_cli.engine.model.minibatch import Evaluation, evaluate
 from kfac_cli.engine.model.network import Network
 from kfac_cli.engine.nesterov import NesterovSGD
@@ -28,5 +33,8 @@ __all__ = [
     "StepRecord",
     "TorchOptimizer",
     "evaluate",
+    "glorot_initialization",
+    "he_initialization",
+    "initial_parameters",
     "sparse_initialization",
 ]

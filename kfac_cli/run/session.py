@@ -14,7 +14,7 @@ from kfac_cli.engine import (
     Parameters,
     PolyakAverage,
     StepRecord,
-    sparse_initialization,
+    initial_parameters,
 )
 from kfac_cli.engine.registry import make_optimizer
 from kfac_cli.errors import UserError
@@ -159,7 +159,8 @@ def make_session(
     setup = config.dataset
     network = Network(setup.layer_sizes, setup.activations, setup.output)
     dtype = DTYPES[config.dtype]
-    drawn = [w.to(device, dtype) for w in sparse_initialization(network, initial)]
+    drawn = initial_parameters(network, initial, setup.initialization, setup.connections)
+    drawn = [w.to(device, dtype) for w in drawn]
     if parameters is not None:
         _check_alike(parameters, drawn)
     planned = config.iterations - earlier

@@ -118,6 +118,18 @@ def test_the_optimizers_settings_are_the_engines_options_with_its_defaults():
     assert settings == asdict(NesterovOptions())
 
 
+@pytest.mark.parametrize("dataset", choices("dataset"))
+@pytest.mark.parametrize("initialization", ["sparse", "glorot", "he"])
+def test_every_dataset_takes_every_initialization(dataset, initialization):
+    """The sparse one with 15 connections is the default, as in the paper (section 13)."""
+    words = [*ARRAYS, "dataset.file=a.npz"] if dataset == "arrays" else [f"dataset={dataset}"]
+    default = load_config(words).dataset
+    assert (default.initialization, default.connections) == ("sparse", 15)
+    chosen = load_config([*words, f"dataset.initialization={initialization}"]).dataset
+    assert chosen.initialization == initialization
+    assert load_config([*words, "dataset.connections=7"]).dataset.connections == 7
+
+
 def test_heskes_method_is_what_section_11_says():
     heskes = load_config(["optimizer=heskes"]).optimizer
     assert (heskes.inverse, heskes.tikhonov, heskes.pi) == ("block_diagonal", "factored", "one")
@@ -311,6 +323,13 @@ ERRORS = [
         ["dataset.layer_sizes=[700,6,784]", "dataset.activations=[linear]"],
         "dataset.layer_sizes=[700,6,784]: must begin and end with 784, the pixels of an image of "
         "curves",
+    ),
+    (["dataset.initialization=zero"], "dataset.initialization=zero: must be sparse, glorot or he"),
+    (["dataset.connections=0"], f"dataset.connections=0: {WHOLE} 1 to 100000"),
+    (
+        ["dataset.initialization=he", "dataset.connections=3"],
+        "dataset.connections=3: needs dataset.initialization=sparse; the others connect a unit to "
+        "all its inputs",
     ),
     (["dataset.output=softplus"], "dataset.output=softplus: must be bernoulli or gaussian"),
     (["dataset.output=categorical"], "dataset.output=categorical: must be bernoulli or gaussian"),

@@ -127,6 +127,8 @@ THE_PAPER = {
     "schedule.kind": "exponential",  # section 13
     "schedule.initial": 1000,
     "schedule.full_at": 500,
+    "dataset.initialization": "sparse",  # section 13
+    "dataset.connections": 15,
     "dataset.activations": ["logistic"] * 3 + ["linear"] + ["logistic"] * 3,
     "optimizer.inverse": "block_tridiagonal",  # 4.3
     "optimizer.tikhonov": "factored",  # 6.3

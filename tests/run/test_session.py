@@ -8,7 +8,7 @@ import torch
 
 from kfac_cli.config.compose import load_config
 from kfac_cli.data.dataset import Dataset
-from kfac_cli.engine import KFACOptions, NesterovOptions, StepRecord
+from kfac_cli.engine import KFACOptions, NesterovOptions, StepRecord, initial_parameters
 from kfac_cli.run.session import draw_batch, make_session
 
 SMALL = [
@@ -112,6 +112,31 @@ def test_a_mini_batch_comes_in_random_order(size):
         drawn = torch.stack([batch[place, 0] for batch in batches]).long()
         frequency = drawn.bincount(minlength=40) / draws
         assert (frequency - 1 / 40).abs().max() < 5 * (1 / 40 * 39 / 40 / draws) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        ([], ("sparse", 15)),
+        (["dataset.connections=2"], ("sparse", 2)),
+        (["dataset.initialization=glorot"], ("glorot",)),
+        (["dataset.initialization=he"], ("he",)),
+    ],
+    ids=str,
+)
+def test_the_initialization_reaches_the_parameters_seeded(words, arguments):
+    """The seed of the initial parameters is the first that is drawn from the run's."""
+    first, again, other = session(*words), session(*words), session(*words, "seed=1")
+    master = torch.Generator().manual_seed(0)
+    seed = int(torch.randint(2**62, (), generator=master))
+    generator = torch.Generator().manual_seed(seed)
+    expected = initial_parameters(first.network, generator, *arguments)
+    for mine, same, wanted in zip(
+        first.optimizer.parameters, again.optimizer.parameters, expected, strict=True
+    ):
+        assert torch.equal(mine, wanted.float())
+        assert torch.equal(mine, same)
+    assert not torch.equal(first.optimizer.parameters[0], other.optimizer.parameters[0])
 
 
 # Rejections
