@@ -30,14 +30,14 @@ def batch(architecture, iteration):
 @EVERY
 @pytest.mark.parametrize("momentum", [True, False])
 def test_the_step_minimises_the_model_over_gradient_and_previous_step(architecture, momentum):
-    """alpha and mu of the 2 x 2 system with the exact Fisher on the first tau_2 of the cases."""
+    """alpha and mu of the 2 x 2 system with the exact Fisher on the last tau_2 of the cases."""
     options = replace(OPTIONS, momentum=momentum)
     optimizer, previous = optimizer_for(architecture, options), None
     for iteration in range(1, 6):
         theta, damping = oracles.vec(optimizer.parameters), optimizer.damping
         inputs, targets = batch(architecture, iteration)
         slope = oracles.gradient(architecture, theta, inputs, targets, options.l2)
-        curvature = oracles.fisher(architecture, theta, inputs[: CASES // 2])
+        curvature = oracles.fisher(architecture, theta, inputs[-(CASES // 2) :])
         curvature += (damping + options.l2) * torch.eye(len(slope), dtype=slope.dtype)
         span = [-slope] if previous is None or not momentum else [-slope, previous]
         coefficients = oracles.best_coefficients(curvature, slope, span)
