@@ -125,7 +125,7 @@ PROBLEMS = {
         [1, 1, 1, 1], ["logistic", "tanh"], "bernoulli", random(width=1), left=0.97
     ),
     "one weight and one bias": Problem(
-        [1, 1], [], "gaussian", random(width=1), 2 + 3 * random(width=1), left=0.05
+        [1, 1], [], "gaussian", random(width=1), 2 + 3 * random(width=1), left=0.06
     ),
     # Inactive units
     "dead units": Problem(*RECTIFIED, random(), bias=-1e2, only_the_mean=True, left=0.1),
@@ -304,8 +304,9 @@ def test_a_degenerate_problem_works(problem, optimizer, dtype):
 @pytest.mark.parametrize("sizes", [[2000, 1, 3], [1, 2000, 3]])
 @pytest.mark.parametrize("optimizer", ["block-tridiagonal", "block-diagonal"])
 def test_a_layer_of_one_unit_works_next_to_one_of_2000(sizes, optimizer):
-    inputs = random(width=sizes[0])
-    problem = Problem(sizes, ["tanh"], "gaussian", inputs, sums(random()))
+    """F on all 12 cases: a quarter of them says too little about a step in 2000 dimensions."""
+    inputs, fractions = random(width=sizes[0]), {"tau2": 1.0}
+    problem = Problem(sizes, ["tanh"], "gaussian", inputs, sums(random()), fractions=fractions)
     training = Training(problem, OPTIMIZERS[optimizer], torch.float32, steps=1)
     assert_all_finite(training)
     assert training.rejections == 0
