@@ -32,14 +32,12 @@ def setting_of(entry: str) -> str:
 
 
 def check_preset(settings: DictConfig) -> None:
-    """Raise UserError if the settings have no preset, or a shipped one that was typed over.
+    """Raise UserError if something in a shipped preset was typed over.
 
     Of the preset, settings have either the name alone, or all entries.
     """
     tree = OmegaConf.to_container(settings)
     preset = tree.get("preset") if isinstance(tree, Mapping) else None
-    if preset is None:
-        raise UserError("preset: has no value; give one as preset=VALUE")
     if not isinstance(preset, Mapping) or len(preset) < 2:
         return
     shipped, name = shipped_presets(), str(preset.get("name"))

@@ -29,6 +29,8 @@ def validate(settings: DictConfig) -> RunConfig:
         check_preset(settings)
         raw = OmegaConf.to_container(settings, resolve=True)
     except OmegaConfBaseException as error:
+        if "preset" not in settings:
+            raise UserError("preset: has no value; give one as preset=VALUE") from None
         name = error.full_key or "a setting"
         reason = " ".join(str(error).partition("full_key:")[0].split())
         raise UserError(f"{name}: {reason}") from error

@@ -391,6 +391,9 @@ MISTAKES = [
         "optimizer=null: must be adam, adamw, heskes, kfac_diag, kfac_tridiag, ",
     ),
     (["+dataset=mnist"], "dataset: chosen twice; write dataset=CHOICE without a +"),
+    (["~preset"], "preset: has no value; give one as preset=VALUE"),
+    (["preset.tau2=1"], "preset.tau2=1: cannot be set; set optimizer.tau2 instead"),
+    (["preset=papers"], "preset=papers: must be companion, default or paper"),
     (["~optimizer"], "optimizer: has no value; give one as optimizer=VALUE"),
     (
         ["seed=0,1"],
