@@ -1,6 +1,7 @@
-"""parameters.pt: the final parameters of a run, their average, and the network."""
+"""parameters.pt: the best parameters of a run, the last ones, their average, and the network."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,44 +11,58 @@ from kfac_cli.engine import Network, Parameters
 from kfac_cli.errors import UserError
 from kfac_cli.files import replace_bytes
 
-CHOICES = {"average": "average", "iterate": "parameters"}
+CHOICES = {"best": "best", "average": "average", "iterate": "parameters"}
 """The parameters that a run saves, and their keys in parameters.pt."""
 
 
 def save_parameters(
-    path: Path, network: Network, iteration: int, parameters: Parameters, average: Parameters
+    path: Path,
+    network: Network,
+    iteration: int,
+    parameters: Mapping[str, Parameters],
+    errors: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Save θ and its average atomically; `torch.load(path, weights_only=True)` reads the file.
+    """Save the parameters atomically; `torch.load(path, weights_only=True)` reads the file.
 
-    It is a dict with `layer_sizes`, `activations`, `output`, `iteration`, `parameters` and
-    `average`, the last two as lists of W_i, (d_i, d_{i-1}+1), on the CPU.
+    `parameters` and `errors` have an entry for each of CHOICES. The file is a dict with
+    `layer_sizes`, `activations`, `output`, `iteration`, `parameters` (the last iterate), `average`
+    and `best`, these three as lists of W_i, (d_i, d_{i-1}+1), on the CPU, and `errors`. Tensors
+    that occur twice take the space of one, so that `best` adds at most the size of θ.
     """
     contents = {
         "layer_sizes": list(network.layer_sizes),
         "activations": list(network.activations),
         "output": network.output,
         "iteration": iteration,
-        "parameters": [p.cpu() for p in parameters],
-        "average": [p.cpu() for p in average],
+        **{key: [p.cpu() for p in parameters[choice]] for choice, key in CHOICES.items()},
+        "errors": {choice: dict(errors[choice]) for choice in CHOICES},
     }
     buffer = io.BytesIO()  # torch.save raises another error on a full disk
     torch.save(contents, buffer)
     replace_bytes(path, buffer.getbuffer())
 
 
-def read_parameters(path: str | Path, choice: str = "average") -> tuple[Network, Parameters]:
+def read_parameters(path: str | Path, choice: str = "best") -> tuple[Network, Parameters]:
     """The network and the parameters in a parameters.pt, on the CPU.
 
-    `choice`: `average` for the average of the iterates, `iterate` for the last of them. Raises
-    ValueError for another choice, UserError if the file cannot be read or is not a parameters.pt.
+    `choice`: `best` for the parameters with the lowest training error that the run measured, the
+    error that it reports; `average` for the average of the iterates (section 13), `iterate` for the
+    last of them. Raises ValueError for another choice, UserError if the file cannot be read, is not
+    a parameters.pt or does not hold these parameters.
     """
     if choice not in CHOICES:
         raise ValueError(f"choice={choice!r}: must be one of {', '.join(CHOICES)}")
     contents = _load(path)
     network = Network(contents["layer_sizes"], contents["activations"], contents["output"])
-    parameters: Parameters = contents[CHOICES[choice]]
+    parameters: Parameters = contents.get(CHOICES[choice], [])
     if not parameters:
-        raise UserError(f"{path}: holds no {choice}: the run ended before its first iteration")
+        reason = "the run ended before its first iteration"
+        if choice == "best":
+            reason = (
+                "the run measured no finite training error, or an earlier version of kfac-run "
+                "wrote them; choose average or iterate"
+            )
+        raise UserError(f"{path}: holds no {choice} parameters: {reason}")
     return network, parameters
 
 
@@ -62,7 +77,7 @@ def _load(path: str | Path) -> dict[str, Any]:
         ) from error
     except Exception as error:  # damaged files make torch and pickle raise almost anything
         raise UserError(wrong) from error
-    needed = {"layer_sizes", "activations", "output", *CHOICES.values()}
+    needed = {"layer_sizes", "activations", "output", "parameters", "average"}
     if not isinstance(contents, dict) or not needed <= contents.keys():
         raise UserError(wrong)
     return contents

@@ -78,9 +78,13 @@ def from_sequential(module: nn.Sequential, output: str) -> tuple[Network, Parame
 
 
 def load_network(
-    path: str | Path, choice: str = "average", output_activation: bool = False
+    path: str | Path, choice: str = "best", output_activation: bool = False
 ) -> nn.Sequential:
-    """The network in a run's parameters.pt as a module: `to_sequential` of `read_parameters`."""
+    """The network in a run's parameters.pt as a module: `to_sequential` of `read_parameters`.
+
+    It has the parameters with the training error that the run reports as its best, or by `choice`
+    the `average` or the last `iterate`. Raises UserError and ValueError as `read_parameters` does.
+    """
     return to_sequential(*read_parameters(path, choice), output_activation)
 
 

@@ -17,6 +17,7 @@ from kfac_cli.engine import (
 )
 from kfac_cli.errors import UserError
 from kfac_cli.parameters_file import read_parameters, save_parameters
+from kfac_cli.run.evaluation import measured_errors
 from kfac_cli.run.session import Session
 from kfac_cli.torch_module import from_sequential, load_network, to_sequential
 
@@ -255,10 +256,13 @@ def session():
 
 
 def save(path, session):
-    optimizer, average = session.optimizer, session.average
-    save_parameters(
-        path, session.network, session.iteration, optimizer.parameters, average.parameters
-    )
+    kinds = {
+        "iterate": session.optimizer.parameters,
+        "average": session.average.parameters,
+        "best": session.best.parameters,
+    }
+    errors = measured_errors(session, None)
+    save_parameters(path, session.network, session.iteration, kinds, errors)
 
 
 @pytest.fixture
@@ -267,6 +271,9 @@ def file(session, tmp_path):
     for _ in range(2):
         session.optimizer.step(random_inputs(4), targets)
         session.average.update(session.iteration, session.optimizer.parameters)
+        session.include_evaluation(
+            {"iteration": session.iteration, "train_error": float(session.iteration)}
+        )
     path = tmp_path / "parameters.pt"
     save(path, session)
     return path
@@ -274,15 +281,20 @@ def file(session, tmp_path):
 
 def test_a_run_leaves_its_network_as_a_module(file, session):
     inputs = random_inputs(4)
-    saved = {"average": session.average.parameters, "iterate": session.optimizer.parameters}
+    saved = {
+        "average": session.average.parameters,
+        "iterate": session.optimizer.parameters,
+        "best": session.best.parameters,
+    }
     for choice, parameters in saved.items():
         logits = session.network.forward(parameters, inputs).logits
         module = load_network(file, choice)
         torch.testing.assert_close(module(inputs).detach(), logits)
         module = load_network(str(file), choice, output_activation=True)
         torch.testing.assert_close(module(inputs).detach(), torch.sigmoid(logits))
-    assert torch.equal(load_network(file)[0].weight, load_network(file, "average")[0].weight)
-    assert not torch.equal(load_network(file)[0].weight, load_network(file, "iterate")[0].weight)
+    first = {choice: load_network(file, choice)[0].weight for choice in saved}
+    assert torch.equal(load_network(file)[0].weight, first["best"])
+    assert len({tuple(weight.flatten().tolist()) for weight in first.values()}) == 3
 
 
 def test_its_network_and_parameters_can_be_read_too(file, session):
@@ -293,16 +305,40 @@ def test_its_network_and_parameters_can_be_read_too(file, session):
 
 
 def test_an_unknown_choice_is_refused(file):
-    with pytest.raises(ValueError, match="choice='best': must be one of average, iterate"):
-        load_network(file, "best")
+    with pytest.raises(ValueError, match="choice='last': must be one of best, average, iterate"):
+        load_network(file, "last")
 
 
 def test_a_run_without_iterations_has_no_average(session, tmp_path):
     path = tmp_path / "parameters.pt"
     save(path, session)
     load_network(path, "iterate")
-    with pytest.raises(UserError, match="holds no average: the run ended before its first"):
+    with pytest.raises(UserError, match="no average parameters: the run ended before its first"):
+        load_network(path, "average")
+
+
+def test_a_run_without_an_evaluation_has_no_best_parameters(session, tmp_path):
+    path = tmp_path / "parameters.pt"
+    save(path, session)
+    with pytest.raises(UserError, match=r"no best parameters: .*; choose average or iterate"):
         load_network(path)
+
+
+def test_a_file_of_an_earlier_version_has_the_others(file):
+    contents = torch.load(file, weights_only=True)
+    del contents["best"], contents["errors"]
+    torch.save(contents, file)
+    load_network(file, "average")
+    with pytest.raises(UserError, match="or an earlier version of kfac-run wrote them"):
+        load_network(file)
+
+
+def test_the_best_parameters_take_no_space_where_they_are_the_last(file, session):
+    with_best = file.stat().st_size
+    session.best.parameters = session.optimizer.parameters
+    save(file, session)
+    size = sum(w.nbytes for w in session.optimizer.parameters)
+    assert with_best - file.stat().st_size >= size
 
 
 @pytest.mark.parametrize(

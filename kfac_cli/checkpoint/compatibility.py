@@ -23,6 +23,7 @@ MAY_CHANGE = (
     "iterations",
     "max_seconds",
     "target_error",
+    "require_target",
     "max_rejections",
     # what is recorded
     "evaluate_every",

@@ -6,7 +6,7 @@ from typing import Any
 
 from kfac_cli.checkpoint.tree import Tree
 
-FORMAT = 3
+FORMAT = 4
 """Version of the contents; raise it when older checkpoints can no longer be resumed."""
 
 Fingerprint = dict[str, dict[str, Any]]

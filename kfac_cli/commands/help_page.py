@@ -33,7 +33,8 @@ Settings used most; kfac-run --cfg job prints all of them, docs/settings.md expl
   data_dir=FOLDER            where data files are kept; also set by the variable KFAC_DATA_DIR
   evaluate_every=25          iterations between evaluations on all cases
   target_error=2.0           stop once the training error is this low
-  max_seconds=60             stop after so much time
+  require_target=true        exit code 1 if it never gets there
+  max_seconds=60             stop after so much time; a resumed run counts anew
   checkpoint.minutes=5       minutes from one checkpoint to the next
   chunk_size=2000            cases computed at once; less needs less memory
   tags=[baseline,lr3]        names that summary.json lists, to find and compare runs by
@@ -43,8 +44,8 @@ Settings used most; kfac-run --cfg job prints all of them, docs/settings.md expl
 
 Resuming a run that was interrupted or killed, or that is to be longer
   resume=RUN_FOLDER          from its last checkpoint, bit for bit as if it had never stopped;
-                             with it, only iterations, max_seconds, target_error, max_rejections,
-                             evaluate_every, tags, tensorboard, checkpoint.every,
+                             with it, only iterations, max_seconds, target_error, require_target,
+                             max_rejections, evaluate_every, tags, tensorboard, checkpoint.every,
                              checkpoint.minutes, device, threads, chunk_size, data_dir and the paths
                              of dataset=arrays may be given other values
 
@@ -74,7 +75,8 @@ Examples
   eval "$(kfac-run -sc install=bash)"                   completion with the Tab key, this shell
 
 Results go to outputs/DATASET/OPTIMIZER/DATE_TIME_ID, those of -m to outputs/sweeps/DATE_TIME_ID.
-Exit codes: 0 the run ended as planned, 1 error or divergence, 130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM.
+Exit codes: 0 the run ended as planned, 1 error, divergence or a required target that was not
+reached, 130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM.
 """
 
 

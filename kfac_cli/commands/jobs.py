@@ -18,11 +18,19 @@ from omegaconf import DictConfig
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.commands.resume import Resumption
 from kfac_cli.commands.settings_file import CONFIG_FILE, write_settings
+from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError
 from kfac_cli.files import exclusive_use, replace_text, shown_folder
 from kfac_cli.recording.progress import Progress
-from kfac_cli.recording.summary import DIVERGED, INTERRUPTED, SUMMARY_FILE, TIME_LIMIT_REACHED
+from kfac_cli.recording.summary import (
+    DIVERGED,
+    INTERRUPTED,
+    SUMMARY_FILE,
+    TARGET_MISSED,
+    TIME_LIMIT_REACHED,
+)
+from kfac_cli.recording.values import significant
 from kfac_cli.signals import Interrupted, check_interrupted
 from kfac_cli.terminal import tolerant_output
 
@@ -100,7 +108,7 @@ class Jobs:
 
             check_interrupted()
             result = run(config, folder, progress, command=self._command)
-        return self._report_outcome(result, folder)
+        return self._report_outcome(result, config, folder)
 
     def _resume(self, resumption: Resumption) -> float:
         folder, config = resumption.folder, resumption.config
@@ -114,10 +122,12 @@ class Jobs:
             saved = read_saved_run(config, folder, files)
             progress.message(f"resuming from iteration {saved.iteration}")
             result = run(config, folder, progress, saved, self._command)
-        return self._report_outcome(result, folder)
+        return self._report_outcome(result, config, folder)
 
-    def _report_outcome(self, result: "RunResult", folder: Path) -> float:
-        if result.status in (INTERRUPTED, TIME_LIMIT_REACHED):
+    def _report_outcome(self, result: "RunResult", config: RunConfig, folder: Path) -> float:
+        missed = result.status == TARGET_MISSED
+        out_of_time = missed and result.iterations < config.iterations
+        if out_of_time or result.status in (INTERRUPTED, TIME_LIMIT_REACHED):
             print(f"\n  {_resume_command(folder)}  continues from here", flush=True)
         if result.status == INTERRUPTED or result.signal is not None:
             raise Interrupted(result.signal or signal.SIGINT)
@@ -125,6 +135,13 @@ class Jobs:
             why = "" if result.reason is None else f": {result.reason}"
             self._add_failure(
                 f"the run diverged{why}; its results until then are in {shown_folder(folder)}",
+                folder,
+            )
+        if missed and config.require_target:
+            self._add_failure(
+                f"target_error={config.target_error:g}: not reached, the best training error is "
+                f"{significant(result.best_train_error)}; the results are in "
+                f"{shown_folder(folder)}",
                 folder,
             )
         return result.best_train_error

@@ -7,6 +7,7 @@ Nothing here needs torch.
 
 import json
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import LogLine, UserError, shown
 from kfac_cli.files import shown_folder
-from kfac_cli.recording.summary import FINISHED, SUMMARY_FILE, TARGET_REACHED, TIME_LIMIT_REACHED
+from kfac_cli.recording.summary import SUMMARY_FILE, TARGET_MISSED, TARGET_REACHED
+from kfac_cli.run.stopping import status_at
 
 KEYWORD = "resume="
 LOG_FILE = "run.log"
@@ -91,33 +93,28 @@ def prepare_resumption(folder: Path, arguments: Sequence[str]) -> Resumption:
 
 
 def reason_not_to_resume(resumption: Resumption) -> str | None:
-    """A sentence if the run has ended and is not to be longer; None if it can be resumed.
+    """A sentence if the run has ended and would end the same now; None if it can be resumed.
 
-    Raises UserError if the run has ended and left no checkpoint.
+    Raises UserError if the run has ended and left no checkpoint, or without reaching a required
+    target.
     """
     folder, config = resumption.folder, resumption.config
     try:
         summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
         status, done = str(summary["status"]), int(summary["iterations"])
-        seconds, best = float(summary["seconds"]), summary["best_train_error"]
-        error = None if best is None else float(best)
+        best = summary["best_train_error"]
+        error = math.inf if best is None else float(best)
     except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None  # it was killed before it wrote a summary
     name = shown_folder(folder)
     ended = f"{name}: {status} after {done} iterations"
-    if status == FINISHED and done == config.iterations:
-        return f"{ended}; a larger iterations=N continues it"
-    limit = config.max_seconds
-    if status == TIME_LIMIT_REACHED and limit is not None and seconds >= limit:
-        return f"{ended} and {seconds:.1f} s; a larger max_seconds=S or null continues it"
-    target = config.target_error
-    if status == TARGET_REACHED and target is not None and error is not None and error <= target:
-        return f"{ended}; a smaller target_error=E or null continues it"
-    if done > config.iterations:
-        raise UserError(
-            f"iterations={config.iterations}: the run in {name} has already done {done}; "
-            f"set {done} or more"
-        )
+    if done <= config.iterations and status == status_at(config, done, error):
+        if status == TARGET_REACHED:
+            return f"{ended}; a smaller target_error=E or null continues it"
+        sentence = f"{ended}; a larger iterations=N continues it"
+        if status == TARGET_MISSED and config.require_target:
+            raise UserError(sentence)
+        return sentence
     if not checkpoint_iterations(folder):
         raise UserError(f"{name}: has ended and holds no checkpoint to resume from")
     return None

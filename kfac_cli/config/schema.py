@@ -8,7 +8,7 @@ from pydantic import Field
 
 from kfac_cli.data.base_options import DatasetOptions
 from kfac_cli.data.options import DATASETS
-from kfac_cli.engine.declaration import declared_fields, options
+from kfac_cli.engine.declaration import OptionError, declared_fields, options
 from kfac_cli.engine.option_types import (
     About,
     BelowOne,
@@ -129,9 +129,18 @@ class RunConfig:
         Annotated[float, Number(0, 1e12)] | None,
         About("stop once the training error is at most this; null for never"),
     ]
+    require_target: Annotated[
+        Boolean,
+        About(
+            "exit code 1 for a run that ends without having reached target_error, which must be set"
+        ),
+    ]
     max_seconds: Annotated[
         Annotated[float, Number(0, 1e9, low_open=True)] | None,
-        About("stop after so many seconds; null for never"),
+        About(
+            "stop after so many seconds, without those for loading the data; a resumed run counts "
+            "anew; null for never"
+        ),
     ]
     max_rejections: Annotated[
         Count, About("steps in a row that are rejected or reverted before a run has diverged")
@@ -146,6 +155,10 @@ class RunConfig:
     threads: Annotated[
         Annotated[int, Integer(1, 1024)] | None, About("CPU threads; null for PyTorch's choice")
     ]
+
+    def __post_init__(self) -> None:
+        if self.require_target and self.target_error is None:
+            raise OptionError("require_target", True, "needs {target_error}; set it to a number")
 
     @property
     def title(self) -> str:

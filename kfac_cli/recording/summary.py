@@ -16,6 +16,7 @@ SUMMARY_FILE = "summary.json"
 # How a run can end, its `status`.
 FINISHED = "finished"
 TARGET_REACHED = "target reached"
+TARGET_MISSED = "target not reached"
 TIME_LIMIT_REACHED = "time limit reached"
 DIVERGED = "diverged"
 INTERRUPTED = "interrupted"
@@ -31,7 +32,7 @@ FILE_DESCRIPTIONS = (
     ("tensorboard", "the same and more, for TensorBoard"),
     ("events.out.tfevents*", "the same and more, for TensorBoard"),
     ("config.yaml", "every setting of this run"),
-    ("parameters*", "the final parameters"),
+    ("parameters*", "the best parameters, the last ones and their average"),
     ("checkpoint*", "what resuming the run needs"),
     ("run.log", "the log"),
     ("error*", "what went wrong"),
@@ -75,8 +76,8 @@ def terminal_summary(summary: Mapping[str, object], folder: str | Path) -> str:
     """Describe in a few lines how a run ended, its best errors, and each file in its folder.
 
     `summary` has status and iterations; shown if present and finite are title, iterations_planned,
-    seconds, optimizer_seconds, evaluation_seconds, logging_seconds, peak_memory (bytes), and what
-    `best_evaluation` returns.
+    seconds, optimizer_seconds, evaluation_seconds, logging_seconds, peak_memory (bytes), what
+    `best_evaluation` returns, and target, of which error, reached, iteration and seconds are shown.
     """
     lines = [_headline(summary), ""]
     lines += [f"  {name:<15} {text}" for name, text in _entries(summary)]
@@ -111,6 +112,8 @@ def _entries(summary: Mapping[str, object]) -> list[tuple[str, str]]:
         test_error = as_finite(summary.get("best_test_error"))
         if test_error is not None:
             entries.append(("test error", f"{significant(test_error):<8} of the same parameters"))
+    if target := _target(summary):
+        entries.append(("target error", target))
     if summary.get("reason"):
         entries.append((str(summary.get("status")), str(summary["reason"])))
     shares = _time_shares(summary)
@@ -120,6 +123,22 @@ def _entries(summary: Mapping[str, object]) -> list[tuple[str, str]]:
     if memory is not None:
         entries.append(("peak memory", format_bytes(memory)))
     return entries
+
+
+def _target(summary: Mapping[str, object]) -> str:
+    """Whether and when the target error was reached; empty without one."""
+    target = summary.get("target")
+    if not isinstance(target, Mapping):
+        return ""
+    error = f"{target['error']:<8g}"
+    if not target["reached"]:
+        early = summary.get("iterations") != summary.get("iterations_planned")
+        in_time = " within max_seconds" if early and summary["status"] == TARGET_MISSED else ""
+        return f"{error} not reached{in_time}"
+    if target["iteration"] is None:  # the row of evaluations.csv was lost
+        return f"{error} reached"
+    time = format_duration(target["seconds"])
+    return f"{error} reached at iteration {target['iteration']}, after {time}"
 
 
 def _time_shares(summary: Mapping[str, object]) -> str:

@@ -27,6 +27,7 @@ class Saver:
         self._session = session
         self._recorder = recorder
         self._last_time = time.perf_counter()
+        self._saved = checkpoints.latest, session.best.evaluations
         self._constant: dict[str, Any] | None = None
 
     def save_if_due(self) -> None:
@@ -38,12 +39,13 @@ class Saver:
             self.save()
 
     def save(self) -> None:
-        """Write a checkpoint if this iteration has none.
+        """Write a checkpoint if this iteration has none, or one from before its evaluation.
 
         Raises OSError, naming the file; older checkpoints are then unchanged.
         """
         iteration = self._session.iteration
-        if self._checkpoints.latest == iteration:
+        state = iteration, self._session.best.evaluations
+        if self._saved == state:
             return
         with self._recorder.clock("logging"):
             if self._constant is None:
@@ -59,4 +61,5 @@ class Saver:
                 **self._constant,
             )
             self._checkpoints.write(iteration, contents.tree())
+        self._saved = state
         self._last_time = time.perf_counter()

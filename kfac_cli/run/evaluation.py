@@ -62,6 +62,31 @@ def evaluation_row(
     }
 
 
+def measured_errors(session: Session, latest: Mapping[str, Any] | None) -> dict[str, Any]:
+    """When the iterate, the average and the best parameters were measured, and their errors.
+
+    `latest` is the last row of evaluations.csv. An iterate that was not measured has no errors; of
+    the best parameters, `kind` says whether they are an iterate or an average.
+    """
+    row = latest if latest is not None and latest["iteration"] == session.iteration else {}
+    found: dict[str, Any] = {
+        kind: {
+            "iteration": session.iteration,
+            "train_error": row.get(f"train_error{suffix}"),
+            "test_error": row.get(f"test_error{suffix}"),
+        }
+        for kind, suffix in (("iterate", ""), ("average", "_average"))
+    }
+    best = session.best.values
+    found["best"] = {
+        "iteration": best["best_iteration"],
+        "train_error": best["best_train_error"],
+        "test_error": best["best_test_error"],
+        "kind": best["best_parameters"],
+    }
+    return found
+
+
 def not_finite(row: Mapping[str, Any]) -> list[str]:
     """The columns in a row of evaluations.csv that are nan or infinite."""
     return [name for name, value in row.items() if not math.isfinite(value)]
@@ -83,15 +108,18 @@ def extreme_case(session: Session) -> str | None:
     return None
 
 
-def reconstructions(session: Session, rows: Sequence[Mapping[str, Any]]) -> tuple[Tensor, Tensor]:
-    """Some test targets and the network's outputs for them, each (n, d_l).
+def current_parameters(session: Session, rows: Sequence[Mapping[str, Any]]) -> Parameters:
+    """The iterate or its average, whichever has the lower training error in the last of `rows`.
 
-    They are those of the averaged parameters if these have the lower training error in the latest
-    of `rows` (evaluations.csv), of the iterate otherwise.
+    These are rows of evaluations.csv; without any, it is the iterate.
     """
-    parameters = session.optimizer.parameters
     if rows and rows[-1]["train_error_average"] < rows[-1]["train_error"]:
-        parameters = session.average.parameters
+        return session.average.parameters
+    return session.optimizer.parameters
+
+
+def reconstructions(session: Session, parameters: Parameters) -> tuple[Tensor, Tensor]:
+    """Some test targets and the network's outputs for them, each (n, d_l)."""
     like = parameters[0]
     inputs = session.dataset.test_inputs[:PICTURES]
     logits = session.network.forward(parameters, inputs.to(like.device, like.dtype)).logits

@@ -1,6 +1,5 @@
 """What a run has measured so far: its evaluations and its time, which decide when it stops."""
 
-import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +13,15 @@ class History:
     """The evaluations and the time of one run.
 
     `times` are those of a resumed run, as `times` returned them: the clocks continue from there.
-    `evaluations` has the rows of evaluations.csv so far.
+    `began` is the iteration at which this process began the run or resumed it. `evaluations` has
+    the rows of evaluations.csv so far.
     """
 
-    def __init__(self, times: Mapping[str, float] | None = None) -> None:
+    def __init__(self, times: Mapping[str, float] | None = None, began: int = 0) -> None:
         spent = times or {}
-        self._started = time.perf_counter() - spent.get("seconds", 0.0)
+        self.began = began
+        self._started = time.perf_counter()
+        self._earlier = spent.get("seconds", 0.0)
         self._parts = {name: spent.get(f"{name}_seconds", 0.0) for name in PARTS}
         self._running: tuple[str, float] | None = None
         self.evaluations: list[Mapping[str, Any]] = []
@@ -27,12 +29,12 @@ class History:
     @property
     def seconds(self) -> float:
         """Seconds that the run has taken, without those between interruption and resumption."""
-        return time.perf_counter() - self._started
+        return self._earlier + self.process_seconds
 
     @property
-    def best_train_error(self) -> float:
-        """The lowest training error measured so far; infinite before any finite one."""
-        return min((row["train_error_best"] for row in self.evaluations), default=math.inf)
+    def process_seconds(self) -> float:
+        """Seconds since this process began the run or resumed it."""
+        return time.perf_counter() - self._started
 
     @property
     def latest_evaluation(self) -> Mapping[str, Any] | None:

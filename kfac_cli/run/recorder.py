@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from kfac_cli.config.schema import RunConfig, flat_settings
-from kfac_cli.engine import StepRecord
+from kfac_cli.engine import Parameters, StepRecord
 from kfac_cli.parameters_file import save_parameters
 from kfac_cli.recording.environment import environment, peak_memory
 from kfac_cli.recording.git_commit import git_commit
@@ -17,16 +17,21 @@ from kfac_cli.recording.picture_sink import PictureSink
 from kfac_cli.recording.pictures import Examples
 from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.sink import Sinks
-from kfac_cli.recording.summary import best_evaluation
 from kfac_cli.recording.summary_sink import SummarySink
 from kfac_cli.recording.tables import TablesSink, read_evaluations
 from kfac_cli.recording.tensorboard_sink import TensorBoardSink
 from kfac_cli.recording.terminal import TerminalSink
 from kfac_cli.recording.values import Row
 from kfac_cli.run.description import description
-from kfac_cli.run.evaluation import error_name, reconstructions
+from kfac_cli.run.evaluation import (
+    current_parameters,
+    error_name,
+    measured_errors,
+    reconstructions,
+)
 from kfac_cli.run.history import History
 from kfac_cli.run.session import Session
+from kfac_cli.run.target import target_outcome
 from kfac_cli.run.time_left import TimeLeft
 
 
@@ -60,9 +65,9 @@ class Recorder:
         self._last_iteration = time.perf_counter()
         self._time_left = TimeLeft(session.schedule, config.iterations)
         keep = session.iteration if resumed else None
-        examples = Examples(
-            session.dataset.image_shape, lambda: reconstructions(session, history.evaluations)
-        )
+        shape = session.dataset.image_shape
+        now = Examples(shape, lambda: reconstructions(session, self._current()))
+        best = Examples(shape, lambda: reconstructions(session, self._best()))
         settings = flat_settings(config)
         self._sinks = Sinks()
         with contextlib.ExitStack() as opened:
@@ -72,8 +77,8 @@ class Recorder:
             history.evaluations.extend(read_evaluations(folder))
             add("progress", lambda: TerminalSink(progress, self._seconds_left))
             if config.tensorboard:
-                add("TensorBoard", lambda: TensorBoardSink(folder, settings, examples, keep))
-            add("figure", lambda: PictureSink(folder, examples, error_name(session)))
+                add("TensorBoard", lambda: TensorBoardSink(folder, settings, now, keep))
+            add("figure", lambda: PictureSink(folder, best, error_name(session)))
             add("summary", lambda: SummarySink(folder), required=True)
             opened.pop_all()
 
@@ -126,10 +131,20 @@ class Recorder:
                 self._folder / "parameters.pt",
                 session.network,
                 session.iteration,
-                session.optimizer.parameters,
-                session.average.parameters or session.optimizer.parameters,
+                {
+                    "iterate": session.optimizer.parameters,
+                    "average": session.average.parameters or session.optimizer.parameters,
+                    "best": session.best.parameters,
+                },
+                measured_errors(session, self._history.latest_evaluation),
             )
             self._sinks.finish(lambda: described | self._results(status, reason))
+
+    def _current(self) -> Parameters:
+        return current_parameters(self._session, self._history.evaluations)
+
+    def _best(self) -> Parameters:
+        return self._session.best.parameters or self._session.optimizer.parameters
 
     def _seconds_left(self) -> float | None:
         return self._time_left.seconds(self._session.iteration)
@@ -146,7 +161,8 @@ class Recorder:
             "cases": self._session.cases,
             "rejections": self._session.rejections,
             "numerical_fallbacks": self._session.optimizer.fallbacks,
-            **best_evaluation(self._history.evaluations),
+            "target": target_outcome(self._config, self._session, self._history),
+            **self._session.best.values,
             **{f"final_{name}": value for name, value in latest.items()},
             **self._history.times(),
             "peak_memory": peak_memory(device),

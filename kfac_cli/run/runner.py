@@ -23,7 +23,7 @@ from kfac_cli.run.checkpointing import Saver
 from kfac_cli.run.evaluation import evaluate_session, evaluation_row, extreme_case, not_finite
 from kfac_cli.run.history import History
 from kfac_cli.run.recorder import Recorder
-from kfac_cli.run.saved_run import SavedRun
+from kfac_cli.run.saved_run import SavedRun, check_evaluations
 from kfac_cli.run.session import Session, choose_device, make_session
 from kfac_cli.run.starting_point import read_starting_point
 from kfac_cli.run.stopping import evaluation_is_due, reason_to_stop
@@ -98,7 +98,7 @@ def _run(
     session = (
         make_session(config, dataset, device) if origin is None else origin.session(dataset, device)
     )
-    history = History(None if saved is None else saved.times)
+    history = History(None if saved is None else saved.times, began=session.iteration)
     checkpoints = CheckpointFolder(folder) if saved is None else saved.checkpoints
     resumed = saved is not None
     with (
@@ -110,6 +110,8 @@ def _run(
         if saved is not None:
             saved.replace_files()
         saver = Saver(config, checkpoints, session, recorder)
+        if resumed:
+            check_evaluations(session, history.evaluations)
         if start is not None:
             logger.info(start.sentence)
             progress.message(start.sentence)
@@ -126,7 +128,7 @@ def _run(
             if names:
                 status, reason = DIVERGED, _reason_for_divergence(names, case)
         recorder.finish(status, reason)
-    return RunResult(status, history.best_train_error, session.iteration, stop.signal, reason)
+    return RunResult(status, session.best.train_error, session.iteration, stop.signal, reason)
 
 
 def _check_optimizer(config: RunConfig) -> None:
@@ -152,6 +154,7 @@ def _train(
                 evaluation = evaluate_session(session, config.chunk_size)
             row = evaluation_row(session, evaluation, history.times())
             history.evaluations.append(row)
+            session.include_evaluation(row)
             recorder.evaluation(row)
             continue  # it may have reached the target
         if status is not None:

@@ -1,7 +1,7 @@
 """Resuming a run from its latest checkpoint."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from kfac_cli.data.dataset import Dataset
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import replace_text, shown_folder
 from kfac_cli.recording.environment import environment
+from kfac_cli.recording.values import Row, iterations_done
 from kfac_cli.run.session import Session, make_session
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def read_saved_run(config: RunConfig, folder: Path, files: Mapping[str, str | No
     """The run in `folder`, to be resumed with `config`.
 
     Raises UserError if its checkpoints are damaged, or if `config` changes settings that must not
-    change.
+    change or has fewer iterations than were done.
     """
     checkpoints = CheckpointFolder(folder)
     name = shown_folder(folder)
@@ -100,7 +101,25 @@ def read_saved_run(config: RunConfig, folder: Path, files: Mapping[str, str | No
     except ValueError as error:
         raise wrong_version(name, error) from error
     check_settings(contents.config, config)
+    if config.iterations < contents.iteration:
+        raise UserError(
+            f"iterations={config.iterations}: the run in {name} has already done "
+            f"{contents.iteration}; set {contents.iteration} or more"
+        )
     return SavedRun(config, folder, checkpoints, contents, files)
+
+
+def check_evaluations(session: Session, rows: Sequence[Row]) -> None:
+    """Compare the rows of evaluations.csv with the evaluations that a resumed session has done.
+
+    Logs a warning if some are missing. An evaluation that was recorded after the checkpoint was
+    written, at the same iteration, is included.
+    """
+    latest = session.best.latest
+    if sum(iterations_done(row) <= latest for row in rows) != session.best.evaluations:
+        logger.warning("evaluations.csv has no rows for some evaluations up to %d", latest)
+    if rows and iterations_done(rows[-1]) == session.iteration > latest:
+        session.include_evaluation(rows[-1])
 
 
 def wrong_version(name: object, error: Exception) -> UserError:

@@ -1,6 +1,6 @@
 """The state of one run: network, optimizer, average, schedule, generators."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from kfac_cli.engine import (
 )
 from kfac_cli.engine.registry import make_optimizer
 from kfac_cli.errors import UserError
+from kfac_cli.recording.values import Row
+from kfac_cli.run.best import Best
 from kfac_cli.schedules import Schedule
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -31,7 +33,7 @@ class Session:
     step that was not reverted. `diverged` means that the optimizer could not take a step and does
     not adapt, so that another try would end the same. `earlier` counts the iterations that another
     run's optimizer did, and `origin` is the iteration with which this run began; both are 0 unless
-    it started from another.
+    it started from another. `best` covers the evaluations of this run alone.
     """
 
     network: Network
@@ -47,6 +49,7 @@ class Session:
     last_step_taken: bool = False
     earlier: int = 0
     origin: int = 0
+    best: Best = field(default_factory=Best)
 
     @property
     def iteration(self) -> int:
@@ -80,6 +83,11 @@ class Session:
         self.last_step_taken = record.outcome == "accepted"
         return size, record
 
+    def include_evaluation(self, row: Row) -> None:
+        """Note an evaluation at the current iteration, a row of evaluations.csv."""
+        iterate = self.optimizer.parameters
+        self.best.include(row, iterate, self.average.parameters or iterate)
+
     def state_dict(self) -> dict[str, Any]:
         """All that an exact resumption needs, as a tree for `write_tree`."""
         return {
@@ -94,6 +102,7 @@ class Session:
             "last_step_taken": self.last_step_taken,
             "earlier": self.earlier,
             "origin": self.origin,
+            "best": self.best.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -114,6 +123,8 @@ class Session:
         self.rejections_in_a_row = state["rejections_in_a_row"]
         self.last_step_taken = state["last_step_taken"]
         self.earlier, self.origin = int(state["earlier"]), int(state["origin"])
+        self.best.load_state_dict(state["best"])
+        _check_alike(self.best.parameters or own, own)
 
 
 def to_device(

@@ -20,6 +20,7 @@ from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import shown_folder
+from kfac_cli.run.best import Best
 from kfac_cli.run.saved_run import WRONG_STATE, wrong_version
 from kfac_cli.run.session import DTYPES, Session, make_session, to_device
 
@@ -73,12 +74,12 @@ class StartingPoint:
         )
 
     def _continued(self, state: dict[str, Any], dataset: Dataset, device: torch.device) -> Session:
-        """A session with the whole state of the other run."""
+        """A session with the whole state of the other run, but for its best parameters."""
         session = make_session(self.config, dataset, device, earlier=state["earlier"])
         if not self._same_schedule:
             state = {**state, "schedule": session.schedule.state_dict()}
         session.load_state_dict(state)
-        session.origin = self.contents.iteration
+        session.origin, session.best = self.contents.iteration, Best()
         return session
 
     def _from_parameters(

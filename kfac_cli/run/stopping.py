@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kfac_cli.recording.summary import (
     FINISHED,
     INTERRUPTED,
+    TARGET_MISSED,
     TARGET_REACHED,
     TIME_LIMIT_REACHED,
 )
@@ -23,20 +24,29 @@ def reason_to_stop(
 ) -> str | None:
     """The status with which the run should stop now; None if it should continue.
 
-    Before its first iteration, a run stops only for a signal.
+    Before its first iteration, a run stops only for a signal; the time limit lets each process do
+    at least one.
     """
     if stop.signal is not None:
         return INTERRUPTED
     if session.iteration == session.origin:
         return None
-    latest, target = history.latest_evaluation, config.target_error
-    if target is not None and latest is not None and latest["train_error_best"] <= target:
+    if (status := status_at(config, session.iteration, session.best.train_error)) is not None:
+        return status
+    limit = config.max_seconds
+    if limit is None or session.iteration == history.began or history.process_seconds < limit:
+        return None
+    return TIME_LIMIT_REACHED if config.target_error is None else TARGET_MISSED
+
+
+def status_at(config: RunConfig, iteration: int, best_train_error: float) -> str | None:
+    """The status of a run that ends at an iteration by itself; None if it should continue."""
+    target = config.target_error
+    if target is not None and best_train_error <= target:
         return TARGET_REACHED
-    if session.iteration >= config.iterations:
-        return FINISHED
-    if config.max_seconds is not None and history.seconds >= config.max_seconds:
-        return TIME_LIMIT_REACHED
-    return None
+    if iteration < config.iterations:
+        return None
+    return FINISHED if target is None else TARGET_MISSED
 
 
 def evaluation_is_due(

@@ -32,7 +32,7 @@ SHIPPED = "kfac-run --cfg job lists them all"
 @pytest.fixture
 def runner(monkeypatch):
     """A stub for kfac_cli.run.runner: records the calls; `behave` decides how a run ends."""
-    stub = SimpleNamespace(calls=[], behave=lambda config: "finished", shown=[])
+    stub = SimpleNamespace(calls=[], behave=lambda config: "finished", shown=[], done=None)
 
     class Silent(Progress):
         def __init__(self, total):
@@ -50,7 +50,8 @@ def runner(monkeypatch):
         status = stub.behave(config)
         number = signal.SIGTERM if status == "terminated" else None
         status = "interrupted" if status == "terminated" else status
-        return SimpleNamespace(status=status, best_train_error=1.5, signal=number, reason=None)
+        ended = {"signal": number, "iterations": stub.done or config.iterations}
+        return SimpleNamespace(status=status, best_train_error=1.5, reason=None, **ended)
 
     monkeypatch.setattr(jobs, "Progress", Silent)
     monkeypatch.setitem(sys.modules, "kfac_cli.run.runner", SimpleNamespace(run=run))
@@ -201,6 +202,7 @@ def test_warnings_of_libraries_reach_the_terminal_and_the_log(kfac_run, runner, 
     [
         ("finished", 0),
         ("target reached", 0),
+        ("target not reached", 0),
         ("time limit reached", 0),
         ("diverged", 1),
         ("interrupted", 130),
@@ -210,6 +212,59 @@ def test_warnings_of_libraries_reach_the_terminal_and_the_log(kfac_run, runner, 
 def test_the_exit_code_says_how_the_run_ended(kfac_run, runner, status, code):
     runner.behave = lambda config: status
     assert kfac_run("experiment=smoke").code == code
+
+
+REQUIRED = ["experiment=smoke", "target_error=0.5", "require_target=true"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        ("target reached", 0),
+        ("target not reached", 1),
+        ("diverged", 1),
+        ("interrupted", 130),
+        ("terminated", 143),
+    ],
+)
+def test_a_required_target_decides_the_exit_code(kfac_run, runner, status, code):
+    runner.behave = lambda config: status
+    assert kfac_run(*REQUIRED).code == code
+
+
+def test_a_required_target_that_was_missed_is_one_line(kfac_run, runner, tmp_path):
+    runner.behave = lambda config: "target not reached"
+    answer = kfac_run(*REQUIRED, "hydra.run.dir=mine")
+    assert answer.err == (
+        "kfac-run: error: target_error=0.5: not reached, the best training error is 1.500; the "
+        "results are in mine\n"
+    )
+    assert not (tmp_path / "mine/error.log").exists()
+
+
+@pytest.mark.parametrize(("done", "hint"), [(3, True), (None, False)])
+def test_a_target_missed_for_lack_of_time_says_how_to_continue(kfac_run, runner, done, hint):
+    runner.behave, runner.done = lambda config: "target not reached", done
+    assert ("continues from here" in kfac_run("experiment=smoke", "target_error=0").out) == hint
+
+
+def test_a_required_target_without_a_target_is_refused(kfac_run, runner, tmp_path):
+    answer = kfac_run("experiment=smoke", "require_target=true")
+    line = "kfac-run: error: require_target=true: needs target_error; set it to a number\n"
+    assert (answer.code, answer.err) == (1, line)
+    assert not list(tmp_path.iterdir())
+
+
+def test_in_a_sweep_a_job_that_misses_a_required_target_keeps_its_result(
+    kfac_run, runner, tmp_path
+):
+    runner.behave = lambda config: "target not reached" if config.seed == 1 else "target reached"
+    answer = kfac_run("-m", *REQUIRED, "seed=0,1,2", "hydra.sweep.dir=sweep")
+    assert answer.code == 1
+    assert [config.seed for config, _ in runner.calls] == [0, 1, 2]
+    [line] = answer.err.splitlines()
+    assert "seed=1): target_error=0.5: not reached, the best training error is 1.500" in line
+    assert not list(tmp_path.glob("sweep/*/error.log"))
 
 
 def fail_with(error):

@@ -30,7 +30,7 @@ from kfac_cli.config.validation import validate
 from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.progress import Progress
-from kfac_cli.run import checkpointing, recorder
+from kfac_cli.run import checkpointing, recorder, runner
 from kfac_cli.run.runner import run
 from kfac_cli.run.session import Session, make_session, to_device
 
@@ -179,7 +179,7 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_ends(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("iteration", [5, 8])
+@pytest.mark.parametrize("iteration", [5, 8, 24])
 def test_a_run_ended_by_a_signal_resumes_from_that_step(
     kfac_run, words, tmp_path, monkeypatch, number, iteration, uninterrupted
 ):
@@ -199,6 +199,55 @@ def test_a_run_ended_by_a_signal_resumes_from_that_step(
     assert kfac_run("resume=stopped").code == 0
     whole = uninterrupted(words)
     assert differences(tmp_path / "stopped", whole) == []
+
+
+def test_an_evaluation_after_the_checkpoint_of_its_iteration_counts(
+    kfac_run, words, tmp_path, monkeypatch, die_in_step, uninterrupted
+):
+    """A signal stops the run before the evaluation at 8; resumed, it is killed in the next step."""
+    step = Session.step
+
+    def interrupted(self):
+        if self.iteration == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self)
+
+    monkeypatch.setattr(Session, "step", interrupted)
+    start(tmp_path / "run", words)
+    die_in_step(8)
+    with pytest.raises(KilledError):
+        kfac_run("resume=run")
+    assert [row["iteration"] for row in read_table(tmp_path / "run/evaluations.csv")] == [4, 8]
+    assert checkpoint_iterations(tmp_path / "run") == [8]
+    die_in_step(None)
+    assert kfac_run("resume=run").code == 0
+    assert "no rows" not in (tmp_path / "run/run.log").read_text()
+    assert differences(tmp_path / "run", uninterrupted(words)) == []
+
+
+@pytest.mark.parametrize("best_at", [4, 8, 24])
+def test_the_best_parameters_survive(kfac_run, words, tmp_path, monkeypatch, die_in_step, best_at):
+    """With errors that are lowest at one iteration, also if that was before the checkpoint."""
+
+    row_of = runner.evaluation_row
+
+    def told(session, evaluation, times):
+        errors = [float(abs(session.iteration - best_at) + more) for more in (1, 2)]
+        names = ("train_error", "train_error_average", "train_error_best")
+        told = dict(zip(names, [*errors, errors[0]], strict=True))
+        return row_of(session, evaluation, times) | told
+
+    monkeypatch.setattr(runner, "evaluation_row", told)
+    words = [*words, "checkpoint.every=10"]
+    start(tmp_path / "whole", words)
+    die_in_step(13)
+    with pytest.raises(KilledError):
+        start(tmp_path / "killed", words)
+    die_in_step(None)
+    assert kfac_run("resume=killed").code == 0
+    assert differences(tmp_path / "killed", tmp_path / "whole") == []
+    saved = torch.load(tmp_path / "killed/parameters.pt", weights_only=True)
+    assert (saved["errors"]["best"]["iteration"], len(saved["best"])) == (best_at, 4)
 
 
 def test_the_times_continue(kfac_run, words, tmp_path, die_in_step, monkeypatch):
@@ -386,15 +435,70 @@ def test_fewer_iterations_than_were_done_are_refused(kfac_run, half):
     )
 
 
-def test_the_time_limit_includes_the_time_before_the_resumption(kfac_run, words, tmp_path):
-    start(tmp_path / "run", [*words, "max_seconds=1e-9"])
-    answer = kfac_run("resume=run")
+def test_fewer_iterations_than_the_checkpoint_of_a_killed_run_are_refused(
+    kfac_run, words, tmp_path, die_in_step
+):
+    die_in_step(14)
+    with pytest.raises(KilledError):
+        start(tmp_path / "run", [*words, "checkpoint.every=12"])
+    die_in_step(None)
+    assert not (tmp_path / "run/summary.json").exists()
+    assert refusal(kfac_run, tmp_path / "run", "resume=run", "iterations=11") == (
+        "iterations=11: the run in run has already done 12; set 12 or more"
+    )
+    answer = kfac_run("resume=run", "iterations=12")
     assert answer.code == 0
-    assert "time limit reached after 1 iterations" in answer.out
-    assert "a larger max_seconds=S or null continues it" in answer.out
-    assert kfac_run("resume=run", "max_seconds=null", "evaluate_every=4").code == 0
+    assert len(read_table(tmp_path / "run/metrics.csv")) == 12
+
+
+def test_the_time_limit_counts_anew_in_each_process_which_does_an_iteration(
+    kfac_run, words, tmp_path
+):
+    start(tmp_path / "run", [*words, "max_seconds=1e-9"])
+    for done in (2, 3):
+        answer = kfac_run("resume=run")
+        assert answer.code == 0
+        assert f"time limit reached after {done} of 24 iterations" in answer.out
+        assert "kfac-run resume=run  continues from here" in answer.out
+    assert kfac_run("resume=run", "max_seconds=1e6", "evaluate_every=4").code == 0
     rows = read_table(tmp_path / "run/evaluations.csv")
-    assert [row["iteration"] for row in rows] == [1, 4, 8, 12, 16, 20, 24]
+    assert [row["iteration"] for row in rows] == [1, 2, 3, 4, 8, 12, 16, 20, 24]
+
+
+def test_the_time_before_the_resumption_does_not_count(kfac_run, words, tmp_path):
+    start(tmp_path / "run", [*words, "iterations=12"])
+    path = tmp_path / "run/checkpoint-12.safetensors"
+    tree = read_tree(path)
+    tree["times"]["seconds"] += 1e6
+    with path.open("wb") as out:
+        write_tree(out, tree)
+    assert kfac_run("resume=run", "iterations=24", "max_seconds=1e5").code == 0
+    found = json.loads((tmp_path / "run/summary.json").read_text())
+    assert (found["status"], found["iterations"]) == ("finished", 24)
+    assert found["seconds"] > 1e6
+
+
+def test_a_run_that_missed_its_target_says_so_again(kfac_run, words, tmp_path):
+    start(tmp_path / "run", [*words, "iterations=4", "target_error=0"])
+    sentence = "run: target not reached after 4 iterations; a larger iterations=N continues it\n"
+    answer = kfac_run("resume=run")
+    assert (answer.code, answer.out, answer.err) == (0, sentence, "")
+    answer = kfac_run("resume=run", "require_target=true")
+    assert (answer.code, answer.out, answer.err) == (1, "", f"kfac-run: error: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "status"),
+    [("1e6", 0, "target reached"), ("0", 1, "target not reached")],
+)
+def test_a_finished_run_can_be_held_against_a_target(kfac_run, half, given, code, status):
+    before = (half / "metrics.csv").read_bytes()
+    answer = kfac_run("resume=run", f"target_error={given}", "require_target=true")
+    assert answer.code == code
+    found = json.loads((half / "summary.json").read_text())
+    assert (found["status"], found["iterations"]) == (status, 12)
+    assert found["target"]["iteration"] == (4 if code == 0 else None)
+    assert (half / "metrics.csv").read_bytes() == before
 
 
 def test_a_run_that_reached_its_target_resumes_with_a_smaller_one(
@@ -542,6 +646,30 @@ def test_a_removed_table_is_reported_to_have_a_gap(kfac_run, half):
     assert answer.code == 0
     assert "metrics.csv has no rows for some iterations up to 12" in answer.err
     assert [row["iteration"] for row in read_table(half / "metrics.csv")] == [13, 14]
+
+
+def test_missing_evaluations_are_reported_and_the_best_is_still_known(kfac_run, half):
+    before = json.loads((half / "summary.json").read_text())
+    table = half / "evaluations.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join([lines[0], *lines[2:]]))  # without that at iteration 4
+    answer = kfac_run("resume=run", "iterations=13", "target_error=1e-9")
+    assert answer.code == 0
+    assert "evaluations.csv has no rows for some evaluations up to 12" in answer.err
+    assert "metrics.csv has no rows" not in answer.err
+    table.unlink()
+    answer = kfac_run("resume=run", "iterations=14", f"target_error={before['best_train_error']}")
+    assert "evaluations.csv has no rows for some evaluations up to 13" in answer.err
+    found = json.loads((half / "summary.json").read_text())
+    assert found["best_train_error"] <= before["best_train_error"]
+    assert found["target"]["reached"]
+
+
+@pytest.mark.parametrize("changes", [[], ["evaluate_every=5"]])
+def test_complete_tables_are_not_reported(kfac_run, half, changes):
+    for iterations in (13, 15):
+        assert kfac_run("resume=run", *changes, f"iterations={iterations}").code == 0
+    assert "no rows" not in (half / "run.log").read_text()
 
 
 def test_a_damaged_table_is_one_line(kfac_run, half):

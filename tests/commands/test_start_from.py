@@ -106,6 +106,8 @@ def test_with_no_changed_setting_it_equals_the_longer_run(
     assert place_of_difference(parameters(tmp_path / "new"), parameters(tmp_path / "whole")) is None
     new, whole = (newest_checkpoint(tmp_path / name) for name in ("new", "whole"))
     assert (new["session"].pop("origin"), whole["session"].pop("origin")) == (HALF, 0)
+    counts = [each["session"]["best"].pop("evaluations") for each in (new, whole)]
+    assert counts == [2, 4]
     assert place_of_difference(new, whole) is None
 
 
@@ -221,6 +223,23 @@ def test_it_may_have_another_schedule(file, half, tmp_path):
     assert metrics(tmp_path / "new")[0]["batch_size"] == 7
 
 
+def test_the_best_parameters_are_those_of_the_new_run_alone(file, half, tmp_path, monkeypatch):
+    step = Session.step
+
+    def spoiled(self):
+        record = step(self)
+        self.optimizer.parameters = [3 * w for w in self.optimizer.parameters]
+        self.average.parameters = list(self.optimizer.parameters)
+        return record
+
+    monkeypatch.setattr(Session, "step", spoiled)
+    start(tmp_path / "new", [*words_of(file), "start_from=half", "iterations=13"])
+    new, old = parameters(tmp_path / "new"), parameters(half)
+    assert all(map(torch.equal, new["best"], new["parameters"]))
+    assert new["errors"]["best"]["train_error"] > old["errors"]["best"]["train_error"]
+    assert new["errors"]["best"]["iteration"] == 13
+
+
 # Resuming it
 
 
@@ -230,11 +249,11 @@ def test_it_can_be_resumed_without_the_other_run(kfac_run, file, half, tmp_path,
     words = [w for w in words_of(file, optimizer) if not w.startswith("iterations")]
     words += ["start_from=half"]
     start(tmp_path / "whole", [*words, "iterations=24"])
-    start(tmp_path / "new", [*words, "iterations=17"])
+    start(tmp_path / "new", [*words, "iterations=18"])
     shutil.rmtree(half)
     answer = kfac_run("resume=new", "iterations=24")
     assert answer.code == 0, answer.err
-    assert "resuming from iteration 17\n" in answer.err
+    assert "resuming from iteration 18\n" in answer.err
     assert "warn" not in (tmp_path / "new/run.log").read_text().lower()
     assert metrics(tmp_path / "new") == metrics(tmp_path / "whole")
     new, whole = (newest_checkpoint(tmp_path / name) for name in ("new", "whole"))

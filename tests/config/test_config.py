@@ -237,6 +237,8 @@ ERRORS = [
     (["l2=nan"], "l2=nan: must be a number in [0, 1000]"),
     (["l2=inf"], "l2=inf: must be a number in [0, 1000]"),
     (["target_error=-1"], "target_error=-1: must be null or a number in [0, 1e+12]"),
+    (["require_target=true"], "require_target=true: needs target_error; set it to a number"),
+    (["require_target=1", "target_error=1"], "require_target=1: must be true or false"),
     (["max_seconds=0"], "max_seconds=0: must be null or a number in (0, 1e+09]"),
     (["device=gpu"], "device=gpu: must be auto, cpu or cuda"),
     (["dtype=float16"], "dtype=float16: must be float32 or float64"),

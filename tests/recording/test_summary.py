@@ -144,6 +144,10 @@ print(before, with_it, peak_memory() >= 0.99 * with_it)
             "curves, kfac_tridiag: target reached after 137 of 500 iterations in 4.2 s",
         ),
         (
+            {"status": "target not reached"},
+            "curves, kfac_tridiag: target not reached after 500 iterations in 3 min 41 s",
+        ),
+        (
             {"status": "time limit reached", "iterations": 1, "seconds": 7499},
             "curves, kfac_tridiag: time limit reached after 1 of 500 iterations in 2 h 5 min",
         ),
@@ -159,6 +163,36 @@ print(before, with_it, peak_memory() >= 0.99 * with_it)
 )
 def test_the_first_line_says_how_the_run_ended(tmp_path, changes, first_line):
     assert terminal_summary(COMPLETE | changes, tmp_path).splitlines()[0] == first_line
+
+
+REACHED = {"error": 0.5, "reached": True, "iteration": 50, "cases": 60000, "seconds": 20.0}
+MISSED = {"error": 0.3, "reached": False, "iteration": None, "cases": None, "seconds": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"target": REACHED}, "0.5      reached at iteration 50, after 20.0 s"),
+        ({"target": {**REACHED, "iteration": None, "seconds": None}}, "0.5      reached"),
+        ({"target": MISSED, "status": "target not reached"}, "0.3      not reached"),
+        (
+            {"target": MISSED, "status": "target not reached", "iterations": 137},
+            "0.3      not reached within max_seconds",
+        ),
+        (
+            {"target": MISSED, "status": "interrupted", "iterations": 137},
+            "0.3      not reached",
+        ),
+    ],
+)
+def test_a_target_is_said_to_be_reached_or_not(tmp_path, changes, text):
+    assert (
+        f"  target error    {text}" in terminal_summary(COMPLETE | changes, tmp_path).splitlines()
+    )
+
+
+def test_without_a_target_nothing_is_said_of_it(tmp_path):
+    assert "target error" not in terminal_summary(COMPLETE | {"target": None}, tmp_path)
 
 
 def test_the_terminal_summary_of_a_finished_run(tmp_path, monkeypatch):

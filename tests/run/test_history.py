@@ -1,7 +1,5 @@
 """What stopping needs: the evaluations and the clocks of a run, whatever records them."""
 
-import math
-
 import pytest
 
 from kfac_cli.run import history as module
@@ -62,11 +60,14 @@ def test_a_resumed_run_continues_its_times(now):
     assert second.times() == times | {"seconds": 3.0}
 
 
-def test_the_best_error_is_the_lowest_of_all_evaluations(now):
+def test_the_time_of_a_process_leaves_out_what_came_before_it(now):
+    history = History({"seconds": 100.0})
+    now(2.0)
+    assert (history.process_seconds, history.seconds) == (2.0, 102.0)
+
+
+def test_the_latest_evaluation_is_the_last_row(now):
     history = History()
-    assert history.best_train_error == math.inf
     assert history.latest_evaluation is None
-    for iteration, error in ((5, math.inf), (10, 0.25), (15, 0.5)):
-        history.evaluations.append({"iteration": iteration, "train_error_best": error})
-    assert history.best_train_error == 0.25
-    assert history.latest_evaluation["iteration"] == 15
+    history.evaluations += [{"iteration": 5}, {"iteration": 10}]
+    assert history.latest_evaluation == {"iteration": 10}

@@ -11,6 +11,7 @@ import torch
 
 from kfac_cli.config.compose import load_config
 from kfac_cli.engine.curvature import stein
+from kfac_cli.parameters_file import read_parameters
 from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.metrics import EVALUATION_COLUMNS, METRIC_COLUMNS
@@ -101,7 +102,12 @@ def test_a_run_leaves_everything_in_its_folder(arrays, tmp_path, optimizer):
 
     saved = parameters(folder)
     assert [tuple(w.shape) for w in saved["parameters"]] == [(6, 13), (3, 7), (6, 4), (12, 7)]
-    assert len(saved["average"]) == 4
+    assert len(saved["average"]) == len(saved["best"]) == 4
+    last = evaluations[-1]
+    assert saved["errors"]["iterate"] == {
+        name: last[name] for name in ("iteration", "train_error", "test_error")
+    }
+    assert saved["errors"]["average"]["test_error"] == last["test_error_average"]
     assert (folder / "run.png").read_bytes().startswith(b"\x89PNG")
     assert list((folder / "tensorboard").iterdir())
 
@@ -120,12 +126,66 @@ def test_kfac_trains_and_the_tables_say_what_the_saved_parameters_give(arrays, t
     assert evaluations[-1]["train_error"] < 0.5 * read_table(folder / "metrics.csv")[0]["error"]
     saved = parameters(folder)
     cases = torch.from_numpy(np.load(tmp_path / "cases.npz")["train_inputs"])
-    activities = cases
-    for index, weights in enumerate(saved["parameters"]):
-        activities = activities @ weights[:, :-1].T + weights[:, -1]
-        activities = activities if index == 1 else torch.sigmoid(activities)
-    error = float((activities - cases).square().sum(1).mean())
+    error = float((outputs(saved["parameters"], cases) - cases).square().sum(1).mean())
     assert evaluations[-1]["train_error"] == pytest.approx(error, rel=1e-5)
+
+
+def outputs(weights, cases):
+    """Reconstructions by the saved parameters."""
+    activities = cases
+    for index, w in enumerate(weights):
+        activities = activities @ w[:, :-1].T + w[:, -1]
+        activities = activities if index == 1 else torch.sigmoid(activities)
+    return activities
+
+
+@pytest.fixture
+def worse_at_the_end(monkeypatch):
+    """The last iterate, of iteration 10, and its average are far from good ones."""
+    step = Session.step
+
+    def spoiled(self):
+        record = step(self)
+        if self.iteration == 10:
+            self.optimizer.parameters = [3 * w for w in self.optimizer.parameters]
+            self.average.parameters = [5 * w for w in self.optimizer.parameters]
+        return record
+
+    monkeypatch.setattr(Session, "step", spoiled)
+
+
+def test_the_best_parameters_are_kept_beside_the_last(arrays, tmp_path, worse_at_the_end):
+    folder = tmp_path / "run"
+    result = run_in(folder, arrays)
+    summary, saved = json.loads((folder / "summary.json").read_text()), parameters(folder)
+    assert (summary["best_iteration"], saved["iteration"]) == (8, 10)
+    assert saved["errors"]["best"] == {
+        "iteration": 8,
+        "train_error": summary["best_train_error"],
+        "test_error": summary["best_test_error"],
+        "kind": summary["best_parameters"],
+    }
+    cases = torch.from_numpy(np.load(tmp_path / "cases.npz")["train_inputs"])
+    for found in (saved["best"], read_parameters(folder / "parameters.pt")[1]):
+        error = float((outputs(found, cases) - cases).square().sum(1).mean())
+        assert error == pytest.approx(result.best_train_error, rel=1e-5)
+    assert result.best_train_error < saved["errors"]["iterate"]["train_error"]
+
+
+def test_the_picture_shows_the_best_parameters_and_tensorboard_the_latest(
+    arrays, tmp_path, worse_at_the_end, monkeypatch
+):
+    drawn, shown = [], {}
+    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: drawn.append(arguments))
+    monkeypatch.setattr(
+        TensorBoardLog, "images", lambda self, k, _, made, __: shown.update({k: made})
+    )
+    run_in(tmp_path / "run", arrays)
+    saved = parameters(tmp_path / "run")
+    cases = torch.from_numpy(np.load(tmp_path / "cases.npz")["test_inputs"])[:15]
+    torch.testing.assert_close(drawn[0][4], outputs(saved["best"], cases))
+    torch.testing.assert_close(shown[10], outputs(saved["parameters"], cases))
+    torch.testing.assert_close(shown[8], drawn[0][4])
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -165,6 +225,32 @@ def test_the_chunk_size_changes_nothing_beyond_rounding(arrays, tmp_path):
 def test_reaching_the_target_ends_the_run(arrays, tmp_path):
     result = run_in(tmp_path / "run", [*arrays, "target_error=1e6"])
     assert (result.status, result.iterations) == ("target reached", 4)
+    row = read_table(tmp_path / "run/evaluations.csv")[0]
+    costs = ("iteration", "cases", "seconds", "optimizer_seconds")
+    assert target(tmp_path / "run") == {
+        "error": 1e6,
+        "reached": True,
+        **{name: row[name] for name in costs},
+    }
+
+
+def target(folder):
+    return json.loads((folder / "summary.json").read_text())["target"]
+
+
+@pytest.mark.parametrize(("limit", "iterations"), [([], 10), (["max_seconds=1e-9"], 1)])
+def test_a_target_that_was_not_reached_is_the_status(arrays, tmp_path, limit, iterations):
+    result = run_in(tmp_path / "run", [*arrays, "target_error=0", *limit])
+    assert (result.status, result.iterations) == ("target not reached", iterations)
+    assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == result.status
+    found = target(tmp_path / "run")
+    assert (found.pop("error"), found.pop("reached")) == (0, False)
+    assert set(found.values()) == {None}
+
+
+def test_without_a_target_the_summary_has_none(arrays, tmp_path):
+    run_in(tmp_path / "run", [*arrays, "iterations=1"])
+    assert target(tmp_path / "run") is None
 
 
 def test_the_time_limit_ends_the_run_with_an_evaluation(arrays, tmp_path):
