@@ -14,6 +14,7 @@ import torch
 
 from kfac_cli.config.compose import load_config
 from kfac_cli.data.folder import resolve_data_dir
+from kfac_cli.data.registry import load_dataset
 from kfac_cli.engine import KFAC
 from kfac_cli.run.evaluation import evaluate_session
 from kfac_cli.run.session import Session, make_session
@@ -55,7 +56,7 @@ def main() -> None:
 def start(dtype: str, targets_seed: int | None) -> Session:
     """A session of the experiment, with another seed for the sampled targets if one is given."""
     config = load_config([*SETTINGS, *sys.argv[2:], f"dtype={dtype}"])
-    dataset = config.dataset.load(resolve_data_dir(config.data_dir))
+    dataset = load_dataset(config.dataset, resolve_data_dir(config.data_dir), dtype)
     session = make_session(config, dataset, torch.device("cpu"))
     if targets_seed is not None:
         kfac(session).generator.manual_seed(targets_seed)

@@ -74,6 +74,14 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def typed_path(text: str) -> Path:
+    """The absolute path for one that was typed: from the current folder, ~ being the home folder.
+
+    Raises RuntimeError for the home folder of an unknown user.
+    """
+    return Path(text).expanduser().absolute()
+
+
 def open_file(path: Path) -> BinaryIO:
     """Open a file for reading.
 

@@ -5,7 +5,6 @@ Importing this needs no torch.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,8 @@ from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.errors import UserError, shown
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from kfac_cli.checkpoint.contents import Contents, Fingerprint
-    from kfac_cli.data.dataset import Dataset
+    from kfac_cli.checkpoint.contents import Contents
+    from kfac_cli.data.dataset import Dataset, Fingerprint
 
 MAY_CHANGE = (
     # when to stop
@@ -50,8 +47,6 @@ NETWORK = ("dataset.name", "dataset.layer_sizes", "dataset.activations", "datase
 DECIDES_ROUNDING = ("kfac-run", "torch", "cuda", "device", "device_name", "thread_count")
 """The entries of `recording.environment` that can change the last bits of a result."""
 
-PARTS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
-
 
 def changed_settings(before: Mapping[str, Any], config: RunConfig) -> dict[str, str]:
     """The settings whose values differ from `before`: dotted name to "name=new (was old)".
@@ -81,15 +76,6 @@ def check_settings(before: Mapping[str, Any], config: RunConfig) -> None:
         )
 
 
-def fingerprint(dataset: Dataset) -> Fingerprint:
-    """Shape and SHA-256 of each of a dataset's tensors."""
-    known: dict[int, dict[str, Any]] = {}
-    for tensor in (getattr(dataset, name) for name in PARTS):
-        if id(tensor) not in known:  # an autoencoder's targets are its inputs
-            known[id(tensor)] = {"shape": list(tensor.shape), "sha256": _sha256(tensor)}
-    return {name: known[id(getattr(dataset, name))] for name in PARTS}
-
-
 def check_data(saved: Fingerprint, dataset: Dataset) -> None:
     """Raise UserError, saying what differs, if the data are not those of the saved run."""
     if (difference := data_difference(saved, dataset)) is not None:
@@ -99,17 +85,25 @@ def check_data(saved: Fingerprint, dataset: Dataset) -> None:
         )
 
 
-def data_difference(saved: Fingerprint, dataset: Dataset) -> str | None:
-    """How the data differ from those of the saved run; None if they are the same."""
-    for name, now in fingerprint(dataset).items():
+def data_difference(saved: Fingerprint, dataset: Dataset, *, rounded: bool = False) -> str | None:
+    """How the data differ from those of the saved run; None if they are the same.
+
+    If `rounded`, data that are the same when rounded to float32 are the same.
+    """
+    for name, now in dataset.fingerprint.items():
         before = saved.get(name)
-        if before == now:
+        if before == now or (rounded and before is not None and _single(before) == _single(now)):
             continue
         shape = None if before is None else before.get("shape")
         if shape != now["shape"]:
             return f"{name} has the shape {now['shape']} instead of {shape}"
         return f"{name} has the same shape, but other values"
     return None
+
+
+def _single(entry: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Shape and checksum of a tensor rounded to float32."""
+    return entry.get("shape"), entry.get("sha256_float32", entry.get("sha256"))
 
 
 def differing_networks(before: Mapping[str, Any], config: RunConfig) -> list[tuple[str, str]]:
@@ -173,8 +167,3 @@ def reasons_for_inexact_resume(
         ):
             reasons.append(f"{changed['iterations']}, on which the steps done so far depend")
     return reasons
-
-
-def _sha256(tensor: Tensor) -> str:
-    values = tensor.contiguous().reshape(-1).numpy()
-    return hashlib.sha256(values.data.cast("B")).hexdigest()

@@ -5,12 +5,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from kfac_cli.checkpoint.tree import Tree
+from kfac_cli.data.dataset import Fingerprint
 
 FORMAT = 4
 """Version of the contents; raise it when older checkpoints can no longer be resumed."""
-
-Fingerprint = dict[str, dict[str, Any]]
-"""Name of a dataset's tensor to its `shape` and `sha256`."""
 
 
 @dataclass(frozen=True)

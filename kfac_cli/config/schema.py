@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field
 
 from kfac_cli.data.base_options import DatasetOptions
-from kfac_cli.data.options import DATASETS
+from kfac_cli.data.registry import DATASETS
 from kfac_cli.engine.declaration import OptionError, declared_fields, options
 from kfac_cli.engine.option_types import (
     About,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     AnyDatasetOptions = DatasetOptions
     AnyScheduleOptions = ScheduleOptions
 else:
-    AnyDatasetOptions = Union[DATASETS]  # noqa: UP007
+    AnyDatasetOptions = Union[tuple(DATASETS)]  # noqa: UP007
     AnyScheduleOptions = Union[SCHEDULES]  # noqa: UP007
 
 

@@ -1,17 +1,13 @@
-"""What all datasets share: the network, where their files are, and how they are loaded.
+"""What all datasets share: the network, and where their files are.
 
 Nothing here needs torch.
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from kfac_cli.engine.declaration import OptionError, options
 from kfac_cli.engine.option_types import About, Integer, Items
 from kfac_cli.engine.options import CONNECTIONS, Activation, Initialization, Output
-
-if TYPE_CHECKING:
-    from kfac_cli.data.dataset import Dataset
 
 Width = Annotated[int, Integer(1, 100_000)]
 Pixelwise = Annotated[
@@ -66,13 +62,6 @@ class DatasetOptions:
                 f"{{layer_sizes}}; there are {len(self.activations)}"
             )
             raise OptionError("activations", self.activations, reason)
-
-    def load(self, data_dir: Path) -> "Dataset":
-        """The dataset that the options describe, with its files in `data_dir`.
-
-        Raises UserError for data that are missing, damaged or do not match the options.
-        """
-        raise NotImplementedError
 
 
 @options

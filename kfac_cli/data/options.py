@@ -1,20 +1,12 @@
-"""The datasets: the options of each, and how it is loaded.
-
-To add one, add its options here, with `load`, and its class to DATASETS. Nothing here needs torch
-before a dataset is loaded.
-"""
+"""The options of each dataset. Nothing here needs torch."""
 
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from kfac_cli.data.base_options import AutoencoderOptions, DatasetOptions, Pixelwise, Width
 from kfac_cli.engine.declaration import OptionError, options
 from kfac_cli.engine.option_types import About, Count, FilePath, Integer, Number, Seed
 from kfac_cli.engine.options import Output
-
-if TYPE_CHECKING:
-    from kfac_cli.data.dataset import Dataset
 
 DIGITS = 10
 
@@ -40,11 +32,6 @@ class CurvesOptions(AutoencoderOptions):
         About("how dark a stroke is; calibrated, not published", "b"),
     ]
 
-    def load(self, data_dir: Path) -> "Dataset":
-        from kfac_cli.data.curves import load_curves
-
-        return load_curves(self, data_dir)
-
 
 @options
 class MnistOptions(AutoencoderOptions):
@@ -63,11 +50,6 @@ class MnistOptions(AutoencoderOptions):
         Annotated[int, Integer(1, 10_000)] | None,
         About("leading images to test on; null for all 10,000"),
     ]
-
-    def load(self, data_dir: Path) -> "Dataset":
-        from kfac_cli.data.mnist import load_mnist
-
-        return load_mnist(self, data_dir)
 
 
 @options
@@ -99,11 +81,6 @@ class MnistLabelsOptions(DatasetOptions):
             )
             raise OptionError("layer_sizes", self.layer_sizes, reason)
 
-    def load(self, data_dir: Path) -> "Dataset":
-        from kfac_cli.data.mnist import load_mnist_labels
-
-        return load_mnist_labels(self, data_dir)
-
 
 @options
 class FacesOptions(AutoencoderOptions):
@@ -132,11 +109,6 @@ class FacesOptions(AutoencoderOptions):
         super().__post_init__()
         if self.output == "bernoulli":
             raise OptionError("output", "bernoulli", "must be gaussian; faces are not in [0, 1]")
-
-    def load(self, data_dir: Path) -> "Dataset":
-        from kfac_cli.data.faces import load_faces
-
-        return load_faces(self, data_dir)
 
 
 @options
@@ -203,18 +175,3 @@ class ArraysOptions(DatasetOptions):
         if self.train_targets is None and self.layer_sizes[0] != self.layer_sizes[-1]:
             reason = "without targets the net reproduces its inputs: first and last must be equal"
             raise OptionError("layer_sizes", self.layer_sizes, reason)
-
-    def load(self, data_dir: Path) -> "Dataset":
-        from kfac_cli.data.arrays import load_arrays
-
-        return load_arrays(self)
-
-
-DATASETS: tuple[type[DatasetOptions], ...] = (
-    CurvesOptions,
-    MnistOptions,
-    MnistLabelsOptions,
-    FacesOptions,
-    ArraysOptions,
-)
-"""All datasets, each chosen by its `name`."""

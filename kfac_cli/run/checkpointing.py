@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-from kfac_cli.checkpoint.compatibility import fingerprint
 from kfac_cli.checkpoint.contents import Contents
 from kfac_cli.checkpoint.folder import CheckpointFolder
 from kfac_cli.config.schema import RunConfig, flat_settings
@@ -52,7 +51,7 @@ class Saver:
                 self._constant = {
                     "config": flat_settings(self._config),
                     "environment": environment(self._session.device),
-                    "data": fingerprint(self._session.dataset),
+                    "data": self._session.dataset.fingerprint,
                 }
             contents = Contents(
                 iteration=iteration,

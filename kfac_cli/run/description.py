@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from kfac_cli.checkpoint.compatibility import fingerprint
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.data.dataset import Dataset
 
@@ -29,5 +28,5 @@ def description(
         "command": command,
         "git_commit": commit,
         "settings": flat_settings(config),
-        "data": fingerprint(dataset),
+        "data": dataset.fingerprint,
     }

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from kfac_cli.engine import Evaluation, Parameters, evaluate
@@ -90,22 +89,6 @@ def measured_errors(session: Session, latest: Mapping[str, Any] | None) -> dict[
 def not_finite(row: Mapping[str, Any]) -> list[str]:
     """The columns in a row of evaluations.csv that are nan or infinite."""
     return [name for name, value in row.items() if not math.isfinite(value)]
-
-
-def extreme_case(session: Session) -> str | None:
-    """The first case whose sum of squares overflows the run's dtype, in words; None without one.
-
-    Such a case makes errors and losses infinite for all parameters.
-    """
-    dtype = session.optimizer.parameters[0].dtype
-    for name in ("train_inputs", "train_targets", "test_inputs", "test_targets"):
-        cases: Tensor = getattr(session.dataset, name)
-        squares = cases.to(dtype).square().sum(1)
-        if not bool(torch.isfinite(squares).all()):
-            row = int(torch.isfinite(squares).logical_not().nonzero()[0])
-            largest = float(cases[row].abs().max())
-            return f"row {row} of {name} (counted from 0) has values up to {largest:.3g}"
-    return None
 
 
 def current_parameters(session: Session, rows: Sequence[Mapping[str, Any]]) -> Parameters:

@@ -13,6 +13,7 @@ from kfac_cli.checkpoint.folder import CheckpointFolder
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import advice_on_text
 from kfac_cli.data.folder import resolve_data_dir
+from kfac_cli.data.registry import load_dataset
 from kfac_cli.engine.declaration import OptionError
 from kfac_cli.engine.registry import check_options
 from kfac_cli.errors import UserError
@@ -20,8 +21,9 @@ from kfac_cli.recording.environment import reset_peak_memory
 from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.summary import DIVERGED, INTERRUPTED
 from kfac_cli.run.checkpointing import Saver
-from kfac_cli.run.evaluation import evaluate_session, evaluation_row, extreme_case, not_finite
+from kfac_cli.run.evaluation import evaluate_session, evaluation_row, not_finite
 from kfac_cli.run.history import History
+from kfac_cli.run.overflow import extreme_case, refuse_overflow
 from kfac_cli.run.recorder import Recorder
 from kfac_cli.run.saved_run import SavedRun, check_evaluations
 from kfac_cli.run.session import Session, choose_device, make_session
@@ -61,8 +63,8 @@ def run(
     `progress` has been started; it is closed before the summary is printed. `saved` is given to
     resume the run in the folder. `command` is the command line, for the summary.
 
-    Raises UserError for missing or damaged data, a missing device or arguments that torch's
-    optimizer refuses, OSError if the folder cannot be written.
+    Raises UserError for missing, damaged or too large data, a missing device or arguments that
+    torch's optimizer refuses, OSError if the folder cannot be written.
     """
     _check_optimizer(config)
     with _process_for(config) as device:
@@ -93,7 +95,8 @@ def _run(
 ) -> RunResult:
     resumes = saved is not None and saved.contents is not None
     start = None if resumes else read_starting_point(config)
-    dataset = config.dataset.load(resolve_data_dir(config.data_dir))
+    dataset = load_dataset(config.dataset, resolve_data_dir(config.data_dir), config.dtype)
+    refuse_overflow(config, dataset)
     origin = start or saved
     session = (
         make_session(config, dataset, device) if origin is None else origin.session(dataset, device)

@@ -44,7 +44,9 @@ class StartingPoint:
         Raises UserError if the data are not those of the other run.
         """
         before = self.contents
-        if (difference := data_difference(before.data, dataset)) is not None:
+        other_dtype = before.config.get("dtype") != self.config.dtype
+        difference = data_difference(before.data, dataset, rounded=other_dtype)
+        if difference is not None:
             others = differing_datasets(before.config, self.config) or ["the same settings"]
             raise UserError(
                 f"dataset.name={dataset.name}: not the data of start_from={self.name}: "

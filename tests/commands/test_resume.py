@@ -27,6 +27,7 @@ from kfac_cli.commands.messages import choices
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.names import setting_names
 from kfac_cli.config.validation import validate
+from kfac_cli.data.registry import load_dataset
 from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.progress import Progress
@@ -112,7 +113,7 @@ def test_from_every_iteration_a_restored_session_takes_exactly_the_same_step(
 ):
     """Bit for bit; by induction, all later steps are the same too."""
     config = load_config([*overrides(file, optimizer), f"dtype={dtype}"])
-    dataset = config.dataset.load(tmp_path)
+    dataset = load_dataset(config.dataset, tmp_path)
     session = make_session(config, dataset, CPU)
     other_seed = load_config([*overrides(file, optimizer), f"dtype={dtype}", "seed=99"])
     path = tmp_path / "state"
@@ -129,7 +130,7 @@ def test_from_every_iteration_a_restored_session_takes_exactly_the_same_step(
 def test_the_state_is_that_of_the_whole_session(file, tmp_path):
     """Everything that steps change is restored, not only what state_dict lists."""
     config = load_config(overrides(file))
-    dataset = config.dataset.load(tmp_path)
+    dataset = load_dataset(config.dataset, tmp_path)
     session, restored = (make_session(config, dataset, CPU) for _ in range(2))
     for _ in range(11):
         session.step()

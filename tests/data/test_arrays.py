@@ -1,5 +1,8 @@
 """The user's arrays: what is accepted, and the message for each error."""
 
+import io
+import pickle
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -179,13 +182,14 @@ def test_an_archive_without_one_of_the_arrays(as_archive, supervised, refusal, m
     del supervised[missing]
     config = as_archive(supervised, SUPERVISED)
     message = refusal(load_arrays, config)
-    assert message.startswith(f"{config.file}: has ")
+    assert message.startswith(f"{config.file}: holds ")
     assert "must have train_inputs and test_inputs" in message
 
 
 def test_an_archive_of_something_else(as_archive, refusal):
     config = as_archive({"x": np.zeros(3)}, SUPERVISED)
-    assert "has none of the arrays" in refusal(load_arrays, config)
+    message = refusal(load_arrays, config)
+    assert "holds x; must have train_inputs and test_inputs" in message
 
 
 def test_a_missing_file(as_files, as_archive, unsupervised, tmp_path, refusal):
@@ -216,6 +220,72 @@ def test_an_altered_archive(as_archive, unsupervised, refusal):
         stream.seek(value)
         stream.write(bytes([content[value] ^ 1]))
     assert refusal(load_arrays, config).startswith(f"{config.file}: cannot be read")
+
+
+FOREIGN = {
+    "a table in text, such as CSV": b"x1,x2,y\n1.5,2,3\n",
+    "a text file": b"some notes\n",
+    "an HTML page": b"<!DOCTYPE html>\n<html><body>404: not found</body></html>",
+    "a JSON file": b'{"x": [1, 2]}',
+    "a file compressed with gzip": b"\x1f\x8b\x08\0" + bytes(20),
+    "an HDF5 file": b"\x89HDF\r\n\x1a\n" + bytes(20),
+    "a MATLAB file": b"MATLAB 5.0 MAT-file, Platform: GLNXA64",
+    "a PNG image": b"\x89PNG\r\n\x1a\n" + bytes(20),
+    "a JPEG image": b"\xff\xd8\xff\xe0" + bytes(20),
+    "a pickle": pickle.dumps({"x": 1}),
+    "a Parquet file": b"PAR1" + bytes(20),
+    "a safetensors file": b"\x40\0\0\0\0\0\0\0" + b'{"x":{"dtype":"F32"}}',
+    "an IDX file": b"\0\0\x08\x01\0\0\0\x02ab",
+    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\n",
+    "an empty file": b"",
+    "of an unknown format": b"\x01\x02\x03\x04\x05",
+}
+
+
+def zipped(*names):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"contents")
+    return content.getvalue()
+
+
+FOREIGN |= {
+    "a PyTorch file": zipped("model/data.pkl", "model/version"),
+    "an Office document": zipped("[Content_Types].xml", "xl/workbook.xml"),
+    "a zip archive": zipped("photograph.jpg"),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+@pytest.mark.parametrize("setting", ["file", "train_inputs"])
+def test_a_file_of_another_format_is_called_by_its_name(
+    as_files, as_archive, unsupervised, tmp_path, refusal, what, setting
+):
+    save = as_archive if setting == "file" else as_files
+    config = save(unsupervised, UNSUPERVISED)
+    file = tmp_path / "mine"
+    file.write_bytes(FOREIGN[what])
+    setattr(config, setting, str(file))
+    message = refusal(load_arrays, config)
+    assert message.startswith(f"{file}: cannot be read (it is {what}")
+    assert f"expected a whole file for dataset.{setting}, written by numpy.save" in message
+    assert "allow_pickle" not in message
+
+
+def test_no_advice_is_given_to_load_pickled_objects(saved, unsupervised, refusal):
+    unsupervised["test_inputs"] = np.array([[{}] * WIDTH], dtype=object)
+    message = refusal(load_arrays, saved(unsupervised, UNSUPERVISED))
+    assert "it holds Python objects instead of numbers" in message
+    assert "allow_pickle" not in message
+
+
+def test_the_names_in_an_archive_are_told(as_archive, refusal):
+    names = ("x_train", "y_train", "x_test", "y_test")
+    message = refusal(load_arrays, as_archive(dict.fromkeys(names, np.zeros(3)), SUPERVISED))
+    assert "holds x_train, y_train, x_test, y_test; must have train_inputs" in message
+    many = as_archive({f"a{i}": np.zeros(1) for i in range(1000)}, SUPERVISED)
+    assert "a7 and 992 more; must have" in refusal(load_arrays, many)
 
 
 def test_pickled_objects_are_not_opened(saved, unsupervised, refusal):

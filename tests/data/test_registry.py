@@ -9,7 +9,7 @@ from kfac_cli.config.schema import RunConfig
 from kfac_cli.data import curves, faces, mnist
 from kfac_cli.data.base_options import AutoencoderOptions, DatasetOptions
 from kfac_cli.data.dataset import Dataset
-from kfac_cli.data.options import DATASETS
+from kfac_cli.data.registry import DATASETS, load_dataset
 from kfac_cli.engine.declaration import declared_fields, variants
 
 LOADERS = {"curves": curves, "faces": faces, "mnist": mnist, "mnist_labels": mnist}
@@ -36,8 +36,7 @@ def test_every_registered_dataset_can_be_chosen():
 
 
 @pytest.mark.parametrize("kind", DATASETS)
-def test_every_dataset_has_a_loader_a_folder_and_the_side_of_its_images(kind):
-    assert "load" in vars(kind)
+def test_every_dataset_has_a_folder_and_the_side_of_its_images(kind):
     assert kind.FOLDER is None or isinstance(kind.FOLDER, str)
     assert kind.__doc__ not in (DatasetOptions.__doc__, AutoencoderOptions.__doc__)
     if issubclass(kind, AutoencoderOptions):
@@ -50,13 +49,13 @@ def test_the_name_chooses_the_loader(name, tmp_path, monkeypatch):
     loader = f"load_{name}"
     monkeypatch.setattr(LOADERS[name], loader, lambda *arguments: calls.append(arguments))
     config = options(f"dataset={name}")
-    config.load(tmp_path)
+    load_dataset(config, tmp_path)
     assert calls == [(config, tmp_path)]
 
 
 def test_curves_and_arrays_load(tmp_path):
     curves = options("dataset.train_cases=5", "dataset.test_cases=4")
-    generated = curves.load(tmp_path)
+    generated = load_dataset(curves, tmp_path)
     assert isinstance(generated, Dataset)
     file = tmp_path / "mine.npz"
     np.savez(file, train_inputs=generated.train_inputs, test_inputs=generated.test_inputs)
@@ -68,4 +67,4 @@ def test_curves_and_arrays_load(tmp_path):
         "dataset.output=bernoulli",
         "dataset.image_shape=[28,28]",
     )
-    assert arrays.load(tmp_path).train_inputs.equal(generated.train_inputs)
+    assert load_dataset(arrays, tmp_path).train_inputs.equal(generated.train_inputs)

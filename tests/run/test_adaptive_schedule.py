@@ -10,6 +10,7 @@ from engine import oracles
 from engine.model.test_gradient_noise import single_gradients
 
 from kfac_cli.config.compose import load_config
+from kfac_cli.data.registry import load_dataset
 from kfac_cli.engine import KFAC, KFACOptions, NesterovOptions, NesterovSGD, Network
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.progress import Progress
@@ -118,7 +119,7 @@ def test_the_baseline_can_use_it_too(overrides, tmp_path):
 
 def test_a_restored_session_continues_with_the_same_size(overrides):
     config = load_config([*overrides, "schedule.theta=0.5"])
-    dataset = config.dataset.load(None)
+    dataset = load_dataset(config.dataset, None)
     session, restored = (make_session(config, dataset, torch.device("cpu")) for _ in range(2))
     for _ in range(12):
         session.step()

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from soak.experiment import overrides, write_cases
 
-from kfac_cli.checkpoint.compatibility import fingerprint
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.schema import flat_settings
+from kfac_cli.data.registry import load_dataset
 from kfac_cli.recording import picture_sink
 from kfac_cli.run.description import description
 
@@ -46,13 +46,13 @@ def test_a_run_is_described_by_its_parts_settings_data_and_command_line(kfac_run
     assert shlex.split(found["command"]) == ["kfac-run", *arguments]
     config = load_config(arguments[:-1])
     assert found["settings"] == flat_settings(config)
-    dataset = config.dataset.load(tmp_path)
-    assert found["data"] == fingerprint(dataset)
+    dataset = load_dataset(config.dataset, tmp_path)
+    assert found["data"] == dataset.fingerprint
 
 
 def test_outside_a_checkout_and_without_tags_it_says_so(words, tmp_path):
     config = load_config(words)
-    found = description(config, config.dataset.load(tmp_path), None, None)
+    found = description(config, load_dataset(config.dataset, tmp_path), None, None)
     assert (found["tags"], found["command"], found["git_commit"]) == ([], None, None)
 
 

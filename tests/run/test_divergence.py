@@ -222,9 +222,11 @@ def test_a_run_whose_last_evaluation_is_not_finite_has_diverged(begin, tmp_path)
 def test_a_case_too_large_to_be_squared_is_named_as_the_cause(begin, tmp_path, part):
     write_cases(tmp_path / "cases.npz")
     arrays = dict(np.load(tmp_path / "cases.npz"))
+    arrays |= {f"{name}_targets": arrays[f"{name}_inputs"].copy() for name in ("train", "test")}
     arrays[f"{part}_inputs"][7] = 1e30
     np.savez(tmp_path / "cases.npz", **arrays)
     words = [*overrides(tmp_path / "cases.npz"), "tensorboard=false", "dataset.output=gaussian"]
+    words += ["dataset.activations=[linear,linear,linear]"]
     answer = begin("run", [*words, "schedule.initial=1", "schedule.full_at=1000", "iterations=1"])
     assert answer.code == 1
     found = summary(tmp_path)

@@ -1,0 +1,52 @@
+"""Data whose losses overflow the precision of a run, whatever the parameters."""
+
+import torch
+from torch import Tensor
+
+from kfac_cli.config.schema import RunConfig
+from kfac_cli.data.dataset import PARTS, Dataset
+from kfac_cli.errors import UserError
+from kfac_cli.run.session import DTYPES, Session
+
+ROWS_AT_ONCE = 4096  # bounds the memory
+
+
+def refuse_overflow(config: RunConfig, dataset: Dataset) -> None:
+    """Raise UserError for Gaussian targets whose squared errors overflow at outputs of zero.
+
+    The sums over the `chunk_size` cases with the largest squares must be within the run's dtype.
+    """
+    if config.dataset.output != "gaussian":
+        return
+    limit = torch.finfo(DTYPES[config.dtype]).max
+    for name in ("train_targets", "test_targets"):
+        targets: Tensor = getattr(dataset, name)
+        together = min(config.chunk_size, len(targets))
+        largest = max(abs(float(value)) for value in targets.aminmax())
+        if largest * largest * targets.shape[1] * together <= limit:
+            continue
+        rows = torch.split(targets, ROWS_AT_ONCE)
+        squares = torch.cat([part.double().square().sum(1) for part in rows])
+        if not float(squares.topk(together).values.sum()) <= limit:
+            other = ", or use dtype=float64" if config.dtype == "float32" else ""
+            raise UserError(
+                f"dataset: row {int(squares.argmax())} of {name} (counted from 0) has values up to "
+                f"{largest:.3g}, whose squared error overflows {config.dtype}; divide the targets "
+                f"by a constant{other}"
+            )
+
+
+def extreme_case(session: Session) -> str | None:
+    """The first case whose sum of squares overflows the run's dtype, in words; None without one.
+
+    Such a case makes errors and losses infinite for all parameters.
+    """
+    dtype = session.optimizer.parameters[0].dtype
+    for name in PARTS:
+        cases: Tensor = getattr(session.dataset, name)
+        squares = cases.to(dtype).square().sum(1)
+        if not bool(torch.isfinite(squares).all()):
+            row = int(torch.isfinite(squares).logical_not().nonzero()[0])
+            largest = float(cases[row].abs().max())
+            return f"row {row} of {name} (counted from 0) has values up to {largest:.3g}"
+    return None
