@@ -1,7 +1,8 @@
-"""MNIST: the four canonical files, as torchvision downloads them."""
+"""MNIST: the four canonical files, as torchvision downloads them, packed or unpacked."""
 
-import gzip
+import contextlib
 import hashlib
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +11,33 @@ from numpy.typing import NDArray
 
 from kfac_cli.data.dataset import Dataset, leading, one_hot
 from kfac_cli.data.download import ensure_downloaded
+from kfac_cli.data.idx_file import parse_idx, unpacked
 from kfac_cli.data.options import DIGITS, MnistLabelsOptions, MnistOptions
 from kfac_cli.errors import UserError
 from kfac_cli.files import open_file
 
 SIDE = MnistOptions.SIDE
-MD5 = {
-    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+PACKED = ".gz"
+SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+"""Checksums of the unpacked contents: the packed ones depend on the program that packed them."""
+
+MAX_SIZE = 47_040_016  # bytes of the largest file, unpacked
 
 
 def load_mnist(config: MnistOptions, data_dir: Path) -> Dataset:
     """The autoencoder problem MNIST: images (N, 784) in [0, 1].
 
-    Reads the .gz files in data_dir/MNIST/raw, which may be read-only. Raises UserError for a file
-    that cannot be downloaded or is not the canonical one.
+    Reads the files in data_dir/MNIST/raw, which may be read-only. Raises UserError for a file that
+    cannot be downloaded or is not the canonical one.
     """
     files = read_files(data_dir)
-    train = _pixels(files["train-images-idx3-ubyte.gz"], config.train_cases)
-    test = _pixels(files["t10k-images-idx3-ubyte.gz"], config.test_cases)
+    train = _pixels(files["train-images-idx3-ubyte"], config.train_cases)
+    test = _pixels(files["t10k-images-idx3-ubyte"], config.test_cases)
     return Dataset.autoencoder("mnist", train, test, (SIDE, SIDE))
 
 
@@ -49,10 +55,18 @@ def load_mnist_labels(config: MnistLabelsOptions, data_dir: Path) -> Dataset:
 
 
 def read_files(data_dir: Path) -> dict[str, NDArray[np.uint8]]:
-    """The contents of the four files by name, downloaded into data_dir/MNIST/raw if missing."""
+    """The contents of the four files by name, downloaded into data_dir/MNIST/raw if missing.
+
+    A file may lie there compressed, with .gz at the end of its name, or unpacked.
+    """
     folder = data_dir / MnistOptions.FOLDER / "raw"
-    ensure_downloaded(folder, list(MD5), _fetch)
-    return {name: read_idx(folder / name, md5) for name, md5 in MD5.items()}
+    missing = [f"{name}{PACKED}" for name in SHA256 if not _candidates(folder, name)]
+    ensure_downloaded(folder, missing, _fetch)
+    return {name: _read(_candidates(folder, name), checksum) for name, checksum in SHA256.items()}
+
+
+def _candidates(folder: Path, name: str) -> list[Path]:
+    return [path for path in (folder / f"{name}{PACKED}", folder / name) if path.exists()]
 
 
 def _fetch(scratch: Path) -> Path:
@@ -61,26 +75,37 @@ def _fetch(scratch: Path) -> Path:
     return Path(MNIST(scratch, download=True).raw_folder)
 
 
-def read_idx(path: Path, md5: str) -> NDArray[np.uint8]:
-    """The bytes in a gzipped IDX file with checksum `md5`, in the shape given by its header.
+def _read(candidates: list[Path], checksum: str) -> NDArray[np.uint8]:
+    """The first of the files that has the right contents; if none has, the error of the last."""
+    *others, last = candidates
+    for path in others:
+        with contextlib.suppress(UserError):
+            return read_checked(path, checksum)
+    return read_checked(last, checksum)
 
-    Raises UserError if the file cannot be read or has another checksum.
+
+def read_checked(path: Path, checksum: str) -> NDArray[np.uint8]:
+    """The bytes in an IDX file, packed or not, in the shape given by its header.
+
+    Raises UserError if the file cannot be read or its unpacked contents have another SHA-256.
     """
+    advice = "delete the file to have it downloaded again, or put the canonical file in its place"
     try:
         with open_file(path) as stream:
-            packed = stream.read()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); make it readable") from error
-    found = hashlib.md5(packed, usedforsecurity=False).hexdigest()
-    if found != md5:
+            content = unpacked(stream).read(MAX_SIZE + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{path}: {len(packed)} bytes with md5 {found}, expected md5 {md5}; delete the file to "
-            "have it downloaded again, or put the canonical file in its place"
+            f"{path}: cannot be read ({reason}); expected the contents with sha256 {checksum}; "
+            f"{advice}"
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != checksum:
+        raise UserError(
+            f"{path}: {len(content)} bytes with sha256 {found}, expected sha256 {checksum}; "
+            f"{advice}"
         )
-    content = gzip.decompress(packed)
-    dimensions = content[3]
-    shape = np.frombuffer(content, dtype=">i4", count=dimensions, offset=4)
-    return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    return parse_idx(content)
 
 
 def _pixels(images: NDArray[np.uint8], count: int | None) -> NDArray[np.float32]:
@@ -92,6 +117,6 @@ def _labelled(
     part: str, files: dict[str, NDArray[np.uint8]], count: int | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Images and one-hot digits of "train" or "t10k"."""
-    images = _pixels(files[f"{part}-images-idx3-ubyte.gz"], count)
-    digits = one_hot(leading(files[f"{part}-labels-idx1-ubyte.gz"], count), DIGITS)
+    images = _pixels(files[f"{part}-images-idx3-ubyte"], count)
+    digits = one_hot(leading(files[f"{part}-labels-idx1-ubyte"], count), DIGITS)
     return torch.from_numpy(images), torch.from_numpy(digits)

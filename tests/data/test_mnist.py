@@ -16,6 +16,7 @@ from kfac_cli.data.mnist import load_mnist, load_mnist_labels
 
 TRAIN, TEST = 12, 5
 TRAIN_IMAGES = "train-images-idx3-ubyte.gz"
+NAMES = [f"{name}.gz" for name in mnist.SHA256]
 
 
 def config(train_cases=None, test_cases=None):
@@ -24,7 +25,7 @@ def config(train_cases=None, test_cases=None):
 
 def idx(array):
     header = struct.pack(f">HBB{array.ndim}i", 0, 8, array.ndim, *array.shape)
-    return gzip.compress(header + array.tobytes(), mtime=0)
+    return header + array.tobytes()
 
 
 @pytest.fixture
@@ -34,16 +35,18 @@ def small():
     images = generator.integers(0, 256, (TRAIN + TEST, 28, 28), dtype=np.uint8)
     labels = generator.integers(0, 10, TRAIN + TEST, dtype=np.uint8)
     arrays = (images[:TRAIN], labels[:TRAIN], images[TRAIN:], labels[TRAIN:])
-    return dict(zip(mnist.MD5, arrays, strict=True))
+    return dict(zip(NAMES, arrays, strict=True))
 
 
 @pytest.fixture
 def packed(small, monkeypatch):
     """The four files' bytes; their checksums count as the canonical ones."""
-    packed = {name: idx(array) for name, array in small.items()}
-    checksums = {name: hashlib.md5(content).hexdigest() for name, content in packed.items()}
-    monkeypatch.setattr(mnist, "MD5", checksums)
-    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", list(checksums.items()))
+    contents = {name: idx(array) for name, array in small.items()}
+    checksums = [hashlib.sha256(content).hexdigest() for content in contents.values()]
+    monkeypatch.setattr(mnist, "SHA256", dict(zip(mnist.SHA256, checksums, strict=True)))
+    packed = {name: gzip.compress(content, mtime=0) for name, content in contents.items()}
+    downloads = [(name, hashlib.md5(content).hexdigest()) for name, content in packed.items()]
+    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", downloads)
     return packed
 
 
@@ -56,8 +59,8 @@ def raw(packed, tmp_path):
     return folder
 
 
-def test_the_checksums_are_torchvisions():
-    assert torchvision.datasets.MNIST.resources == list(mnist.MD5.items())
+def test_the_names_are_torchvisions():
+    assert [name for name, _ in torchvision.datasets.MNIST.resources] == NAMES
 
 
 def test_pixels_become_intensities(raw, small, tmp_path):
@@ -101,7 +104,7 @@ def test_nothing_is_written_if_the_files_exist(raw, packed, tmp_path, offline):
     assert sorted(file.name for file in raw.iterdir()) == sorted(packed)
 
 
-@pytest.mark.parametrize("name", list(mnist.MD5))
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
 @pytest.mark.parametrize("load", [load_mnist, load_mnist_labels])
 def test_a_damaged_file_is_named(raw, tmp_path, refusal, load, name, damage):
@@ -113,8 +116,32 @@ def test_a_damaged_file_is_named(raw, tmp_path, refusal, load, name, damage):
     (raw / name).write_bytes(content)
     message = refusal(load, config(), tmp_path)
     assert message.startswith(f"{raw / name}: ")
-    assert f"expected md5 {mnist.MD5[name]}" in message
+    assert mnist.SHA256[name.removesuffix(".gz")] in message
     assert "delete the file" in message
+
+
+@pytest.mark.parametrize("form", ["unpacked", "packed anew", "unpacked under its packed name"])
+def test_the_contents_count_and_not_how_they_are_packed(raw, packed, tmp_path, offline, form):
+    expected = load_mnist_labels(config(), tmp_path)
+    for name, content in packed.items():
+        (raw / name).unlink()
+        unpacked = gzip.decompress(content)
+        if form == "packed anew":
+            (raw / name).write_bytes(gzip.compress(unpacked, 1, mtime=17))
+        else:
+            (raw / (name if "name" in form else name.removesuffix(".gz"))).write_bytes(unpacked)
+    before = sorted(raw.iterdir())
+    found = load_mnist_labels(config(), tmp_path)
+    for part in ("train_inputs", "train_targets", "test_inputs", "test_targets"):
+        assert getattr(found, part).equal(getattr(expected, part))
+    assert sorted(raw.iterdir()) == before
+
+
+def test_a_broken_download_beside_the_unpacked_file_does_not_matter(raw, packed, tmp_path):
+    unpacked = gzip.decompress(packed[TRAIN_IMAGES])
+    (raw / TRAIN_IMAGES.removesuffix(".gz")).write_bytes(unpacked)
+    (raw / TRAIN_IMAGES).write_bytes(packed[TRAIN_IMAGES][:100])
+    assert len(load_mnist(config(), tmp_path).train_inputs) == TRAIN
 
 
 def test_an_unreadable_file_is_named(raw, tmp_path, refusal):
