@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kfac_cli.config.completion import path_settings
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.errors import UserError, shown
 
@@ -33,12 +34,7 @@ MAY_CHANGE = (
     "threads",
     "chunk_size",
     # where the data are, whose contents are compared
-    "data_dir",
-    "dataset.file",
-    "dataset.train_inputs",
-    "dataset.train_targets",
-    "dataset.test_inputs",
-    "dataset.test_targets",
+    *dict.fromkeys(name for name in path_settings() if name != "start_from"),
 )
 
 NETWORK = ("dataset.name", "dataset.layer_sizes", "dataset.activations", "dataset.output")

@@ -10,7 +10,8 @@ usage:  kfac-run [OPTION] [GROUP=CHOICE ...] [SETTING=VALUE ...]
 
 Groups: choose one of each
   dataset     curves (default, generated), mnist, faces; mnist_labels (digits to classify);
-              arrays (your own .npy or .npz files); curves_small (for tests)
+              arrays (your own .npy or .npz files), idx (your own files like MNIST's);
+              curves_small (for tests)
   preset      the values of settings that are not given: default (this project's), paper (the
               paper's text and nothing else) or companion (its authors' code, as it made the
               published runs); docs/settings.md lists where they differ
@@ -47,7 +48,7 @@ Resuming a run that was interrupted or killed, or that is to be longer
                              with it, only iterations, max_seconds, target_error, require_target,
                              max_rejections, evaluate_every, tags, tensorboard, checkpoint.every,
                              checkpoint.minutes, device, threads, chunk_size, data_dir and the paths
-                             of dataset=arrays may be given other values
+                             of dataset=arrays and dataset=idx may be given other values
 
 Starting from the state of another run, in a folder of its own
   start_from=RUN_FOLDER      its parameters, average and mini-batches, and the optimizer's state

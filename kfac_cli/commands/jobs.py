@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.commands.resume import Resumption
 from kfac_cli.commands.settings_file import CONFIG_FILE, write_settings
+from kfac_cli.config.completion import complete
 from kfac_cli.config.schema import RunConfig
-from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError
 from kfac_cli.files import exclusive_use, replace_text, shown_folder
 from kfac_cli.recording.progress import Progress
@@ -57,7 +57,12 @@ class Jobs:
         A failed job returns infinity. Raises Interrupted if a signal ended the job, which ends a
         sweep too.
         """
-        folder = Path(HydraConfig.get().runtime.output_dir)
+        job = HydraConfig.get()
+        # Where the command was typed: hydra.job.chdir=true must not change what a path means.
+        with contextlib.chdir(job.runtime.cwd):
+            return self._run_in(Path(job.runtime.output_dir), settings)
+
+    def _run_in(self, folder: Path, settings: DictConfig) -> float:
         if (folder / CONFIG_FILE).exists():  # named by hydra.run.dir; write nothing there
             self._add_failure(
                 f"{shown_folder(folder)}: holds another run; choose a new folder", folder
@@ -98,9 +103,7 @@ class Jobs:
         return math.inf
 
     def _start(self, settings: DictConfig, folder: Path) -> float:
-        config = validate(settings)
-        if config.start_from is not None:  # so that the run resumes from any folder
-            settings.start_from = str(Path(config.start_from).expanduser().absolute())
+        config = complete(settings)  # so that the run resumes from any folder
         write_settings(settings, folder)
         with Progress(config.iterations) as progress:
             progress.start(config.title)

@@ -22,12 +22,13 @@ from kfac_cli.checkpoint.compatibility import check_settings
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.commands.messages import unreadable
 from kfac_cli.commands.settings_file import CONFIG_FILE, read_settings, settings_text
+from kfac_cli.config.completion import complete
 from kfac_cli.config.compose import packaged_log_format
 from kfac_cli.config.names import GROUPS, suggestion
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import LogLine, UserError, shown
-from kfac_cli.files import shown_folder
+from kfac_cli.files import shown_folder, typed_path
 from kfac_cli.recording.summary import SUMMARY_FILE, TARGET_MISSED, TARGET_REACHED
 from kfac_cli.run.stopping import status_at
 
@@ -60,9 +61,9 @@ def folder_to_resume(arguments: Sequence[str]) -> Path | None:
     argument = f"{KEYWORD}{shown(text)}"
     if not text:
         raise UserError(f"{KEYWORD}: must be followed by the folder of a run")
-    if not _is_folder(text):
+    if not _is_folder(_folder(text)):
         raise UserError(f"{argument}: no such folder")
-    folder = Path(text).absolute()
+    folder = _folder(text)
     if not (folder / CONFIG_FILE).is_file():
         jobs = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG_FILE}"))
         hint = f"; resume one of its folders {shown(jobs)}" if jobs else ""
@@ -87,7 +88,7 @@ def prepare_resumption(folder: Path, arguments: Sequence[str]) -> Resumption:
         _check_data_dir(path, before)
     for change in changes:
         _apply(settings, change)
-    config = validate(settings) if changes else before
+    config = complete(settings)
     check_settings(flat_settings(before), config)
     return Resumption(folder, config, settings_text(settings))
 
@@ -144,7 +145,14 @@ def logging_to(folder: Path) -> Iterator[None]:
                 handler.close()
 
 
-def _is_folder(text: str) -> bool:
+def _folder(text: str) -> Path:
+    """The folder of that name, or the one that ~ in it stands for."""
+    with suppress(RuntimeError):
+        return Path(text).absolute() if _is_folder(text) else typed_path(text)
+    return Path(text).absolute()
+
+
+def _is_folder(text: str | Path) -> bool:
     try:
         return Path(text).is_dir()
     except (OSError, ValueError):  # not a possible name of a file

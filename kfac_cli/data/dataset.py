@@ -58,6 +58,11 @@ def leading(cases: NDArray[Any], count: int | None) -> NDArray[Any]:
     return cases if count is None or count == len(cases) else cases[:count].copy()
 
 
+def intensities(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Bytes as numbers from 0 to 1."""
+    return pixels.astype(np.float32) / np.float32(255)
+
+
 def one_hot(labels: NDArray[Any], classes: int) -> NDArray[np.float32]:
     """One-hot rows (N, classes) for labels 0 … classes-1."""
     rows = np.zeros((len(labels), classes), dtype=np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kfac_cli.data.dataset import Dataset, leading, one_hot
+from kfac_cli.data.dataset import Dataset, intensities, leading, one_hot
 from kfac_cli.data.download import ensure_downloaded
 from kfac_cli.data.idx_file import parse_idx, unpacked
 from kfac_cli.data.options import DIGITS, MnistLabelsOptions, MnistOptions
@@ -110,7 +110,7 @@ def read_checked(path: Path, checksum: str) -> NDArray[np.uint8]:
 
 def _pixels(images: NDArray[np.uint8], count: int | None) -> NDArray[np.float32]:
     """Bytes (N, 28, 28) as intensities (count, 784) from 0 to 1."""
-    return leading(images, count).reshape(-1, SIDE * SIDE).astype(np.float32) / np.float32(255)
+    return intensities(leading(images, count).reshape(-1, SIDE * SIDE))
 
 
 def _labelled(

@@ -1,12 +1,16 @@
 """The options of each dataset. Nothing here needs torch."""
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import model_validator
+from pydantic_core import ArgsKwargs
 
 from kfac_cli.data.base_options import AutoencoderOptions, DatasetOptions, Pixelwise, Width
+from kfac_cli.data.idx_defaults import completed
 from kfac_cli.engine.declaration import OptionError, options
-from kfac_cli.engine.option_types import About, Count, FilePath, Integer, Number, Seed
-from kfac_cli.engine.options import Output
+from kfac_cli.engine.option_types import About, Count, FilePath, Integer, Items, Number, Seed
+from kfac_cli.engine.options import Activation, Output
 
 DIGITS = 10
 
@@ -175,3 +179,81 @@ class ArraysOptions(DatasetOptions):
         if self.train_targets is None and self.layer_sizes[0] != self.layer_sizes[-1]:
             reason = "without targets the net reproduces its inputs: first and last must be equal"
             raise OptionError("layer_sizes", self.layer_sizes, reason)
+
+
+@options
+class IdxOptions(DatasetOptions):
+    """The user's own images in IDX files, the format of MNIST: reproduced, or classified."""
+
+    FOLDER: ClassVar[None] = None
+
+    name: Literal["idx"]
+    layer_sizes: Annotated[
+        tuple[Width, ...],
+        Items(2, 1000),
+        About(
+            "widths of the layers, d_0 … d_l; null for [d,1000,500,250,30,250,500,1000,d] with the "
+            "d pixels of an image or, with labels, [d,400,200,c] with the c classes",
+            "d_i",
+            "2.1",
+        ),
+    ]
+    activations: Annotated[
+        tuple[Activation, ...],
+        Items(0, 998),
+        About(
+            "activation function of every layer but the last; null for logistic, and linear in the "
+            "narrowest layer, or, with labels, relu",
+            "φ_i",
+            "2.1",
+        ),
+    ]
+    output: Annotated[
+        Output,
+        About(
+            "distribution of the outputs; null for categorical with labels, otherwise bernoulli "
+            "for images of unsigned bytes and gaussian for others"
+        ),
+    ]
+    images: Annotated[
+        FilePath,
+        About(
+            "an IDX file of images to train on, compressed with gzip or not; unsigned bytes are "
+            "divided by 255, other numbers used as they are"
+        ),
+    ]
+    labels: Annotated[
+        FilePath | None, About("an IDX file of their labels; null to reproduce the images")
+    ]
+    test_images: Annotated[
+        FilePath | None, About("an IDX file of images to test on; null for those to train on")
+    ]
+    test_labels: Annotated[FilePath | None, About("an IDX file of the labels of test_images")]
+    train_cases: Annotated[Count | None, About("leading images to train on; null for all")]
+    test_cases: Annotated[Count | None, About("leading images to test on; null for all")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: Any) -> Any:
+        if isinstance(given, ArgsKwargs):
+            return ArgsKwargs(given.args, completed(given.kwargs or {}))
+        return completed(given) if isinstance(given, dict) else given
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        classifies = self.output == "categorical"
+        if classifies and self.labels is None:
+            raise OptionError("labels", None, "must be a path, since {output}=categorical")
+        if not classifies and self.labels is not None:
+            raise OptionError("output", self.output, "must be categorical with {labels}")
+        if not classifies and self.layer_sizes[0] != self.layer_sizes[-1]:
+            reason = "without labels the net reproduces its inputs: first and last must be equal"
+            raise OptionError("layer_sizes", self.layer_sizes, reason)
+        if (self.test_labels is not None) != (classifies and self.test_images is not None):
+            expected = "null" if self.test_labels is not None else "a path"
+            reason = (
+                f"must be {expected}: there is one for {{test_images}} where there are {{labels}}"
+            )
+            raise OptionError("test_labels", self.test_labels, reason)
+        if self.test_cases is not None and self.test_images is None:
+            raise OptionError("test_cases", self.test_cases, "must be null without {test_images}")

@@ -15,6 +15,7 @@ from kfac_cli.data.options import (
     ArraysOptions,
     CurvesOptions,
     FacesOptions,
+    IdxOptions,
     MnistLabelsOptions,
     MnistOptions,
 )
@@ -74,11 +75,18 @@ def _arrays(source: Source) -> Dataset:
     return load_arrays(source.options, source.dtype)
 
 
+def _idx(source: Source) -> Dataset:
+    from kfac_cli.data.idx import load_idx
+
+    return load_idx(source.options, source.dtype)
+
+
 DATASETS: dict[type[DatasetOptions], Callable[[Source], Dataset]] = {
     CurvesOptions: _curves,
     MnistOptions: _mnist,
     MnistLabelsOptions: _mnist_labels,
     FacesOptions: _faces,
     ArraysOptions: _arrays,
+    IdxOptions: _idx,
 }
 """All datasets, each chosen by the `name` in its options."""

@@ -159,6 +159,13 @@ def is_number(hint: Any) -> bool:
     return parts <= {int, float, type(None)}
 
 
+def has_mark(hint: Any, mark: object) -> bool:
+    """Whether a declared type, or one of those it is a union of, is marked with `mark`."""
+    base, marks = _unwrapped(hint)
+    members = _members(base)
+    return mark in marks or (len(members) > 1 and any(has_mark(part, mark) for part in members))
+
+
 def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     """A type and the marks around it."""
     marks: tuple[Any, ...] = ()

@@ -95,4 +95,5 @@ Boolean = Annotated[bool, Strict()]
 FolderName = Annotated[
     str, Strict(), Predicate(_is_folder_name), Allowed("1 to 64 letters, digits, - or _")
 ]
-FilePath = Annotated[str, Strict(), Predicate(_is_path), Allowed("a path")]
+FILE_PATH = Allowed("a path")
+FilePath = Annotated[str, Strict(), Predicate(_is_path), FILE_PATH]

@@ -122,6 +122,8 @@ def _both_sets(
 ) -> tuple[Evaluation, Evaluation]:
     data, network = session.dataset, session.network
     train = evaluate(network, parameters, data.train_inputs, data.train_targets, chunk_size)
+    if data.test_inputs is data.train_inputs and data.test_targets is data.train_targets:
+        return train, train
     test = evaluate(network, parameters, data.test_inputs, data.test_targets, chunk_size)
     return train, test
 

@@ -19,7 +19,7 @@ from kfac_cli.checkpoint.tree import DamagedFileError, Tree, read_tree
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.errors import UserError, shown
-from kfac_cli.files import shown_folder
+from kfac_cli.files import shown_folder, typed_path
 from kfac_cli.run.best import Best
 from kfac_cli.run.saved_run import WRONG_STATE, wrong_version
 from kfac_cli.run.session import DTYPES, Session, make_session, to_device
@@ -110,7 +110,7 @@ def read_starting_point(config: RunConfig) -> StartingPoint | None:
     """
     if config.start_from is None:
         return None
-    path = Path(config.start_from).expanduser().absolute()
+    path = typed_path(config.start_from)
     name = shown(str(shown_folder(path)))
     try:
         contents = Contents.of(_read(path, f"start_from={name}"))
