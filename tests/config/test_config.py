@@ -272,7 +272,7 @@ ERRORS = [
     (["optimizer.kind=adam"], "optimizer.kind=adam: must be kfac, nesterov or torch"),
     (
         ["dataset.name=digits"],
-        "dataset.name=digits: must be arrays, curves, faces, mnist or mnist_labels",
+        "dataset.name=digits: must be arrays, curves, faces, idx, mnist or mnist_labels",
     ),
     (["~optimizer.tau1"], "optimizer.tau1: has no value; give one as optimizer.tau1=VALUE"),
     (["optimizer.pi=???"], "optimizer.pi: has no value; give one as optimizer.pi=VALUE"),
