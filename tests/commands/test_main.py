@@ -364,7 +364,8 @@ def test_an_unknown_choice_in_a_sweep_is_refused_before_any_job_runs(kfac_run, r
     answer = kfac_run("-m", "dataset=curves,curvs")
     assert answer.code == 1
     assert answer.err.endswith(
-        "error: dataset=curvs: must be arrays, curves, curves_small, faces, idx, mnist or mnist_labels\n"
+        "error: dataset=curvs: must be arrays, curves, curves_small, faces, idx, mnist or "
+        "mnist_labels\n"
     )
     assert runner.calls == []
 
@@ -527,7 +528,8 @@ def test_hydras_own_switch_for_tracebacks_still_works(kfac_run, runner, monkeypa
     assert answer.code == 1
     assert "Traceback" in answer.err
     assert answer.err.endswith(
-        "error: dataset=curvs: must be arrays, curves, curves_small, faces, idx, mnist or mnist_labels\n"
+        "error: dataset=curvs: must be arrays, curves, curves_small, faces, idx, mnist or "
+        "mnist_labels\n"
     )
     assert os.environ["HYDRA_FULL_ERROR"] == "1"
 

@@ -570,7 +570,9 @@ def test_data_may_move_but_not_change(kfac_run, half, file, tmp_path):
 
 def test_missing_data_leave_the_folder_as_it_was(kfac_run, half):
     arguments = ("resume=run", "iterations=24", "dataset.file=nowhere.npz")
-    assert refusal(kfac_run, half, *arguments).startswith("nowhere.npz: no such file")
+    assert refusal(kfac_run, half, *arguments).startswith(
+        f"{half.parent}/nowhere.npz: no such file"
+    )
 
 
 @pytest.mark.parametrize(
