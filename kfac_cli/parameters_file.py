@@ -53,8 +53,15 @@ def read_parameters(path: str | Path, choice: str = "best") -> tuple[Network, Pa
     if choice not in CHOICES:
         raise ValueError(f"choice={choice!r}: must be one of {', '.join(CHOICES)}")
     contents = _load(path)
-    network = Network(contents["layer_sizes"], contents["activations"], contents["output"])
     parameters: Parameters = contents.get(CHOICES[choice], [])
+    try:
+        network = Network(contents["layer_sizes"], contents["activations"], contents["output"])
+        fits = not parameters or [(*w.shape,) for w in parameters] == network.parameter_shapes
+        if not fits or len({w.dtype for w in parameters} - {torch.float32, torch.float64}):
+            raise ValueError(f"{CHOICES[choice]}: its matrices do not fit the layers")
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: is no usable parameters.pt: {reason}") from error
     if not parameters:
         reason = "the run ended before its first iteration"
         if choice == "best":

@@ -355,6 +355,32 @@ def test_any_other_file_is_refused_by_name(file, contents):
         load_network(file)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"layer_sizes": None},
+        {"layer_sizes": [3, -1]},
+        {"layer_sizes": ["3", "2"]},
+        {"activations": 3},
+        {"activations": ["nosuch"] * 9},
+        {"output": []},
+        {"output": "nosuch"},
+        {"average": 3},
+        {"average": [1, 2]},
+        {"average": [torch.zeros(2, 2)]},
+        {"average": {"a": torch.zeros(2, 2)}},
+        {"average": "text"},
+    ],
+    ids=str,
+)
+def test_a_forged_file_is_refused_in_one_line(file, change):
+    torch.save({**torch.load(file, weights_only=True), **change}, file)
+    with pytest.raises(UserError) as caught:
+        load_network(file)
+    assert str(caught.value).startswith(f"{file}: is no usable parameters.pt: ")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_missing_file_is_refused_by_name(tmp_path):
     with pytest.raises(UserError, match=r"absent\.pt: cannot be read \(No such file or directory"):
         load_network(tmp_path / "absent.pt")
