@@ -15,15 +15,14 @@ from contextlib import contextmanager, nullcontext, redirect_stderr
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from kfac_cli.commands.arguments import parse
 from kfac_cli.commands.help_page import print_page
 from kfac_cli.commands.hydra_record import (
     refuse_output_subdir,
@@ -63,10 +62,10 @@ def main() -> int:
     OmegaConf.register_new_resolver("run_stamp", run_stamp, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     try:
-        if any(len(argument) > 2 and "--version".startswith(argument) for argument in arguments):
+        if "--version" in arguments:
             print(f"kfac-run {version('kfac-run')}")
             return exit_code_of_text()
-        options = _parse(arguments)
+        options = parse(arguments)
         if options.help:
             return print_page()
         overrides = list(options.overrides)
@@ -101,28 +100,6 @@ def _check_current_folder() -> None:
     except OSError as error:
         reason = f"{error.strerror}; change to a folder that exists"
         raise UserError(f"the current folder: {reason}") from error
-
-
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse Hydra's options as Hydra does, but report a mistake in one line."""
-
-    def refuse(message: str) -> NoReturn:
-        raise UserError(f"{message}; kfac-run --help shows the options")
-
-    parser = get_args_parser()
-    parser.exit_on_error = False
-    parser.error = refuse  # type: ignore[method-assign]  # it would still exit for some mistakes
-    try:
-        options, unknown = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        refuse(str(error))
-    if unknown:
-        advice = "put options before the settings; kfac-run --help shows them"
-        raise UserError(f"{shown(unknown[0])}: not recognized here; {advice}")
-    if options.experimental_rerun is not None:
-        raise UserError("--experimental-rerun: refused, because it executes code from a pickle")
-    assert isinstance(options, argparse.Namespace)
-    return options
 
 
 def _has_options(options: argparse.Namespace) -> bool:
