@@ -1,9 +1,12 @@
-"""Atomic replacement of files, and exclusive use of folders."""
+"""Atomic replacement of files, appending to files, and exclusive use of folders."""
 
 import contextlib
 import errno
 import os
+import shutil
+import stat
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +17,9 @@ try:
 except ImportError:  # not a Unix: there the folder is not locked
     fcntl = None  # type: ignore[assignment]
 
+TEMPORARY = ".kfac-run.tmp"
+"""What follows a file's name while its new contents are written; only this program names so."""
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
@@ -23,7 +29,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     machine, leaves either the old contents or the new ones. Raises OSError, naming the file, if it
     cannot be written; the old contents are then unchanged.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(path.name + TEMPORARY)
     try:
         with naming(path, temporary):
             # A killed process may have left one; it may also be a link.
@@ -49,6 +55,35 @@ def replace_bytes(path: Path, contents: bytes | memoryview) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Replace the contents of a text file (UTF-8) in the same way."""
     replace_bytes(path, text.encode())
+
+
+def open_for_appending(path: Path) -> TextIOWrapper:
+    """Open a text file (UTF-8) for appending; it is created if missing.
+
+    Nothing outside its folder changes: a file with other names elsewhere (hard links) is first
+    replaced by a copy. Raises OSError, naming the file, if it cannot be written, is a symbolic link
+    or is not a regular file.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link", str(path))
+    if path.exists():
+        if not path.is_file():
+            raise OSError(errno.EINVAL, "it is not a file", str(path))
+        if path.stat().st_nlink > 1:
+            with path.open("rb") as shared, replacing(path) as own:
+                shutil.copyfileobj(shared, own)
+    return open(path, "a", encoding="utf-8", newline="", opener=_open_own)
+
+
+def _open_own(path: str, flags: int) -> int:
+    """Open a regular file with a single name, even if it was exchanged since it was examined."""
+    unusual = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags | unusual, 0o666)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a file of its own", path)
+    return descriptor
 
 
 @contextlib.contextmanager

@@ -306,6 +306,26 @@ def test_a_link_anywhere_in_a_folder_is_refused(run, refusal, tmp_path, name):
     assert refusal() == f"{run / name}: is a link; remove it, or replace it by what it points to"
 
 
+@pytest.mark.parametrize("name", ["metrics.csv", "evaluations.csv", "config.yaml", "parameters.pt"])
+def test_a_hard_link_elsewhere_is_not_written_to(run, kfac_run, tmp_path, name):
+    """As in a copy of the folder that saves space; its other name keeps its contents."""
+    os.link(run / name, tmp_path / "elsewhere")
+    before = (tmp_path / "elsewhere").read_bytes()
+    assert kfac_run("resume=run", "iterations=6", "tags=[longer]").code == 0
+    assert (tmp_path / "elsewhere").read_bytes() == before
+    assert (run / name).read_bytes() != before
+
+
+def test_a_hard_linked_log_is_not_appended_to(run, kfac_run, tmp_path):
+    (tmp_path / "elsewhere").write_text("precious\n")
+    (run / "run.log").unlink(missing_ok=True)
+    os.link(tmp_path / "elsewhere", run / "run.log")
+    (run / "checkpoint-5.safetensors").write_bytes(b"damaged")  # which is logged
+    kfac_run("resume=run", "iterations=6")
+    assert (tmp_path / "elsewhere").read_text() == "precious\n"
+    assert "damaged" in (run / "run.log").read_text()
+
+
 @pytest.mark.parametrize("name", ["run.log", "metrics.csv", "checkpoint-9.safetensors"])
 def test_a_pipe_in_a_folder_is_refused_without_blocking(run, refusal, name):
     (run / name).unlink(missing_ok=True)
@@ -399,10 +419,10 @@ sys.addaudithook(hook)
 from kfac_cli.__main__ import main
 from kfac_cli.torch_module import read_parameters
 
-for words in ("experiment=smoke iterations=2 hydra.run.dir=.", "resume=. iterations=4"):
+for words in ("experiment=smoke iterations=2 hydra.run.dir=run", "resume=run iterations=4"):
     sys.argv = ["kfac-run", *words.split()]
     assert main() == 0
-read_parameters("parameters.pt")
+read_parameters("run/parameters.pt")
 assert seen == [], seen
 import os, pickle
 pickle.loads(pickle.dumps(os.getcwd))
@@ -423,4 +443,4 @@ def test_no_run_starts_a_program_or_opens_a_pickle(tmp_path):
         timeout=300,
     )
     assert answer.returncode == 0, answer.stderr
-    assert (tmp_path / "run.png").exists()
+    assert (tmp_path / "run/run.png").exists()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kfac_cli.errors import UserError
-from kfac_cli.files import replacing, shown_folder
+from kfac_cli.files import TEMPORARY, replacing, shown_folder
 
 if TYPE_CHECKING:
     from kfac_cli.checkpoint.tree import Tree
@@ -23,10 +23,13 @@ PREFIX = "checkpoint-"
 SUFFIX = ".safetensors"
 
 
+NAME = re.compile(re.escape(PREFIX) + r"(0|[1-9][0-9]{0,17})" + re.escape(SUFFIX))
+"""The names of checkpoints. Files with any other name belong to the user."""
+
+
 def checkpoint_iterations(folder: Path) -> list[int]:
     """The iterations with a checkpoint in a folder, the latest first; some may be damaged."""
-    pattern = re.compile(re.escape(PREFIX) + r"(\d{1,18})" + re.escape(SUFFIX))
-    matches = (pattern.fullmatch(path.name) for path in folder.iterdir())
+    matches = (NAME.fullmatch(path.name) for path in folder.iterdir())
     return sorted((int(match[1]) for match in matches if match), reverse=True)
 
 
@@ -54,8 +57,9 @@ class CheckpointFolder:
             write_tree(file, contents)
         self.latest = iteration
         self._kept = [path, *(kept for kept in self._kept if kept != path)][:2]
-        for other in self._folder.glob(f"{PREFIX}*"):  # also a killed process's partial files
-            if other not in self._kept:
+        for other in self._folder.iterdir():
+            # A killed process may have left a temporary file.
+            if NAME.fullmatch(other.name.removesuffix(TEMPORARY)) and other not in self._kept:
                 with contextlib.suppress(OSError):
                     other.unlink()
 

@@ -16,7 +16,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
+from kfac_cli.commands.new_folder import ERROR_FILE, check_new_folder
 from kfac_cli.commands.resume import Resumption
+from kfac_cli.commands.run_log import begin_logs
 from kfac_cli.commands.settings_file import CONFIG_FILE, write_settings
 from kfac_cli.config.completion import complete
 from kfac_cli.config.schema import RunConfig
@@ -36,8 +38,6 @@ from kfac_cli.terminal import tolerant_output
 
 if TYPE_CHECKING:
     from kfac_cli.run.runner import RunResult
-
-ERROR_FILE = "error.log"
 
 
 class Jobs:
@@ -63,12 +63,12 @@ class Jobs:
             return self._run_in(Path(job.runtime.output_dir), settings)
 
     def _run_in(self, folder: Path, settings: DictConfig) -> float:
-        if (folder / CONFIG_FILE).exists():  # named by hydra.run.dir; write nothing there
-            self._add_failure(
-                f"{shown_folder(folder)}: holds another run; choose a new folder", folder
-            )
-            return math.inf
         with tolerant_output(), exclusive_use(folder):  # again, for a parallel launcher's process
+            try:
+                check_new_folder(folder)
+            except UserError as error:  # write nothing there
+                self._add_failure(str(error), folder)
+                return math.inf
             try:
                 return self._record_errors(folder, lambda: self._start(settings, folder))
             except UserError as error:
@@ -103,6 +103,7 @@ class Jobs:
         return math.inf
 
     def _start(self, settings: DictConfig, folder: Path) -> float:
+        begin_logs()
         config = complete(settings)  # so that the run resumes from any folder
         write_settings(settings, folder)
         with Progress(config.iterations) as progress:

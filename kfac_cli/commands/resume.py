@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from kfac_cli.checkpoint.compatibility import check_settings
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.commands.messages import unreadable
+from kfac_cli.commands.run_log import LOG_FILE, RunLog
 from kfac_cli.commands.settings_file import CONFIG_FILE, read_settings, settings_text
 from kfac_cli.config.completion import complete
 from kfac_cli.config.compose import packaged_log_format
@@ -33,7 +34,6 @@ from kfac_cli.recording.summary import SUMMARY_FILE, TARGET_MISSED, TARGET_REACH
 from kfac_cli.run.stopping import status_at
 
 KEYWORD = "resume="
-LOG_FILE = "run.log"
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,8 @@ def reason_not_to_resume(resumption: Resumption) -> str | None:
 @contextmanager
 def logging_to(folder: Path) -> Iterator[None]:
     """Log to the run's log file, and warnings to the terminal, in the format of a new run."""
-    file = logging.FileHandler(folder / LOG_FILE, encoding="utf-8")
+    file = RunLog(str(folder / LOG_FILE))
+    file.begin()
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
     handlers: tuple[logging.Handler, ...] = (file, terminal)

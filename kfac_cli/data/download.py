@@ -18,15 +18,16 @@ TIMEOUT_SECONDS = 10.0
 
 
 def ensure_downloaded(folder: Path, names: Sequence[str], fetch: Callable[[Path], Path]) -> None:
-    """Download the files `names` into `folder` if any of them is missing.
+    """Download those of the files `names` into `folder` that are missing.
 
-    `fetch(scratch)` downloads into an empty folder and returns the subfolder with the files, which
-    are then moved. Raises UserError without network or write permission.
+    `fetch(scratch)` downloads into an empty folder and returns the subfolder with the files, of
+    which the missing ones are then moved; no existing file is replaced. Raises UserError
+    without network or write permission.
     """
-    missing = [name for name in names if not os.path.exists(folder / name)]
+    missing = [name for name in names if not os.path.lexists(folder / name)]
     if not missing:
         return
-    logger.info("downloading %s into %s", ", ".join(names), folder)
+    logger.info("downloading %s into %s", ", ".join(missing), folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (
@@ -34,7 +35,7 @@ def ensure_downloaded(folder: Path, names: Sequence[str], fetch: Callable[[Path]
             _timeout(),
         ):
             source = fetch(Path(scratch))
-            for name in names:
+            for name in missing:
                 os.replace(source / name, folder / name)
     except (OSError, RuntimeError, HTTPException) as error:
         reason = " ".join(str(error).split())

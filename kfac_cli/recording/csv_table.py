@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kfac_cli.files import naming, replace_text
+from kfac_cli.files import naming, open_for_appending, replace_text
 from kfac_cli.recording.metrics import WORDS
 from kfac_cli.recording.values import Row, as_number
 
@@ -30,11 +30,10 @@ class Table:
         self.columns = tuple(columns)
         if keep_until is not None and self.path.exists():
             text = _header(self.columns) + _kept_rows(self.path, self.columns, keep_until)
-            replace_text(self.path, text)
-            self._file = self.path.open("a", encoding="utf-8", newline="")
         else:
-            self._file = self.path.open("w", encoding="utf-8", newline="")
-            self._write(_header(self.columns))
+            text = _header(self.columns)
+        replace_text(self.path, text)
+        self._file = open_for_appending(self.path)
 
     def append(self, row: Row) -> None:
         """Write one row and flush it; a column that is absent or None stays empty.

@@ -399,10 +399,32 @@ def test_an_unreadable_one_counts_as_damaged(tmp_path, caplog):
 
 def test_a_partial_file_of_a_killed_process_is_ignored_and_then_removed(tmp_path):
     filled(tmp_path, 5)
-    (tmp_path / "checkpoint-9.safetensors.tmp").write_bytes(b"half")
+    (tmp_path / "checkpoint-9.safetensors.kfac-run.tmp").write_bytes(b"half")
     assert CheckpointFolder(tmp_path).read()["iteration"] == 5
     filled(tmp_path, 10)
     assert names(tmp_path) == ["checkpoint-10.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "checkpoint-6-keep.safetensors",
+        "checkpoint-best.pt",
+        "checkpoint-best.safetensors",
+        "checkpoint-06.safetensors",
+        "checkpoint-\u0666.safetensors",
+        "checkpoint-6.safetensors.bak",
+        "checkpoint-6.safetensors.tmp",
+        "checkpoint-10.safetensors.tmp",
+        "checkpoint-6.pt",
+        "my-checkpoint-6.safetensors",
+    ],
+)
+def test_a_file_that_this_program_did_not_name_so_is_never_deleted(tmp_path, name):
+    (tmp_path / name).write_text("precious")
+    filled(tmp_path, 5, 9, 10)
+    assert (tmp_path / name).read_text() == "precious"
+    assert checkpoint_iterations(tmp_path) == [10, 9]
 
 
 def test_a_failed_write_leaves_all_that_was_there(tmp_path, monkeypatch):
@@ -445,8 +467,8 @@ def test_a_checkpoint_is_on_the_disk_before_it_is_renamed_and_before_others_are_
     monkeypatch.setattr(os, "unlink", note_unlink)
     checkpoints.write(15, tree_of(15))
     assert events == [
-        "flush checkpoint-15.safetensors.tmp",
-        "rename checkpoint-15.safetensors.tmp",
+        "flush checkpoint-15.safetensors.kfac-run.tmp",
+        "rename checkpoint-15.safetensors.kfac-run.tmp",
         f"flush {tmp_path.name}",
         "remove checkpoint-5.safetensors",
     ]
@@ -457,7 +479,7 @@ def test_a_link_with_the_name_of_the_temporary_file_is_not_followed(tmp_path):
     victim.write_text("precious")
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "checkpoint-5.safetensors.tmp").symlink_to(victim)
+    (folder / "checkpoint-5.safetensors.kfac-run.tmp").symlink_to(victim)
     filled(folder, 5)
     assert victim.read_text() == "precious"
     assert names(folder) == ["checkpoint-5.safetensors"]

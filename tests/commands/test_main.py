@@ -1,7 +1,6 @@
 """The command kfac-run: its messages, the folders of runs, exit codes."""
 
 import contextlib
-import io
 import json
 import os
 import re
@@ -9,12 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
 
-from kfac_cli.commands import jobs
 from kfac_cli.commands.main import run_stamp
 from kfac_cli.commands.messages import choices
 from kfac_cli.config.compose import load_config
@@ -23,39 +20,9 @@ from kfac_cli.config.validation import validate
 from kfac_cli.data.options import CurvesOptions
 from kfac_cli.errors import UserError
 from kfac_cli.recording.csv_table import read_table
-from kfac_cli.recording.progress import Progress
 
 STAMP = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9a-f]{8}"
 SHIPPED = "kfac-run --cfg job lists them all"
-
-
-@pytest.fixture
-def runner(monkeypatch):
-    """A stub for kfac_cli.run.runner: records the calls; `behave` decides how a run ends."""
-    stub = SimpleNamespace(calls=[], behave=lambda config: "finished", shown=[], done=None)
-
-    class Silent(Progress):
-        def __init__(self, total):
-            super().__init__(total, io.StringIO())
-
-        def start(self, title):
-            stub.shown.append(title)
-
-        def close(self):
-            stub.shown.append("closed")
-
-    def run(config, folder, progress, **how):
-        assert stub.shown[-1] == config.title
-        stub.calls.append((config, folder))
-        status = stub.behave(config)
-        number = signal.SIGTERM if status == "terminated" else None
-        status = "interrupted" if status == "terminated" else status
-        ended = {"signal": number, "iterations": stub.done or config.iterations}
-        return SimpleNamespace(status=status, best_train_error=1.5, reason=None, **ended)
-
-    monkeypatch.setattr(jobs, "Progress", Silent)
-    monkeypatch.setitem(sys.modules, "kfac_cli.run.runner", SimpleNamespace(run=run))
-    return stub
 
 
 # Settings and folders of runs

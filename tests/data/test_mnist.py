@@ -12,6 +12,7 @@ import pytest
 import torchvision.datasets
 
 from kfac_cli.data import mnist
+from kfac_cli.data.download import ensure_downloaded
 from kfac_cli.data.mnist import load_mnist, load_mnist_labels
 
 TRAIN, TEST = 12, 5
@@ -182,6 +183,18 @@ def test_missing_files_are_downloaded(packed, tmp_path, monkeypatch):
     assert len(load_mnist(config(), tmp_path).train_inputs) == TRAIN
     folder = tmp_path / "MNIST" / "raw"
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == packed
+
+
+def test_a_download_replaces_no_file_that_is_there(tmp_path):
+    scratch = tmp_path / "fetched"
+    scratch.mkdir()
+    for name in "ab":
+        (scratch / name).write_text("new")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/a").write_text("precious")
+    ensure_downloaded(tmp_path / "data", ["a", "b"], lambda folder: scratch)
+    assert (tmp_path / "data/a").read_text() == "precious"
+    assert (tmp_path / "data/b").read_text() == "new"
 
 
 def test_the_real_files(real_data):

@@ -2,10 +2,12 @@
 
 import math
 import os
+from pathlib import Path
 
 import pytest
 import torch
 
+from kfac_cli.recording import csv_table
 from kfac_cli.recording.csv_table import Table, read_table
 from kfac_cli.recording.metrics import METRIC_COLUMNS
 
@@ -118,12 +120,25 @@ def test_without_keep_until_an_old_table_is_replaced(tmp_path):
     assert read_table(path) == []
 
 
-def test_a_row_that_cannot_be_written_is_an_error_that_names_the_file(tmp_path):
+def test_a_row_that_cannot_be_written_is_an_error_that_names_the_file(tmp_path, monkeypatch):
     path = tmp_path / "t.csv"
-    path.symlink_to("/dev/full")
+    full = Path("/dev/full").open("a")  # noqa: SIM115
+    monkeypatch.setattr(csv_table, "open_for_appending", lambda path: full)
+    table = Table(path, COLUMNS)
     with pytest.raises(OSError, match="No space left") as caught:
-        Table(path, COLUMNS)
+        table.append({"iteration": 1})
     assert caught.value.filename == str(path)
+
+
+@pytest.mark.parametrize("keep_until", [None, 1])
+def test_a_hard_link_elsewhere_stays_as_it_is(tmp_path, keep_until):
+    victim = filled(tmp_path / "victim.csv", [{"iteration": 1}])
+    before = victim.read_bytes()
+    os.link(victim, tmp_path / "t.csv")
+    with Table(tmp_path / "t.csv", COLUMNS, keep_until=keep_until) as table:
+        table.append({"iteration": 2})
+    assert victim.read_bytes() == before
+    assert read_table(tmp_path / "t.csv")[-1]["iteration"] == 2
 
 
 def test_synced_rows_are_on_the_disk(tmp_path, monkeypatch):
@@ -132,7 +147,7 @@ def test_synced_rows_are_on_the_disk(tmp_path, monkeypatch):
     with Table(tmp_path / "t.csv", COLUMNS) as table:
         table.append({"iteration": 1})
         table.sync()
-    assert synced == [(tmp_path / "t.csv").stat().st_size]
+    assert synced[-1] == (tmp_path / "t.csv").stat().st_size
 
 
 WITH_WORDS = ("iteration", "outcome")

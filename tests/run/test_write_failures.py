@@ -12,6 +12,7 @@ from soak.experiment import overrides, write_cases
 from soak.faults import Faults, disk_full, failing
 
 from kfac_cli.checkpoint.folder import CheckpointFolder, checkpoint_iterations
+from kfac_cli.files import TEMPORARY
 from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.run.session import Session
@@ -147,7 +148,7 @@ def test_a_result_that_cannot_be_written_is_named_and_written_after_resuming(
 ):
     folder = tmp_path / "run"
     line = the_one_line(
-        begin("run", words, Faults(folder, 1, disk_full, lambda path: f"{name}.tmp" in path))
+        begin("run", words, Faults(folder, 1, disk_full, lambda path: f"{name}{TEMPORARY}" in path))
     )
     assert line.startswith(
         f"{folder / name}: No space left on device; kfac-run resume=run continues"
