@@ -134,10 +134,11 @@ def shown_folder(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def exclusive_use(folder: Path) -> Iterator[None]:
+def exclusive_use(folder: Path, shared: bool = False) -> Iterator[None]:
     """Lock a folder against other kfac-run processes; the lock ends with the process.
 
-    Raises UserError if another process holds it.
+    With `shared`, other processes may hold it too if they also share it. Raises UserError if
+    another process holds it.
     """
     if fcntl is None:
         yield
@@ -145,7 +146,8 @@ def exclusive_use(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
                 f"{shown_folder(folder)}: is in use by another kfac-run process"

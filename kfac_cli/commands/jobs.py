@@ -17,12 +17,12 @@ from omegaconf import DictConfig
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.commands.new_folder import ERROR_FILE, check_new_folder
-from kfac_cli.commands.resume import Resumption
+from kfac_cli.commands.resume import Resumption, prepare_resumption, read_ending, refuse_links
 from kfac_cli.commands.run_log import begin_logs
 from kfac_cli.commands.settings_file import CONFIG_FILE, write_settings
 from kfac_cli.config.completion import complete
-from kfac_cli.config.schema import RunConfig
-from kfac_cli.errors import UserError
+from kfac_cli.config.schema import RunConfig, flat_settings
+from kfac_cli.errors import UserError, shown
 from kfac_cli.files import exclusive_use, replace_text, shown_folder
 from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.summary import (
@@ -43,11 +43,13 @@ if TYPE_CHECKING:
 class Jobs:
     """The jobs of one command: a single one, or those of a sweep, which continues after failures.
 
-    `failures` has a line for each failed job, in the order in which they ran.
+    `failures` has a line for each failed job, in the order in which they ran. With `resumes_sweep`,
+    jobs that have ended are skipped and those that have begun are resumed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resumes_sweep: bool = False) -> None:
         self.failures: list[str] = []
+        self.resumes_sweep = resumes_sweep
         self._process = os.getpid()
         self._command = shlex.join(["kfac-run", *sys.argv[1:]])  # as it was typed
 
@@ -58,21 +60,33 @@ class Jobs:
         sweep too.
         """
         job = HydraConfig.get()
+        folder = Path(job.runtime.output_dir)
         # Where the command was typed: hydra.job.chdir=true must not change what a path means.
-        with contextlib.chdir(job.runtime.cwd):
-            return self._run_in(Path(job.runtime.output_dir), settings)
+        with (
+            contextlib.chdir(job.runtime.cwd),
+            exclusive_use(Path(job.sweep.dir), shared=True)
+            if _sweeping()
+            else contextlib.nullcontext(),
+        ):
+            return self._run_in(folder, settings)
 
     def _run_in(self, folder: Path, settings: DictConfig) -> float:
-        with tolerant_output(), exclusive_use(folder):  # again, for a parallel launcher's process
-            try:
-                check_new_folder(folder)
-            except UserError as error:  # write nothing there
-                self._add_failure(str(error), folder)
-                return math.inf
-            try:
-                return self._record_errors(folder, lambda: self._start(settings, folder))
-            except UserError as error:
-                return self._record_failure(folder, str(error), f"{error}\n")
+        with tolerant_output():  # again, for a parallel launcher's process
+            if self.resumes_sweep and (folder / CONFIG_FILE).exists():
+                return self._continue(settings, folder)
+            with exclusive_use(folder):
+                return self._begin(settings, folder)
+
+    def _begin(self, settings: DictConfig, folder: Path) -> float:
+        try:
+            check_new_folder(folder)
+        except UserError as error:  # write nothing there
+            self._add_failure(str(error), folder)
+            return math.inf
+        try:
+            return self._record_errors(folder, lambda: self._start(settings, folder))
+        except UserError as error:
+            return self._record_failure(folder, str(error), f"{error}\n")
 
     def resume(self, resumption: Resumption) -> float:
         """Resume a run; otherwise like `run`.
@@ -101,6 +115,27 @@ class Jobs:
             replace_text(folder / ERROR_FILE, details)
         self._add_failure(line, folder)
         return math.inf
+
+    def _continue(self, settings: DictConfig, folder: Path) -> float:
+        """Resume a job of a sweep, unless it has ended."""
+        begin_logs()
+        try:
+            refuse_links(folder)
+            resumption = prepare_resumption(folder, [])
+            config = complete(settings)
+            _check_same(folder, resumption, config)
+            ending = read_ending(folder)
+            if ending is None or ending.status == INTERRUPTED:
+                return self.resume(resumption)
+        except UserError as error:
+            self._add_failure(str(error), folder)
+            return math.inf
+        print(f"{shown_folder(folder)}: {ending.status}, skipped", flush=True)
+        if ending.status == DIVERGED:
+            self._add_failure("the run diverged", folder)
+        if ending.status == TARGET_MISSED and config.require_target:
+            self._add_failure("the run did not reach its target_error", folder)
+        return math.inf if ending.status == DIVERGED else ending.best_train_error
 
     def _start(self, settings: DictConfig, folder: Path) -> float:
         begin_logs()
@@ -166,6 +201,17 @@ class Jobs:
             print(details, file=sys.stderr, end="")
         text = " ".join(str(error).split())
         return f"{type(error).__name__}: {text}"
+
+
+def _check_same(folder: Path, resumption: Resumption, config: RunConfig) -> None:
+    """Raise UserError if the job that now has a number is not the one in its folder."""
+    before, now = flat_settings(resumption.config), flat_settings(config)
+    for name in [*before, *now]:
+        if before.get(name) != now.get(name):
+            raise UserError(
+                f"{shown_folder(folder / CONFIG_FILE)}: {name}={shown(before.get(name))}, but the "
+                f"sweep has {shown(now.get(name))} there: its grid was changed"
+            )
 
 
 def _sweeping() -> bool:

@@ -38,11 +38,17 @@ from kfac_cli.commands.resume import (
     prepare_resumption,
     reason_not_to_resume,
 )
+from kfac_cli.commands.sweep_resume import (
+    SavedSweep,
+    check_unchanged,
+    command_line,
+    sweep_to_resume,
+)
 from kfac_cli.commands.sweeps import check_sweep
 from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE, composed
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError, background_errors_logged, one_line, shown
-from kfac_cli.files import shown_folder
+from kfac_cli.files import exclusive_use, shown_folder
 from kfac_cli.signals import check_interrupted
 from kfac_cli.terminal import exit_code_of_text
 
@@ -71,8 +77,10 @@ def main() -> int:
         overrides = list(options.overrides)
         with background_errors_logged():
             _check_current_folder()
+            if options.multirun and (sweep := sweep_to_resume(overrides)) is not None:
+                return _resume_sweep(sweep, options)
             folder = folder_to_resume(overrides)
-            return _run_hydra(options) if folder is None else _resume(folder, options)
+            return _run_hydra(options, Jobs()) if folder is None else _resume(folder, options)
     except UserError as error:
         return _print_error(str(error))
     except Exception as error:
@@ -114,13 +122,13 @@ def _only_prints(options: argparse.Namespace) -> bool:
     return bool(asks or options.cfg is not None or options.info is not None)
 
 
-def _run_hydra(options: argparse.Namespace) -> int:
+def _run_hydra(options: argparse.Namespace, jobs: Jobs) -> int:
     check_sweep(options.overrides)
     refuse_output_subdir(options.overrides)
-    refuse_used_sweep_folder(options.overrides)
+    if not jobs.resumes_sweep:
+        refuse_used_sweep_folder(options.overrides)
     if not _has_options(options):
         _check_before_creating_folders(options.overrides)
-    jobs = Jobs()
     application = hydra.main(
         config_path=f"pkg://{CONFIG_MODULE}",
         config_name=CONFIG_NAME,
@@ -136,6 +144,17 @@ def _run_hydra(options: argparse.Namespace) -> int:
     if _only_prints(options):
         return exit_code_of_text()
     return EXIT_FAILED if jobs.failures else 0
+
+
+def _resume_sweep(sweep: SavedSweep, options: argparse.Namespace) -> int:
+    if _has_options(argparse.Namespace(**{**vars(options), "multirun": False})):
+        raise UserError(f"{KEYWORD}{shown_folder(sweep.folder)}: takes no option but -m")
+    check_unchanged(sweep, options.overrides)
+    jobs = Jobs(resumes_sweep=True)
+    with exclusive_use(sweep.folder):
+        pass  # no other process runs its jobs
+    with command_line(sweep):
+        return _run_hydra(parse(sys.argv[1:]), jobs)
 
 
 def _resume(folder: Path, options: argparse.Namespace) -> int:

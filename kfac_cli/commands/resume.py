@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -45,30 +46,40 @@ class Resumption:
     settings: str
 
 
-def folder_to_resume(arguments: Sequence[str]) -> Path | None:
+def folder_named(arguments: Sequence[str]) -> Path | None:
     """The folder after resume= in the command line's arguments; None if there is no resume=.
 
-    Raises UserError if it holds no run, or contains links.
+    Raises UserError if there is no such folder.
     """
     named = [text.removeprefix(KEYWORD) for text in arguments if text.startswith(KEYWORD)]
     if not named:
         return None
     if len(named) > 1:
-        raise UserError(f"{KEYWORD}{shown(named[1])}: one run at a time")
+        raise UserError(f"{KEYWORD}{shown(named[1])}: one folder at a time")
     text = named[0]
     if len(text) > 1 and text[0] == text[-1] in "'\"" and not _is_folder(text):
         text = text[1:-1]  # quoted as for Hydra
-    argument = f"{KEYWORD}{shown(text)}"
     if not text:
         raise UserError(f"{KEYWORD}: must be followed by the folder of a run")
     if not _is_folder(_folder(text)):
-        raise UserError(f"{argument}: no such folder")
-    folder = _folder(text)
+        raise UserError(f"{KEYWORD}{shown(text)}: no such folder")
+    return _folder(text)
+
+
+def folder_to_resume(arguments: Sequence[str]) -> Path | None:
+    """The folder of the run after resume=; None if there is no resume=.
+
+    Raises UserError if it holds no run, or contains links.
+    """
+    folder = folder_named(arguments)
+    if folder is None:
+        return None
     if not (folder / CONFIG_FILE).is_file():
+        argument = f"{KEYWORD}{shown(str(shown_folder(folder)))}"
         jobs = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG_FILE}"))
-        hint = f"; resume one of its folders {shown(jobs)}" if jobs else ""
+        hint = f"; -m resumes a sweep, or resume one of its folders {shown(jobs)}" if jobs else ""
         raise UserError(f"{argument}: holds no run: it has no {CONFIG_FILE}{hint}")
-    _refuse_links(folder)
+    refuse_links(folder)
     return folder
 
 
@@ -93,6 +104,28 @@ def prepare_resumption(folder: Path, arguments: Sequence[str]) -> Resumption:
     return Resumption(folder, config, settings_text(settings))
 
 
+class Ending(NamedTuple):
+    """How a run ended: status, iterations, best training error (infinite without a finite one)."""
+
+    status: str
+    iterations: int
+    best_train_error: float
+
+
+def read_ending(folder: Path) -> Ending | None:
+    """How the run in a folder ended; None if it was killed or its summary cannot be read."""
+    try:
+        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+        best = summary["best_train_error"]
+        return Ending(
+            str(summary["status"]),
+            int(summary["iterations"]),
+            math.inf if best is None else float(best),
+        )
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        return None
+
+
 def reason_not_to_resume(resumption: Resumption) -> str | None:
     """A sentence if the run has ended and would end the same now; None if it can be resumed.
 
@@ -100,13 +133,10 @@ def reason_not_to_resume(resumption: Resumption) -> str | None:
     target.
     """
     folder, config = resumption.folder, resumption.config
-    try:
-        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
-        status, done = str(summary["status"]), int(summary["iterations"])
-        best = summary["best_train_error"]
-        error = math.inf if best is None else float(best)
-    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
+    ending = read_ending(folder)
+    if ending is None:
         return None  # it was killed before it wrote a summary
+    status, done, error = ending
     name = shown_folder(folder)
     ended = f"{name}: {status} after {done} iterations"
     if done <= config.iterations and status == status_at(config, done, error):
@@ -160,7 +190,7 @@ def _is_folder(text: str | Path) -> bool:
         return False
 
 
-def _refuse_links(folder: Path) -> None:
+def refuse_links(folder: Path) -> None:
     """An untrusted folder must not redirect writes out of itself or into a pipe."""
     for path in folder.rglob("*"):
         if path.is_symlink():

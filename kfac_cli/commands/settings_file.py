@@ -28,11 +28,12 @@ def settings_text(settings: DictConfig) -> str:
     return OmegaConf.to_yaml(plain)
 
 
-def read_settings(path: Path) -> DictConfig:
+def read_settings(path: Path, interpolations: bool = False) -> DictConfig:
     """The settings in a file that need not be trusted: values only, as `write_settings` wrote.
 
     Raises UserError for YAML aliases, which can expand beyond memory, deep nesting, which can take
-    hours to parse, and OmegaConf's interpolations, which can read the environment.
+    hours to parse, and, unless they are allowed, OmegaConf's interpolations, which can read the
+    environment when they are resolved.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -47,7 +48,7 @@ def read_settings(path: Path) -> DictConfig:
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError("it has an alias (*)")
         settings = OmegaConf.load(io.StringIO(text))
-        if "${" in str(OmegaConf.to_container(settings)):
+        if not interpolations and "${" in str(OmegaConf.to_container(settings)):
             raise ValueError("it has an interpolation (${})")
     except OSError:
         raise

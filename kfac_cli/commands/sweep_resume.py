@@ -1,0 +1,126 @@
+"""kfac-run -m resume=SWEEP_FOLDER: run what is missing of a sweep.
+
+The sweep's multirun.yaml, which Hydra writes, has the words of the command line that started it.
+With the same words Hydra lists the same jobs under the same numbers; those that have ended are
+skipped, those with a folder are resumed and the others started. Options of Hydra, such as the
+launcher, are not taken from the folder, whose origin may be unknown: some name code to be run.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from kfac_cli.commands.hydra_record import SWEEP_FILE
+from kfac_cli.commands.resume import KEYWORD, folder_named
+from kfac_cli.commands.settings_file import CONFIG_FILE, read_settings
+from kfac_cli.errors import UserError, shown
+from kfac_cli.files import shown_folder
+
+FREE = ("hydra.sweep.dir=", "hydra/launcher=", "hydra.launcher.", "hydra.mode=")
+"""Options of Hydra that change neither the jobs nor the names of their folders."""
+
+WRITTEN_BY_US = ("hydra.output_subdir=null",)
+
+
+@dataclass(frozen=True)
+class SavedSweep:
+    """A sweep to resume: its folder, the words of its grid and the options of Hydra it had."""
+
+    folder: Path
+    grid: tuple[str, ...]
+    options: tuple[str, ...]
+    started_in: Path
+
+
+def sweep_to_resume(arguments: Sequence[str]) -> SavedSweep | None:
+    """The sweep whose folder follows resume=; None if there is no resume=.
+
+    Raises UserError if the folder holds no sweep.
+    """
+    folder = folder_named(arguments)
+    if folder is None:
+        return None
+    argument = f"{KEYWORD}{shown(str(shown_folder(folder)))}"
+    path = folder / SWEEP_FILE
+    if not path.is_file():
+        alone = (folder / CONFIG_FILE).is_file()
+        advice = "it holds a single run; remove -m" if alone else "-m resumes sweeps"
+        raise UserError(f"{argument}: has no {SWEEP_FILE}: {advice}")
+    recorded = read_settings(path, interpolations=True)
+    grid, options = (_words(recorded, f"hydra.overrides.{kind}") for kind in ("task", "hydra"))
+    started_in = OmegaConf.select(recorded, "hydra.runtime.cwd")
+    if grid is None or options is None or not isinstance(started_in, str):
+        raise UserError(f"{argument}: its {SWEEP_FILE} is not the record of a sweep")
+    return SavedSweep(folder, grid, options, Path(started_in))
+
+
+def check_unchanged(sweep: SavedSweep, arguments: Sequence[str]) -> None:
+    """Raise UserError unless the command line leaves the grid and its folders as they are.
+
+    The grid may be repeated as it was. Options of Hydra that name the jobs' folders must be.
+    """
+    words = [word for word in arguments if not word.startswith(KEYWORD)]
+    given = [word for word in words if not word.lstrip("+~").startswith("hydra")]
+    if given and given != list(sweep.grid):
+        raise UserError(
+            f"{shown(_changed(given, sweep.grid))}: a resumed sweep keeps its grid, "
+            f"{shown(shlex.join(sweep.grid))}; leave out the settings, or start another sweep"
+        )
+    needed = [
+        word for word in sweep.options if word not in WRITTEN_BY_US and not word.startswith(FREE)
+    ]
+    repeated = [word for word in words if word not in given and not word.startswith(FREE)]
+    for word in dict.fromkeys([*needed, *repeated]):
+        if word not in repeated:
+            raise UserError(
+                f"{KEYWORD}{shown(str(shown_folder(sweep.folder)))}: the sweep was started with "
+                f"{shown(word)}, which can name its folders; repeat it on the command line"
+            )
+        if word not in needed:
+            raise UserError(f"{shown(word)}: the sweep was started without it; leave it out")
+
+
+@contextmanager
+def command_line(sweep: SavedSweep) -> Iterator[None]:
+    """Have Hydra read the words that started the sweep, with its folder, where it was started.
+
+    There relative paths mean what they meant then.
+    """
+    before, folder = sys.argv, Path.cwd()
+    words = [word for word in sys.argv[1:] if word not in sweep.grid]
+    words = [word for word in words if not word.startswith((KEYWORD, "hydra.sweep.dir="))]
+    sys.argv = [sys.argv[0], *words, *sweep.grid, f"hydra.sweep.dir={quoted(sweep.folder)}"]
+    if sweep.started_in.is_dir():
+        os.chdir(sweep.started_in)
+    try:
+        yield
+    finally:
+        os.chdir(folder)
+        sys.argv = before
+
+
+def quoted(path: Path) -> str:
+    """A path as a value in Hydra's grammar, whatever its characters."""
+    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{text}'"
+
+
+def _words(recorded: Any, name: str) -> tuple[str, ...] | None:
+    words = OmegaConf.select(recorded, name)
+    if not OmegaConf.is_list(words):
+        return None
+    plain = OmegaConf.to_container(words, resolve=False)
+    assert isinstance(plain, list)
+    return tuple(plain) if all(isinstance(word, str) for word in plain) else None
+
+
+def _changed(given: Sequence[str], grid: Sequence[str]) -> str:
+    """The first word that the grid does not have, or else the words in their other order."""
+    return next((word for word in given if word not in grid), shlex.join(given))
