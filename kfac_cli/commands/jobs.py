@@ -20,6 +20,7 @@ from kfac_cli.commands.new_folder import ERROR_FILE, check_new_folder
 from kfac_cli.commands.resume import Resumption, prepare_resumption, read_ending, refuse_links
 from kfac_cli.commands.run_log import begin_logs
 from kfac_cli.commands.settings_file import CONFIG_FILE, write_settings
+from kfac_cli.commands.sweeps import swept_settings
 from kfac_cli.config.completion import complete
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.errors import UserError, shown
@@ -51,6 +52,7 @@ class Jobs:
         self.failures: list[str] = []
         self.resumes_sweep = resumes_sweep
         self._process = os.getpid()
+        self._swept = swept_settings(sys.argv[1:])
         self._command = shlex.join(["kfac-run", *sys.argv[1:]])  # as it was typed
 
     def run(self, settings: DictConfig) -> float:
@@ -60,15 +62,18 @@ class Jobs:
         sweep too.
         """
         job = HydraConfig.get()
-        folder = Path(job.runtime.output_dir)
+        folder, sweep = Path(job.runtime.output_dir), Path(job.sweep.dir)
         # Where the command was typed: hydra.job.chdir=true must not change what a path means.
         with (
             contextlib.chdir(job.runtime.cwd),
-            exclusive_use(Path(job.sweep.dir), shared=True)
-            if _sweeping()
-            else contextlib.nullcontext(),
+            exclusive_use(sweep, shared=True) if _sweeping() else contextlib.nullcontext(),
         ):
-            return self._run_in(folder, settings)
+            best = self._run_in(folder, settings)
+        if self._beside_others() and self.failures:
+            # The process that counts failures does not see those of this one, and reports one.
+            print(self.failures[-1], file=sys.stderr, flush=True)
+            raise UserError(self.failures[-1])
+        return best
 
     def _run_in(self, folder: Path, settings: DictConfig) -> float:
         with tolerant_output():  # again, for a parallel launcher's process
@@ -141,18 +146,18 @@ class Jobs:
         begin_logs()
         config = complete(settings)  # so that the run resumes from any folder
         write_settings(settings, folder)
-        with Progress(config.iterations) as progress:
+        with Progress(config.iterations, label=self._label()) as progress:
             progress.start(config.title)
             from kfac_cli.run.runner import run  # here, because importing torch takes seconds
 
             check_interrupted()
-            result = run(config, folder, progress, command=self._command)
+            result = run(config, folder, progress, command=self._command, turn=self._turn())
         return self._report_outcome(result, config, folder)
 
     def _resume(self, resumption: Resumption) -> float:
         folder, config = resumption.folder, resumption.config
         files = {SUMMARY_FILE: None, ERROR_FILE: None, CONFIG_FILE: resumption.settings}
-        with Progress(config.iterations) as progress:
+        with Progress(config.iterations, label=self._label()) as progress:
             progress.start(config.title)
             from kfac_cli.run.runner import run
             from kfac_cli.run.saved_run import read_saved_run
@@ -160,7 +165,7 @@ class Jobs:
             check_interrupted()
             saved = read_saved_run(config, folder, files)
             progress.message(f"resuming from iteration {saved.iteration}")
-            result = run(config, folder, progress, saved, self._command)
+            result = run(config, folder, progress, saved, self._command, self._turn())
         return self._report_outcome(result, config, folder)
 
     def _report_outcome(self, result: "RunResult", config: RunConfig, folder: Path) -> float:
@@ -187,13 +192,26 @@ class Jobs:
 
     def _add_failure(self, line: str, folder: Path) -> None:
         if _sweeping():
-            job = HydraConfig.get()
-            name = f"job {job.job.num} ({' '.join(job.overrides.task)})"
-            line = f"{name}: {line} [{shown_folder(folder)}]"
+            line = f"{self._job_name()}: {line} [{shown_folder(folder)}]"
         self.failures.append(line)
-        if os.getpid() != self._process:
-            # In a parallel launcher's subprocess, `failures` would be lost.
-            raise UserError(line)
+
+    def _job_name(self) -> str:
+        """The number of a job of a sweep and its values of what is swept."""
+        job = HydraConfig.get()
+        words = [word for word in job.overrides.task if word.partition("=")[0] in self._swept]
+        return f"job {job.job.num} ({' '.join(words)})"
+
+    def _beside_others(self) -> bool:
+        """Whether a parallel launcher runs this in a process of its own."""
+        return os.getpid() != self._process
+
+    def _label(self) -> str | None:
+        """What each line of output begins with, if other jobs write to the same terminal."""
+        return self._job_name() if self._beside_others() else None
+
+    def _turn(self) -> int | None:
+        """The number of a job beside others."""
+        return int(HydraConfig.get().job.num) if self._beside_others() else None
 
     @staticmethod
     def _report_bug(error: Exception, details: str) -> str:

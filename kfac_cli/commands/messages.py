@@ -13,6 +13,10 @@ from kfac_cli.config.compose import CONFIG_MODULE
 from kfac_cli.config.names import GROUPS, setting_names, suggestion, takes_names
 from kfac_cli.errors import listed, shown
 
+LAUNCHERS = "hydra/launcher"
+EXTRAS = {"joblib": "parallel", "submitit_local": "slurm", "submitit_slurm": "slurm"}
+"""The launchers of packages that are installed on request, and the extra that has each."""
+
 
 def explain(error: Exception, overrides: Sequence[str]) -> str:
     """One line for an error from composing `overrides`, naming the setting and the way out."""
@@ -107,6 +111,9 @@ def _no_such_choice(missing: str, group: str, options: str) -> str:
     """`missing` is group/choice; `options` starts with Hydra's list, one choice per line."""
     known = [line.strip() for line in options.partition("Config search path")[0].splitlines()]
     choice = shown(missing.removeprefix(f"{group}/"))
+    if group == LAUNCHERS and choice in EXTRAS:
+        extra = EXTRAS[choice]
+        return f"{group}={choice}: is not installed: pip install 'kfac-run[{extra}]'"
     return f"{group}={choice}: must be {listed([name for name in known if name])}"
 
 

@@ -1,4 +1,4 @@
-"""How many runs a command line asks for."""
+"""What a command line sweeps: which settings, and how many runs that gives."""
 
 import math
 from collections.abc import Sequence
@@ -29,6 +29,19 @@ def check_sweep(overrides: Sequence[str]) -> None:
             raise UserError(
                 f"{shown(argument)}: gives more than {MAX_JOBS} runs, the maximum of a sweep"
             )
+
+
+def swept_settings(overrides: Sequence[str]) -> set[str]:
+    """The settings and groups that have several values on a command line."""
+    parser, names = OverridesParser.create(), set()
+    for argument in overrides:
+        try:
+            override = parser.parse_override(argument)
+        except Exception:  # an option, or Hydra will report it
+            continue
+        if override.is_sweep_override():
+            names.add(override.get_key_element())
+    return names
 
 
 def _values(override: Override) -> float:

@@ -1,12 +1,14 @@
-"""Progress of a run: a live display on a terminal, plain lines elsewhere."""
+"""Progress of a run: a live display on a terminal, plain lines elsewhere or beside other runs."""
 
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
+from kfac_cli.recording.summary import headline, terminal_summary
 from kfac_cli.recording.terminal_fields import EVALUATION_FIELDS, iteration_values
 from kfac_cli.recording.values import Row, clock_time, iterations_done, significant
 
@@ -28,7 +30,8 @@ class Progress:
     """Shows the progress of a run, live if `stream` is a terminal and line by line if not.
 
     `total` is the number of iterations of the whole run, `stream` standard error if None, and
-    `clock` returns the time in seconds.
+    `clock` returns the time in seconds. With a `label`, for a run beside others, each line begins
+    with it, and there are only lines for evaluations, messages and the end.
     """
 
     def __init__(
@@ -36,10 +39,14 @@ class Progress:
         total: int,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        label: str | None = None,
     ) -> None:
         stream = sys.stderr if stream is None else stream
+        self._label = label
         self._display: Display
-        if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+        if label is not None:
+            self._display = LabelledLines(label, total, stream)
+        elif stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
             from kfac_cli.recording.live_display import LiveDisplay
 
             self._display = LiveDisplay(total, stream, clock)
@@ -61,6 +68,14 @@ class Progress:
     def message(self, text: str) -> None:
         """Show a line of text above the display; allowed before `start`."""
         self._display.message(text)
+
+    def ended(self, summary: Mapping[str, object], folder: Path) -> None:
+        """Print how the run ended, to standard output."""
+        self.close()
+        if self._label is None:
+            print(terminal_summary(summary, folder), flush=True)
+        else:
+            print(f"{self._label}: {headline(summary)}", flush=True)
 
     def close(self) -> None:
         """Leave the last state on the screen and release the terminal; may be repeated."""
@@ -104,15 +119,45 @@ class PlainDisplay:
         self.message("  ".join([f"iteration {done}/{self._total}", *fields, times]))
 
     def evaluation(self, row: Row) -> None:
-        fields = ", ".join(
-            f"{field.name} {significant(row.get(metric.column))}"
-            for metric, field in EVALUATION_FIELDS
-            if row.get(metric.column) is not None
-        )
-        self.message(f"evaluation at iteration {iterations_done(row)}: {fields}")
+        self.message(f"evaluation at iteration {iterations_done(row)}: {_evaluation_text(row)}")
 
     def message(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
         self._stream.flush()
+
+
+class LabelledLines:
+    """Lines of one of several runs that share a terminal: evaluations and messages."""
+
+    def __init__(self, label: str, total: int, stream: TextIO) -> None:
+        self._label = label
+        self._total = total
+        self._stream = stream
+
+    def start(self, title: str) -> None:
+        self.message(f"{title}: {self._total} iterations")
+
+    def iteration(self, row: Row, seconds_left: float | None) -> None:
+        pass
+
+    def evaluation(self, row: Row) -> None:
+        done = f"iteration {iterations_done(row)}/{self._total}"
+        self.message(f"{done}: {_evaluation_text(row)}")
+
+    def message(self, text: str) -> None:
+        # one call, so that lines of other processes do not come in between
+        self._stream.write(f"{self._label}: {text}\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.flush()
+
+
+def _evaluation_text(row: Row) -> str:
+    return ", ".join(
+        f"{field.name} {significant(row.get(metric.column))}"
+        for metric, field in EVALUATION_FIELDS
+        if row.get(metric.column) is not None
+    )

@@ -79,7 +79,7 @@ def terminal_summary(summary: Mapping[str, object], folder: str | Path) -> str:
     seconds, optimizer_seconds, evaluation_seconds, logging_seconds, peak_memory (bytes), what
     `best_evaluation` returns, and target, of which error, reached, iteration and seconds are shown.
     """
-    lines = [_headline(summary), ""]
+    lines = [headline(summary), ""]
     lines += [f"  {name:<15} {text}" for name, text in _entries(summary)]
     lines += ["", f"  {_short(folder)}"]
     files = _described_files(Path(folder))
@@ -90,7 +90,8 @@ def terminal_summary(summary: Mapping[str, object], folder: str | Path) -> str:
     return "\n".join(lines)
 
 
-def _headline(summary: Mapping[str, object]) -> str:
+def headline(summary: Mapping[str, object]) -> str:
+    """Describe in a line how a run ended; `summary` is as for `terminal_summary`."""
     title = f"{summary['title']}: " if summary.get("title") else ""
     done, planned = summary.get("iterations"), summary.get("iterations_planned")
     of = f" of {planned}" if planned is not None and planned != done else ""

@@ -2,19 +2,21 @@
 
 from pathlib import Path
 
+from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.sink import Sink, Summary
-from kfac_cli.recording.summary import terminal_summary, write_summary
+from kfac_cli.recording.summary import write_summary
 
 
 class SummarySink(Sink):
-    """Writes summary.json into `folder`, and prints how the run ended and what is in the folder.
+    """Writes summary.json into `folder`, and has `progress` print how the run ended.
 
     Raises OSError if the file cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, progress: Progress) -> None:
         self._folder = folder
+        self._progress = progress
 
     def finish(self, summary: Summary) -> None:
         write_summary(self._folder, summary)
-        print(terminal_summary(summary, self._folder), flush=True)
+        self._progress.ended(summary, self._folder)

@@ -79,7 +79,7 @@ class Recorder:
             if config.tensorboard:
                 add("TensorBoard", lambda: TensorBoardSink(folder, settings, now, keep))
             add("figure", lambda: PictureSink(folder, best, error_name(session)))
-            add("summary", lambda: SummarySink(folder), required=True)
+            add("summary", lambda: SummarySink(folder, progress), required=True)
             opened.pop_all()
 
     def __enter__(self) -> Self:

@@ -57,24 +57,26 @@ def run(
     progress: Progress,
     saved: SavedRun | None = None,
     command: str | None = None,
+    turn: int | None = None,
 ) -> RunResult:
     """Train with `config` and write all results into `folder`, which exists.
 
     `progress` has been started; it is closed before the summary is printed. `saved` is given to
-    resume the run in the folder. `command` is the command line, for the summary.
+    resume the run in the folder. `command` is the command line, for the summary;
+    `turn` the number of a run beside others, which share the GPUs.
 
     Raises UserError for missing, damaged or too large data, a missing device or arguments that
     torch's optimizer refuses, OSError if the folder cannot be written.
     """
     _check_optimizer(config)
-    with _process_for(config) as device:
+    with _process_for(config, turn) as device:
         return _run(config, folder, progress, saved, command, device)
 
 
 @contextmanager
-def _process_for(config: RunConfig) -> Iterator[torch.device]:
+def _process_for(config: RunConfig, turn: int | None) -> Iterator[torch.device]:
     """Set what belongs to the process, and give the run's device; restore it for the next run."""
-    device, threads = choose_device(config.device), torch.get_num_threads()
+    device, threads = choose_device(config.device, turn), torch.get_num_threads()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     reset_peak_memory(device)

@@ -192,15 +192,18 @@ def _check_alike(parameters: Parameters, own: Parameters) -> None:
         raise ValueError("its parameters are not of the shapes and the dtype of the network")
 
 
-def choose_device(setting: str) -> torch.device:
+def choose_device(setting: str, turn: int | None = None) -> torch.device:
     """The device for `auto`, `cpu` or `cuda`; `auto` uses a GPU if there is one.
 
-    Raises UserError for `cuda` without a GPU.
+    `turn` is the number of a run beside others, which take the GPUs in turn; without, the current
+    GPU is used. Raises UserError for `cuda` without a GPU.
     """
     available = torch.cuda.is_available()
     if setting == "cuda" and not available:
         raise UserError("device=cuda: no CUDA device was found; use device=auto or device=cpu")
-    return torch.device("cuda" if available and setting != "cpu" else "cpu")
+    if not available or setting == "cpu":
+        return torch.device("cpu")
+    return torch.device("cuda" if turn is None else f"cuda:{turn % torch.cuda.device_count()}")
 
 
 def draw_batch(dataset: Dataset, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

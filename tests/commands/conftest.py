@@ -17,8 +17,8 @@ def runner(monkeypatch):
     stub = SimpleNamespace(calls=[], behave=lambda config: "finished", shown=[], done=None)
 
     class Silent(Progress):
-        def __init__(self, total):
-            super().__init__(total, io.StringIO())
+        def __init__(self, total, label=None):
+            super().__init__(total, io.StringIO(), label=label)
 
         def start(self, title):
             stub.shown.append(title)

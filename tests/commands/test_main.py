@@ -310,7 +310,7 @@ def test_a_failing_job_does_not_lose_the_others(kfac_run, runner, tmp_path, erro
     assert answer.code == 1
     assert [config.seed for config, _ in runner.calls] == [0, 1, 2]
     [line] = answer.err.splitlines()
-    assert line.startswith("kfac-run: error: job 1 (experiment=smoke seed=1): ")
+    assert line.startswith("kfac-run: error: job 1 (seed=1): ")
     assert line.endswith(f"{error} [sweep/1]")
     assert str(error) in (tmp_path / "sweep/1/error.log").read_text()
     logs = [path.parent.name for path in (tmp_path / "sweep").glob("*/error.log")]
@@ -323,8 +323,8 @@ def test_a_job_with_a_wrong_value_or_a_diverging_one_fails_alone(kfac_run, runne
     assert answer.code == 1
     assert [config.seed for config, _ in runner.calls] == [0, 2, 3]
     first, second = answer.err.splitlines()
-    assert "job 1 (experiment=smoke seed=-1): seed=-1: must be a whole number" in first
-    assert "job 2 (experiment=smoke seed=2): the run diverged" in second
+    assert "job 1 (seed=-1): seed=-1: must be a whole number" in first
+    assert "job 2 (seed=2): the run diverged" in second
 
 
 def test_an_unknown_choice_in_a_sweep_is_refused_before_any_job_runs(kfac_run, runner):

@@ -1,0 +1,74 @@
+"""Sweeps whose jobs run beside each other, in processes of their own."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from hydra.errors import MissingConfigException
+from soak.compare import differences
+from soak.experiment import overrides, write_cases
+
+from kfac_cli.commands.messages import explain
+from kfac_cli.run.session import choose_device
+
+
+def test_parallel_jobs_share_the_terminal_line_by_line_and_equal_those_in_a_row(tmp_path):
+    write_cases(tmp_path / "cases.npz")
+    grid = [*overrides("cases.npz", iterations=8), "tensorboard=false", "seed=1,2", "threads=1"]
+
+    def sweep(folder, *words):
+        command = [sys.executable, "-m", "kfac_cli", "-m", *grid, f"hydra.sweep.dir={folder}"]
+        return subprocess.run(
+            [*command, *words], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
+
+    parallel = sweep("parallel", "hydra/launcher=joblib", "optimizer.learning_rate=1,-1")
+    assert parallel.returncode == 1
+    for job, seed in [(0, 1), (2, 2)]:
+        name = f"job {job} (seed={seed} optimizer.learning_rate=1)"
+        lines = [line for line in parallel.stderr.splitlines() if line.startswith(name)]
+        assert lines[0].endswith("arrays, kfac_tridiag: 8 iterations")
+        assert [line.partition(": ")[2].partition(":")[0] for line in lines[1:]] == [
+            "iteration 4/8",
+            "iteration 8/8",
+        ]
+        assert f"{name}: arrays, kfac_tridiag: finished after 8 iterations" in parallel.stdout
+    for job, seed in [(1, 1), (3, 2)]:
+        refusal = f"job {job} (seed={seed} optimizer.learning_rate=-1): optimizer.learning_rate=-1"
+        assert refusal in parallel.stderr
+    assert sweep("in_a_row", "optimizer.learning_rate=1").returncode == 0
+    for job in (0, 1):
+        assert differences(tmp_path / f"parallel/{2 * job}", tmp_path / f"in_a_row/{job}") == []
+
+
+def test_parallel_jobs_take_the_gpus_in_turn(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    devices = [str(choose_device("auto", turn)) for turn in range(4)]
+    assert devices == ["cuda:0", "cuda:1", "cuda:2", "cuda:0"]
+    assert str(choose_device("cuda")) == "cuda"
+    assert str(choose_device("cpu", turn=1)) == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "extra"),
+    [("joblib", "parallel"), ("submitit_slurm", "slurm"), ("submitit_local", "slurm")],
+)
+def test_a_launcher_that_is_not_installed_is_said_to_need_its_extra(launcher, extra):
+    missing = MissingConfigException(
+        f"In 'config': Could not find 'hydra/launcher/{launcher}'\n\n"
+        "Available options in 'hydra/launcher':\n\tbasic\nConfig search path:\n",
+        missing_cfg_file=None,
+    )
+    assert explain(missing, [f"hydra/launcher={launcher}"]) == (
+        f"hydra/launcher={launcher}: is not installed: pip install 'kfac-run[{extra}]'"
+    )
+
+
+def test_the_configuration_for_slurm_asks_for_a_warning_before_the_time_limit(kfac_run):
+    pytest.importorskip("submitit")
+    answer = kfac_run("--cfg", "hydra", "-p", "hydra.launcher", "hydra/launcher=slurm")
+    assert answer.code == 0, answer.err
+    assert "SlurmLauncher" in answer.out
+    assert "signal_delay_s: 120" in answer.out
