@@ -8,34 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kfac_cli.config.completion import path_settings
+from kfac_cli.config.resuming import MAY_CHANGE
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.errors import UserError, shown
 
 if TYPE_CHECKING:
     from kfac_cli.checkpoint.contents import Contents
     from kfac_cli.data.dataset import Dataset, Fingerprint
-
-MAY_CHANGE = (
-    # when to stop
-    "iterations",
-    "max_seconds",
-    "target_error",
-    "require_target",
-    "max_rejections",
-    # what is recorded
-    "evaluate_every",
-    "tags",
-    "tensorboard",
-    "checkpoint.every",
-    "checkpoint.minutes",
-    # where it is computed: results then agree up to rounding
-    "device",
-    "threads",
-    "chunk_size",
-    # where the data are, whose contents are compared
-    *dict.fromkeys(name for name in path_settings() if name != "start_from"),
-)
 
 NETWORK = ("dataset.name", "dataset.layer_sizes", "dataset.activations", "dataset.output")
 """The settings that must be those of the run that another one starts from."""

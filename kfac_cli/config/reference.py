@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from textwrap import fill
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -11,6 +12,7 @@ from omegaconf import OmegaConf
 from kfac_cli.config.compose import composed
 from kfac_cli.config.names import is_shared
 from kfac_cli.config.presets import setting_of, shipped_presets
+from kfac_cli.config.resuming import MAY_CHANGE
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import MISSING
 from kfac_cli.engine.declaration import allowed, declared_fields, sections, variants
@@ -26,6 +28,10 @@ and Grosse (2015) that introduces it. Settings of a section are written with its
 (`make docs`).
 """
 
+RESUMED = """\
+A run that is resumed with `resume=RUN_FOLDER` keeps its settings; only these may be given other \
+values:"""
+
 CHOICES = {"kfac": "kfac_tridiag", "nesterov": "nesterov_sgd"}
 """The choice in conf/ that a kind of optimizer is described by; others are called as their kind."""
 
@@ -33,7 +39,13 @@ CHOICES = {"kfac": "kfac_tridiag", "nesterov": "nesterov_sgd"}
 def settings_page() -> str:
     """The page, in Markdown."""
     plain = {n: h for n, h in declared_fields(RunConfig).items() if not sections(h)}
-    parts = [HEADING, "## The run\n", _table(plain, "", _composed())]
+    names = ", ".join(f"`{name}`" for name in MAY_CHANGE)
+    parts = [
+        HEADING,
+        fill(f"{RESUMED} {names}.", width=100) + "\n",
+        "## The run\n",
+        _table(plain, "", _composed()),
+    ]
     for group, hint in declared_fields(RunConfig).items():
         inner = sections(hint)
         if len(inner) == 1:

@@ -1,0 +1,24 @@
+"""The settings to which a resumed run may give other values; it keeps all others."""
+
+from kfac_cli.config.completion import path_settings
+
+MAY_CHANGE = (
+    # when to stop
+    "iterations",
+    "max_seconds",
+    "target_error",
+    "require_target",
+    "max_rejections",
+    # what is recorded
+    "evaluate_every",
+    "tags",
+    "tensorboard",
+    "checkpoint.every",
+    "checkpoint.minutes",
+    # where it is computed: results then agree up to rounding
+    "device",
+    "threads",
+    "chunk_size",
+    # where the data are, whose contents are compared
+    *dict.fromkeys(name for name in path_settings() if name != "start_from"),
+)
