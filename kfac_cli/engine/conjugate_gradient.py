@@ -2,8 +2,8 @@
 
 from kfac_cli.engine.curvature.protocol import Inverse
 from kfac_cli.engine.linearization import Linearization
-from kfac_cli.engine.parameters import Parameters, inner_products, linear_combination
-from kfac_cli.engine.quadratic_model import QuadraticModel
+from kfac_cli.engine.parameters import Parameters, inner_products
+from kfac_cli.engine.subspace import Subspaces
 
 
 def continue_conjugate_gradient(
@@ -27,12 +27,8 @@ def continue_conjugate_gradient(
         curvature_product = _product(here, cases, delta, damping)
         residual = [g + c for g, c in zip(here.gradient, curvature_product, strict=True)]
         direction = [-layer for layer in inverse.multiply(residual)]
-        directions = [direction, last]
-        inner = inner_products([*directions, residual])
-        fisher = here.fisher_gram(directions, cases)
-        model = QuadraticModel(fisher, inner[:-1, :-1], inner[-1, :-1])
-        minimum = model.minimum([0, 1], damping)
-        last = linear_combination(minimum.coefficients, directions)
+        spans = Subspaces.of(here, residual, [direction], last, cases)
+        last = spans.update(0, spans.minimum(0, damping).coefficients)
         delta = [d + step for d, step in zip(delta, last, strict=True)]
     curvature_product = _product(here, cases, delta, damping)
     inner = inner_products([delta, curvature_product, here.gradient])

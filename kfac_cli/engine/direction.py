@@ -9,8 +9,9 @@ from kfac_cli.engine.conjugate_gradient import continue_conjugate_gradient
 from kfac_cli.engine.curvature.protocol import Curvature, Inverse
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.options import KFACOptions
-from kfac_cli.engine.parameters import Parameters, inner_products, linear_combination
-from kfac_cli.engine.quadratic_model import ModelPoint, QuadraticModel
+from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.quadratic_model import ModelPoint, resolution
+from kfac_cli.engine.subspace import Subspaces
 
 ROUNDING = 1e-9
 """How far below a whole number of cases a product τm may be rounded, such as 0.29 * 100."""
@@ -100,20 +101,13 @@ def best_update(
     The proposals are Δ = -F₀⁻¹∇h. With `previous_update` δ₀ the update is δ = αΔ + μδ₀, without it
     αΔ. `damping` is λ.
     """
-    directions = [_proposal(here, inverse) for _, inverse in candidates]
-    if previous_update is not None:
-        directions.append(previous_update)
+    proposals = [_proposal(here, inverse) for _, inverse in candidates]
     cases = subsample_size(options.tau2, here.batch.cases)
-    inner = inner_products([*directions, here.gradient])
-    fisher = here.fisher_gram(directions, cases)
-    model = QuadraticModel(fisher, inner[:-1, :-1], inner[-1, :-1])
-    solved = []
-    for index in range(len(candidates)):
-        span = [index] if previous_update is None else [index, len(directions) - 1]
-        solved.append((span, _minimum(model, span, damping, options)))
-    best = min(range(len(candidates)), key=lambda i: _finite_change(solved[i][1]))
-    (gamma, inverse), (span, minimum) = candidates[best], solved[best]
-    delta = linear_combination(minimum.coefficients, [directions[i] for i in span])
+    spans = Subspaces.of(here, here.gradient, proposals, previous_update, cases)
+    minima = [_minimum(spans, index, damping, options) for index in range(len(candidates))]
+    best = _lowest(minima, spans.model.epsilon)
+    (gamma, inverse), minimum = candidates[best], minima[best]
+    delta = spans.update(best, minimum.coefficients)
     change = minimum.change
     if options.cg_steps > 1 and math.isfinite(change):
         delta, change = continue_conjugate_gradient(
@@ -135,14 +129,20 @@ def _proposal(here: Linearization, inverse: Inverse) -> Parameters:
     return [layer.neg_() for layer in product]
 
 
-def _minimum(
-    model: QuadraticModel, span: list[int], damping: float, options: KFACOptions
-) -> ModelPoint:
+def _minimum(spans: Subspaces, index: int, damping: float, options: KFACOptions) -> ModelPoint:
     """α (and μ) that minimise M, or the fixed learning rate if re-scaling is off."""
     if options.rescaling:
-        return model.minimum(span, damping + options.l2)
-    return model.at(span, [options.learning_rate], damping + options.l2)
+        return spans.minimum(index, damping + options.l2)
+    return spans.at(index, options.learning_rate, damping + options.l2)
 
 
-def _finite_change(minimum: ModelPoint) -> float:
-    return minimum.change if math.isfinite(minimum.change) else math.inf
+def _lowest(minima: Sequence[ModelPoint], epsilon: float) -> int:
+    """The index of the lowest point; the first, for the current γ, unless another is lower.
+
+    A difference that may be a rounding error does not make it lower.
+    """
+    changes = [p.change if math.isfinite(p.change) else math.inf for p in minima]
+    lowest = min(changes)
+    if changes[0] - lowest <= resolution(epsilon) * abs(lowest):
+        return 0
+    return changes.index(lowest)

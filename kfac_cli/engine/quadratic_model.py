@@ -2,10 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+FLOAT64 = torch.finfo(torch.float64).eps
+
+
+def resolution(epsilon: float) -> float:
+    """The relative size of what cannot be told from rounding errors of relative size `epsilon`."""
+    return 16 * epsilon
 
 
 @dataclass(frozen=True)
@@ -23,18 +30,30 @@ class ModelPoint:
 class QuadraticModel:
     """M(δ) = ½ δᵀ(F + (λ+η)I)δ + ∇hᵀδ + h(θ), restricted to the span of D directions.
 
-    `fisher` (D, D) holds uᵀFv, `inner` (D, D) uᵀv and `slope` (D,) ∇hᵀu; all float64.
+    `fisher` (D, D) holds uᵀFv, `inner` (D, D) uᵀv and `slope` (D,) ∇hᵀu; all float64, formed from
+    vectors whose dtype has the machine epsilon `epsilon`.
     """
 
     fisher: Tensor
     inner: Tensor
     slope: Tensor
+    epsilon: float = FLOAT64
+
+    def without(self, directions: Sequence[int]) -> "QuadraticModel":
+        """The model with some of the directions replaced by 0."""
+        keep = torch.ones_like(self.slope)
+        keep[list(directions)] = 0
+        mask = torch.outer(keep, keep)
+        return replace(
+            self, fisher=self.fisher * mask, inner=self.inner * mask, slope=self.slope * keep
+        )
 
     def minimum(self, chosen: Sequence[int], damping: float) -> ModelPoint:
         """The minimiser over the span of the directions with the given indices.
 
         `damping` is λ + η. Solves the system of section 7 by a pseudo-inverse, after scaling the
-        directions to equal curvature, which covers a zero or a repeated direction.
+        directions to equal curvature, which covers a zero or a repeated direction: what is below
+        the accuracy of the system is no part of it.
         """
         curvature, slope = self._restricted(chosen, damping)
         if not bool(torch.isfinite(curvature).all() and torch.isfinite(slope).all()):
@@ -42,7 +61,7 @@ class QuadraticModel:
         diagonal = curvature.diagonal()
         scale = torch.where(diagonal > 0, diagonal, torch.inf).rsqrt()
         scaled = curvature * torch.outer(scale, scale)
-        inverse = torch.linalg.pinv(scaled, rtol=1e-10, hermitian=True)
+        inverse = torch.linalg.pinv(scaled, rtol=resolution(self.epsilon), hermitian=True)
         coefficients = -scale * (inverse @ (scale * slope))
         return ModelPoint(coefficients.tolist(), 0.5 * float(slope @ coefficients))
 

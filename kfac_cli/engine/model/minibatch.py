@@ -156,8 +156,9 @@ class MiniBatch:
         for chunk in self._forward(cases, activations):
             tangents = self.network.jacobian_product(self.parameters, chunk, directions)
             roots = self.network.distribution.fisher_root(chunk.logits, tangents)
-            flat = roots.reshape(len(directions), -1)
-            gram += (flat @ flat.T).to("cpu", torch.float64)
+            by_case = roots.transpose(0, 1)
+            grams = by_case @ by_case.transpose(1, 2)
+            gram += grams.sum(0, dtype=torch.float64).cpu()
         return gram / cases
 
     def fisher_product(

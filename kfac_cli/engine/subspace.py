@@ -1,0 +1,108 @@
+"""The spans over which M(δ) is minimised: a proposal Δ and the previous update δ₀ (section 7).
+
+Where a large λ dominates the curvature, both are nearly multiples of the gradient. The system for
+α and μ is then nearly singular, and the rounding errors of its entries would decide the step. So
+the part of Δ along δ₀ is removed first, from the vector itself: the span stays the same, and the
+system is as well conditioned as F allows.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from kfac_cli.engine.linearization import Linearization
+from kfac_cli.engine.parameters import (
+    Parameters,
+    inner_product,
+    inner_products,
+    linear_combination,
+)
+from kfac_cli.engine.quadratic_model import ModelPoint, QuadraticModel, resolution
+
+
+@dataclass(frozen=True)
+class Subspaces:
+    """The span of each proposal Δ and, if there is one, of a `common` direction δ₀.
+
+    `remainders` are Δ - cδ₀, orthogonal to δ₀ but for rounding errors, and `removed` are the c;
+    `model` is M on the remainders and, last, δ₀.
+    """
+
+    remainders: list[Parameters]
+    removed: list[float]
+    common: Parameters | None
+    model: QuadraticModel
+
+    @classmethod
+    def of(
+        cls,
+        here: Linearization,
+        slope: Parameters,
+        proposals: Sequence[Parameters],
+        common: Parameters | None,
+        cases: int,
+    ) -> "Subspaces":
+        """Compute M, of the given slope at δ = 0, with F on `cases` cases.
+
+        Changes the proposals in place.
+        """
+        remainders = list(proposals)
+        removed = [0.0] * len(remainders)
+        directions = remainders
+        if common is not None:
+            removed = _remove(common, remainders)
+            directions = [*remainders, common]
+        inner = inner_products([*directions, slope])
+        epsilon = torch.finfo(slope[0].dtype).eps
+        model = QuadraticModel(
+            here.fisher_gram(directions, cases), inner[:-1, :-1], inner[-1, :-1], epsilon
+        )
+        if common is not None:
+            model = model.without(_parallel(model, removed))
+        return cls(remainders, removed, common, model)
+
+    def minimum(self, index: int, damping: float) -> ModelPoint:
+        """The minimum over the span of one proposal; `damping` is λ + η.
+
+        Its coefficients are α and, with δ₀, μ.
+        """
+        if self.common is None:
+            return self.model.minimum([index], damping)
+        point = self.model.minimum([index, len(self.remainders)], damping)
+        alpha, rest = point.coefficients
+        return ModelPoint([alpha, rest - alpha * self.removed[index]], point.change)
+
+    def at(self, index: int, alpha: float, damping: float) -> ModelPoint:
+        """The point α along a proposal, without δ₀."""
+        return self.model.at([index], [alpha], damping)
+
+    def update(self, index: int, coefficients: Sequence[float]) -> Parameters:
+        """δ = αΔ + μδ₀."""
+        alpha = coefficients[0]
+        if self.common is None:
+            return linear_combination([alpha], [self.remainders[index]])
+        rest = coefficients[1] + alpha * self.removed[index]
+        return linear_combination([alpha, rest], [self.remainders[index], self.common])
+
+
+def _remove(common: Parameters, vectors: Sequence[Parameters]) -> list[float]:
+    """Remove from each vector, in place, c times `common`, its projection; return the c."""
+    square = inner_product(common, common)
+    removed = []
+    for vector in vectors:
+        c = inner_product(vector, common) / square if square > 0 else 0.0
+        if not math.isfinite(c):
+            c = 0.0  # the system itself will tell
+        for layer, along in zip(vector, common, strict=True):
+            layer.sub_(along, alpha=c)
+        removed.append(c)
+    return removed
+
+
+def _parallel(model: QuadraticModel, removed: Sequence[float]) -> list[int]:
+    """The proposals of which nothing but rounding errors remains."""
+    squares = model.inner.diagonal().tolist()
+    limit = resolution(model.epsilon) ** 2
+    return [i for i, c in enumerate(removed) if squares[i] <= limit * c**2 * squares[-1]]
