@@ -28,11 +28,14 @@ class Verdict:
     """Whether an update is made: it is not if there is a `reason`.
 
     `parameters` is what it leads to, `rho` the reduction ratio, if it was measured and is defined.
+    `unresolved` says that neither the change that M predicts nor that of h, if it is an increase,
+    exceeds the rounding error of h.
     """
 
     parameters: Parameters
     reason: str | None = None
     rho: float | None = None
+    unresolved: bool = False
 
 
 class Acceptance:
@@ -76,7 +79,10 @@ class Acceptance:
         reached = here.objective_at(parameters)
         if self._exceeds_growth_limit(here.objective, reached):
             return Verdict(parameters, "its update exceeds growth_max")
-        return Verdict(parameters, rho=self._reduction_ratio(here, reached, update))
+        rho = self._reduction_ratio(here, reached, update)
+        increase = reached - here.objective
+        unresolved = rho is None and increase <= self._rounding_error(here)
+        return Verdict(parameters, rho=rho, unresolved=unresolved)
 
     def allows_damping(self, here: Linearization, update: Update) -> bool:
         """Whether h decreases by a quarter of what M predicts: λ is then large enough.
@@ -97,10 +103,14 @@ class Acceptance:
         return not after <= max(limit * before, NEGLIGIBLE * self._first_objective)
 
     def _reduction_ratio(self, here: Linearization, reached: float, update: Update) -> float | None:
-        """ρ; None within the rounding error of h: of its terms and, near 0, of the residuals."""
+        """ρ; None within the rounding error of h."""
+        change = reached - here.objective
+        return reduction_ratio(change, update.change, self._rounding_error(here))
+
+    def _rounding_error(self, here: Linearization) -> float:
+        """The rounding error of h: of its terms and, near 0, of the residuals."""
         epsilon = torch.finfo(here.parameters[0].dtype).eps
-        rounding_error = epsilon * (here.objective + epsilon * self._first_objective)
-        return reduction_ratio(reached - here.objective, update.change, rounding_error)
+        return epsilon * (here.objective + epsilon * self._first_objective)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs to resume exactly."""

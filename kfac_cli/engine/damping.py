@@ -32,9 +32,16 @@ class Damping:
         bounds = options.gamma_floor, options.gamma_cap
         return gamma_candidates(self.gamma, options.gamma_factor, *bounds)
 
-    def adapt(self, rho: float | None) -> None:
-        """Adjust λ by the reduction ratio ρ, if there is one, and γ if it is tied to λ."""
+    def adapt(self, rho: float | None, *, unresolved: bool = False) -> None:
+        """Adjust λ by the reduction ratio ρ, if there is one, and γ if it is tied to λ.
+
+        Where the changes are `unresolved`, too small for a ρ, λ decreases. Either the problem is
+        solved, and λ does not matter; or λ is what makes the steps that small. As it decreases,
+        they grow until ρ can be measured again, and decides.
+        """
         options = self._options
+        if rho is None and unresolved:
+            rho = 1.0
         if options.lambda_rule == "levenberg_marquardt" and rho is not None:
             self.value = levenberg_marquardt(self.value, rho, options.lambda_factor)
         if options.gamma_rule == "tied":

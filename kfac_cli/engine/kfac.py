@@ -103,7 +103,7 @@ class KFAC:
         if verdict.reason is not None:
             return self._reject(here, verdict.reason)
         if adjust:
-            self._damping.adapt(verdict.rho)
+            self._damping.adapt(verdict.rho, unresolved=verdict.unresolved)
         self.parameters = verdict.parameters
         self.direction.follow(update)
         return self._record(here, update, verdict.rho)

@@ -7,7 +7,12 @@ import torch
 
 from kfac_cli.engine import KFACOptions, KroneckerFactors
 from kfac_cli.engine.curvature.tikhonov import factored_tikhonov, trace_norm_pi
-from kfac_cli.engine.damping import gamma_candidates, levenberg_marquardt, reduction_ratio
+from kfac_cli.engine.damping import (
+    Damping,
+    gamma_candidates,
+    levenberg_marquardt,
+    reduction_ratio,
+)
 
 from . import oracles
 from .oracles import Architecture, problem
@@ -92,6 +97,20 @@ def test_first_success_of_the_reference_run():
     assert levenberg_marquardt(150, 1.822, KFACOptions().lambda_factor) == pytest.approx(
         116.0671, abs=5e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("rho", "unresolved", "expected"),
+    [
+        (None, False, 150.0),  # h increased although M predicted next to nothing
+        (None, True, 150 * OMEGA_1),
+        (0.5, False, 150.0),
+    ],
+)
+def test_lambda_decreases_if_the_changes_are_below_rounding_errors(rho, unresolved, expected):
+    damping = Damping(KFACOptions(lambda_initial=150.0))
+    damping.adapt(rho, unresolved=unresolved)
+    assert damping.value == pytest.approx(expected, rel=1e-15)
 
 
 @pytest.mark.parametrize("omega", [OMEGA_1, 0.95, 0.99])
