@@ -8,6 +8,7 @@ the objective on held-out cases.
 import logging
 import math
 from collections.abc import Callable
+from functools import cache
 
 from kfac_cli.engine.acceptance import is_sufficient
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
@@ -31,6 +32,13 @@ TOLERANCE = 0.1
 MAX_STEPS_BELOW_BEST = 2
 """Maximum number of trial values that this goes below the best: flat decreases are unreliable."""
 
+FLATNESS = 0.02
+"""Relative difference of objectives on held-out cases within which the larger λ is taken."""
+
+INEFFECTIVE = 1e-2
+SMALLEST = 1e-16
+"""Fractions of η and of the mean curvature below which λ makes no difference."""
+
 MAX_TRIALS = 40
 MAX_FAILURES = 5
 """Maximum numbers of trial values, and of failures before the first success."""
@@ -47,14 +55,25 @@ def calibrated_lambda(
     The update is computed from the first half of the mini-batch, with γ = √(λ+η), and evaluated on
     the second. The search starts at the mean eigenvalue of the curvature, the natural scale of the
     problem, moves up or down by factors of ten while that helps, and then down while at most a
-    tenth of the decrease is lost: there are no bounds on λ. `seeds` are for the sampled targets;
+    tenth of the decrease is lost: there are no bounds on λ. Where the curvature has several scales,
+    the largest of which accounts for nearly all of the decrease, it then moves down as long as a
+    smaller λ loses nothing, to what is left of the objective. `seeds` are for the sampled targets;
     `fallbacks` counts the trials' fallbacks.
     """
     trial = _Trial(batch, options, seeds, fallbacks)
     center = trial.curvature.mean_eigenvalue()
     if not (math.isfinite(center) and center > 0):
         return 1.0
-    exponent = _best_exponent(lambda e: trial.decrease(center * FACTOR**e, trial.held_out))
+
+    @cache
+    def decrease(exponent: int) -> float:
+        return trial.decrease(center * FACTOR**exponent, trial.held_out)
+
+    exponent = _best_exponent(decrease)
+    if exponent is not None and batch.cases > 1:
+        smallest = max(INEFFECTIVE * options.l2 / center, SMALLEST)
+        remaining = trial.held_out.objective(batch.parameters, options.l2)
+        exponent = _without_loss(decrease, exponent, remaining, round(math.log10(smallest)))
     if exponent is None:
         # From a small, noisy mini-batch all steps may fail on held-out cases. Then take the natural
         # scale, or the first value above it whose step succeeds on the cases it was computed from.
@@ -88,6 +107,23 @@ def _best_exponent(decrease: Callable[[int], float]) -> int | None:
             break
         exponent -= 1
     return exponent
+
+
+def _without_loss(decrease: Callable[[int], float], start: int, objective: float, last: int) -> int:
+    """An exponent below `start`, down to `last`, if no trial on the way there loses anything.
+
+    It is the largest that leaves of the `objective` about as little as any. Curvatures far apart
+    leave intervals of λ between them in which nothing changes, so a gain ends none of them.
+    """
+    left = {start: objective - decrease(start)}
+    exponent = start
+    while exponent > last:
+        following = objective - decrease(exponent - 1)
+        if not following <= left[exponent]:
+            break
+        exponent -= 1
+        left[exponent] = following
+    return max(e for e, rest in left.items() if rest <= (1 + FLATNESS) * left[exponent])
 
 
 def _first_success(decrease: Callable[[int], float]) -> int | None:

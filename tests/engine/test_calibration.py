@@ -173,3 +173,54 @@ def test_without_rescaling_trials_depend_on_the_objective_alone(rate):
     assert records[2].damping < 1e6
     assert records[-1].objective < 0.9 * records[0].objective
     assert max(r.objective for r in records) <= 1.5 * records[0].objective
+
+
+def ridge_regression():
+    """300 x 6 inputs of scales 1, 1e3 and 1e-3, a column repeated and one of 0; the optimum of h.
+
+    The targets are of scales 1 and 1e-3.
+    """
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(300, 6, generator=generator, dtype=torch.float64)
+    noise = 0.1 * torch.randn(300, 2, generator=generator, dtype=torch.float64)
+    first = normal[:, 0] + 0.5 * normal[:, 1] - normal[:, 3]
+    second = normal[:, 1] - 0.5 * normal[:, 0] + normal[:, 3]
+    scales = torch.tensor([1.0, 1e-3], dtype=torch.float64)
+    targets = (torch.stack([first, second], dim=1) + noise) * scales
+    inputs = normal * torch.tensor([1.0, 1e3, 1e-3, 1.0, 0.0, 0.0], dtype=torch.float64)
+    inputs[:, 4] = inputs[:, 3]
+    homogeneous = torch.cat([inputs, torch.ones(300, 1, dtype=torch.float64)], dim=1)
+    curvature = homogeneous.T @ homogeneous / 300 + 1e-5 * torch.eye(7, dtype=torch.float64)
+    weights = torch.linalg.solve(curvature, homogeneous.T @ targets / 300)
+    loss = 0.5 * (homogeneous @ weights - targets).square().sum() / 300
+    return inputs, targets, float(loss + 0.5e-5 * weights.square().sum())
+
+
+def ridge_records(dtype, steps, seed=0, **options):
+    """The records of full-batch steps, and the optimum."""
+    inputs, targets, optimum = ridge_regression()
+    network = Network([6, 2], [], "gaussian")
+    parameters = sparse_initialization(network, torch.Generator().manual_seed(seed))
+    options = KFACOptions(fisher="exact", tau1=1, tau2=1, **options)
+    parameters = [w.to(dtype) for w in parameters]
+    optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
+    records = [optimizer.step(inputs.to(dtype), targets.to(dtype)) for _ in range(steps)]
+    return records, optimum
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_start_suits_the_small_curvatures_of_badly_scaled_data_too(dtype, seed):
+    """The largest curvature accounts for all but 1e-5 of the decrease at any λ."""
+    records, optimum = ridge_records(dtype, 60, seed)
+    assert records[-1].objective == pytest.approx(optimum, rel=0.01)
+    assert all(record.outcome == "accepted" for record in records)
+
+
+def test_lambda_decreases_where_the_changes_are_too_small_for_a_reduction_ratio():
+    """A λ that is too large makes them so; in float32 it would stay for good."""
+    records, optimum = ridge_records(torch.float32, 600, lambda_initial=1354.0)
+    assert any(r.rho is None for k, r in enumerate(records, start=1) if k % 5 == 0)
+    assert records[-1].damping < 1e-6
+    assert records[-1].objective == pytest.approx(optimum, rel=1e-4)
+    assert all(record.outcome == "accepted" for record in records)
