@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kfac_cli.commands.settings_file import CONFIG_FILE
 from kfac_cli.config.compose import composed
+from kfac_cli.config.settings_file import CONFIG_FILE
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import shown_folder
 

@@ -19,10 +19,10 @@ from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.commands.new_folder import ERROR_FILE, check_new_folder
 from kfac_cli.commands.resume import Resumption, prepare_resumption, read_ending, refuse_links
 from kfac_cli.commands.run_log import begin_logs
-from kfac_cli.commands.settings_file import CONFIG_FILE, write_settings
 from kfac_cli.commands.sweeps import swept_settings
 from kfac_cli.config.completion import complete
 from kfac_cli.config.schema import RunConfig, flat_settings
+from kfac_cli.config.settings_file import CONFIG_FILE, write_settings
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import exclusive_use, replace_text, shown_folder
 from kfac_cli.recording.progress import Progress

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from kfac_cli.commands.hydra_record import SWEEP_FILE
 from kfac_cli.commands.run_log import LOG_FILE
-from kfac_cli.commands.settings_file import CONFIG_FILE
+from kfac_cli.config.settings_file import CONFIG_FILE
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import TEMPORARY, shown_folder
 

@@ -23,11 +23,11 @@ from kfac_cli.checkpoint.compatibility import check_settings
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.commands.messages import unreadable
 from kfac_cli.commands.run_log import LOG_FILE, RunLog
-from kfac_cli.commands.settings_file import CONFIG_FILE, read_settings, settings_text
 from kfac_cli.config.completion import complete
 from kfac_cli.config.compose import packaged_log_format
 from kfac_cli.config.names import GROUPS, suggestion
 from kfac_cli.config.schema import RunConfig, flat_settings
+from kfac_cli.config.settings_file import CONFIG_FILE, read_settings, settings_text
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import LogLine, UserError, shown
 from kfac_cli.files import shown_folder, typed_path

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from kfac_cli.commands.hydra_record import SWEEP_FILE
 from kfac_cli.commands.resume import KEYWORD, folder_named
-from kfac_cli.commands.settings_file import CONFIG_FILE, read_settings
+from kfac_cli.config.settings_file import CONFIG_FILE, read_settings
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import shown_folder
 

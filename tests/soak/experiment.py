@@ -7,8 +7,8 @@ import numpy as np
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
-from kfac_cli.commands.settings_file import write_settings
 from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
+from kfac_cli.config.settings_file import write_settings
 
 OPTIMIZERS = ("kfac_tridiag", "kfac_diag", "nesterov_sgd")
 TORCH_OPTIMIZERS = ("adam", "adamw", "sgd", "muon")

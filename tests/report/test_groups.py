@@ -1,0 +1,74 @@
+"""Which runs count as one, and what the groups are called."""
+
+from kfac_cli.report.groups import differing_settings, group_runs
+from kfac_cli.report.runs import load_runs
+from tests.report.folders import settings, write_run
+
+
+def grouped(folder, *given, **keywords):
+    for number, each in enumerate(given):
+        write_run(folder / str(number), each, **keywords)
+    runs, complaints = load_runs([folder])
+    assert complaints == []
+    return group_runs(runs)
+
+
+def test_runs_that_differ_only_in_the_seed_are_one_group(tmp_path):
+    (group,), complaints = grouped(tmp_path, settings(seed=2), settings(seed=0), settings(seed=1))
+    assert group.label == "kfac_tridiag"
+    assert group.seeds == (0, 1, 2)
+    assert complaints == []
+
+
+def test_settings_that_do_not_change_results_do_not_divide_a_group(tmp_path):
+    groups, _ = grouped(
+        tmp_path,
+        settings(seed=0, tags=["a"], checkpoint__every=5, tensorboard=True),
+        settings(seed=1, tags=["b"], checkpoint__every=6, tensorboard=False),
+    )
+    assert len(groups) == 1
+
+
+def test_optimizers_are_named_by_their_names_alone(tmp_path):
+    groups, _ = grouped(tmp_path, settings(), settings("adam"), settings("nesterov_sgd"))
+    assert [group.label for group in groups] == ["kfac_tridiag", "adam", "nesterov_sgd"]
+    assert "optimizer.name" in differing_settings(groups)
+
+
+def test_labels_have_the_settings_that_differ_and_no_others(tmp_path):
+    groups, _ = grouped(
+        tmp_path,
+        settings(),
+        settings("adam", optimizer__arguments__lr=0.1),
+        settings("adam", optimizer__arguments__lr=0.01),
+        settings("adam", optimizer__arguments__lr=0.1, schedule__size=50),
+    )
+    assert [group.label for group in groups] == [
+        "kfac_tridiag",
+        "adam size=100 lr=0.1",
+        "adam size=100 lr=0.01",
+        "adam size=50",
+    ]
+
+
+def test_numbers_that_are_equal_are_one_setting(tmp_path):
+    groups, _ = grouped(tmp_path, settings(seed=0, l2=1), settings(seed=1, l2=1.0))
+    assert len(groups) == 1
+
+
+def test_a_repeated_seed_counts_once_and_the_longer_run_stays(tmp_path):
+    write_run(tmp_path / "short", settings(seed=0), errors=(9.0,), status=None)
+    (tmp_path / "short" / "summary.json").write_text(
+        (write_run(tmp_path / "long", settings(seed=0)) / "summary.json").read_text()
+    )
+    (group,), complaints = group_runs(load_runs([tmp_path])[0])
+    assert [run.name for run in group.runs] == ["long"]
+    assert len(complaints) == 1
+    assert complaints[0].startswith("short: repeats long")
+
+
+def test_the_same_settings_on_other_data_are_another_group(tmp_path):
+    write_run(tmp_path / "a", settings(seed=0), data="1" * 64)
+    write_run(tmp_path / "b", settings(seed=1), data="2" * 64)
+    groups, _ = group_runs(load_runs([tmp_path])[0])
+    assert [group.label for group in groups] == ["data A", "data B"]
