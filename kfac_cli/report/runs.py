@@ -1,8 +1,8 @@
 """The runs that are compared, as their folders record them.
 
-Every format of `summary.json` so far is read. Before format 1 it held no settings, which are then
-those of `config.yaml` or, earlier still, of `.hydra/config.yaml`. A run that was killed, or failed
-before its end, has no summary: what its tables hold counts.
+Every format of `summary.json` so far is read; before format 1 it held no settings, which are then
+those of `config.yaml`. A run that was killed, or failed before its end, has no summary: what its
+tables hold counts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kfac_cli.recording.environment import RECORDED_PACKAGES
 from kfac_cli.recording.summary import SUMMARY_FILE
 from kfac_cli.recording.tables import EVALUATIONS_FILE, METRICS_FILE
 from kfac_cli.report.columns import Columns, read_columns
-from kfac_cli.report.find import ERROR_FILE, OLD_CONFIG_FILE, run_folders
+from kfac_cli.report.find import ERROR_FILE, run_folders
 
 UNFINISHED = "unfinished"
 """The status of a run without a summary: it was killed, or it is still running."""
@@ -180,13 +180,13 @@ def _settings(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     recorded = summary.get("settings")
     if isinstance(recorded, dict):
         return {str(name): value for name, value in recorded.items()}
-    for file in (folder / CONFIG_FILE, folder / OLD_CONFIG_FILE):
-        if file.exists():
-            settings = dict(flattened(read_settings(file)))
-            if "iterations" in settings and "optimizer.name" in settings:
-                return settings
-            raise UserError(f"{shown_folder(file)}: does not hold the settings of a run")
-    if summary:  # the earliest summaries have a title of two names
+    file = folder / CONFIG_FILE
+    if file.exists():
+        settings = dict(flattened(read_settings(file)))
+        if "iterations" in settings and "optimizer.name" in settings:
+            return settings
+        raise UserError(f"{shown_folder(file)}: does not hold the settings of a run")
+    if summary:  # of which only the title, of two names, is known
         dataset, _, optimizer = str(summary.get("title", "")).partition(", ")
         return {"dataset.name": dataset or "unknown", "optimizer.name": optimizer or "unknown"}
     raise UserError(f"{shown_folder(folder)}: holds no {CONFIG_FILE} and no {SUMMARY_FILE}")

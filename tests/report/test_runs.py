@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,3 +129,23 @@ def test_a_summary_with_huge_numbers_is_read(tmp_path):
     runs, complaints = load_runs([folder])
     assert len(runs) == 1
     assert complaints == []
+
+
+STORED = Path(__file__).parent / "stored"
+
+
+@pytest.mark.parametrize("folder", sorted(STORED.iterdir()), ids=lambda folder: folder.name)
+def test_every_earlier_format_is_read(folder):
+    (run,), complaints = load_runs([folder])
+    assert complaints == []
+    assert (run.status, run.seed, run.iterations) == ("finished", 0, 10)
+    assert (run.dataset, run.optimizer) == ("curves", "kfac_tridiag")
+    assert run.settings["schedule.full_at"] == 10
+    assert run.environment.key is not None
+    np.testing.assert_array_equal(run.evaluations["iteration"], [5, 10])
+    np.testing.assert_array_equal(run.evaluations["cases"], [416, 1742])
+    assert np.isfinite(run.evaluations["optimizer_seconds"]).all()
+    assert run.evaluations["train_error_best"][-1] == run.summary["best_train_error"]
+    assert len(run.metrics["lambda"]) == 10
+    if folder.name != "2026-11-24-first":  # which did not record rejections
+        assert set(run.metrics["outcome"]) == {"accepted"}
