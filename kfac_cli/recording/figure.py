@@ -29,6 +29,12 @@ DOTS_PER_INCH = 160
 
 BANDS, BAND_COLUMNS = 3, 5
 
+PAIRS_WIDTH, WIDTH, RUN_HEIGHT = 11.6, 7.6, 6.4
+"""Inches of a figure with pairs of originals and reconstructions, and without; its height."""
+
+PAIRS_PLACE = (0.655, 0.08, 0.335, 0.765)
+"""Left, bottom, width and height of the pairs, as parts of the figure."""
+
 
 def draw_run(
     path: str | Path,
@@ -76,7 +82,7 @@ def run_figure(
     from matplotlib.figure import Figure
 
     with_pairs = image_shape is not None and len(originals) > 0
-    figure = Figure(figsize=(11.6 if with_pairs else 7.6, 6.4), facecolor="white")
+    figure = Figure(figsize=(PAIRS_WIDTH if with_pairs else WIDTH, RUN_HEIGHT), facecolor="white")
     FigureCanvasAgg(figure)
     left, right = (0.065, 0.605) if with_pairs else (0.095, 0.975)
     figure.text(left, 0.945, title, size=15, weight="bold", color=INK, parse_math=False)
@@ -191,7 +197,7 @@ def _draw_pairs(
     picture = pair_picture(
         originals[:shown], reconstructions[:shown], image_shape, columns=BAND_COLUMNS
     )
-    axes = figure.add_axes((0.655, 0.08, 0.335, 0.765))
+    axes = figure.add_axes(PAIRS_PLACE)
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_anchor("N")
     axes.set_axis_off()

@@ -1,0 +1,94 @@
+"""What a figure shows, without saying how: `draw_plotly` and `draw_matplotlib` do that.
+
+A figure is a function from runs to these data.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kfac_cli.report.measures import Values
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222")
+"""Okabe and Ito's colours, which colour-blind readers can distinguish; without yellow."""
+
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+REFERENCE_COLOR = "#8a8a8a"
+
+MAX_LINES = 12
+"""More groups than this are not drawn: those with the smallest errors are."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """The looks of a group in all figures."""
+
+    color: str
+    dash: str = "solid"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of points (n,), with a band from `low` to `high` unless they are None.
+
+    `kind` is points for values that are not to be joined.
+    """
+
+    label: str
+    style: Style
+    x: Values
+    y: Values
+    low: Values | None = None
+    high: Values | None = None
+    kind: Literal["line", "points", "reference"] = "line"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One part of each of several stacked bars: its label, and a length for each bar."""
+
+    label: str
+    color: str
+    lengths: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A pair of axes. `lines` has those for each choice of the x axis, by its name.
+
+    Without lines it has stacked horizontal bars, named by `bar_names`.
+    """
+
+    name: str
+    title: str
+    y_label: str
+    lines: dict[str, tuple[Line, ...]] = field(default_factory=dict)
+    x_log: bool = False
+    y_log: bool = False
+    x_label: str = ""
+    bars: tuple[Bar, ...] = ()
+    bar_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Panels that share their x axis and their legend.
+
+    `name` is that of its files. `axes` are the choices of the x axis, none if there is only one.
+    `legend` has label, style and a remark for each group, in order.
+    """
+
+    name: str
+    title: str
+    panels: tuple[Panel, ...]
+    axes: tuple[str, ...] = ()
+    legend: tuple[tuple[str, Style, str], ...] = ()
+    note: str = ""
+
+
+def styles(labels: list[str]) -> dict[str, Style]:
+    """A style for each label: no two alike up to 28."""
+    return {
+        label: Style(COLORS[place % len(COLORS)], DASHES[place // len(COLORS) % len(DASHES)])
+        for place, label in enumerate(labels)
+    }

@@ -1,0 +1,83 @@
+"""Every run: the settings that differ, how it ended, its best errors."""
+
+from collections.abc import Sequence
+
+from kfac_cli.recording.summary import DIVERGED, FINISHED, TARGET_REACHED
+from kfac_cli.report.groups import Group, differing_settings, setting_text
+from kfac_cli.report.measures import CASES, SECONDS, best_error, best_test_error, total
+from kfac_cli.report.problem import Problem
+from kfac_cli.report.runs import FAILED, Run
+from kfac_cli.report.table import Cell, Table, number_cell, text_cell
+from kfac_cli.report.time_table import group_cell
+
+MAX_SETTINGS = 12
+
+NOTE = (
+    "The smaller training error of the iterate and its Polyak average counts (section 13), and the "
+    "test error of the same parameters. Seconds are those of the optimizer's steps."
+)
+
+
+def runs_table(problems: Sequence[Problem], groups: Sequence[Group], name: str) -> Table:
+    """A row for each run, with the settings that are not the same in all groups."""
+    names = differing_settings(groups)
+    shown = [each for each in names if each not in ("optimizer.name", "optimizer.kind")]
+    left_out = len(shown) - MAX_SETTINGS
+    shown = shown[:MAX_SETTINGS]
+    columns = (
+        "run", "group", "seed", "ended", "iterations", "training error", "test error",
+        "cases", "seconds", *shown, "machine", "remark",
+    )  # fmt: skip
+    rows = []
+    for problem in problems:
+        for group in problem.groups:
+            rows += [_row(problem, group, run, shown) for run in group.runs]
+    note = NOTE
+    if left_out > 0:
+        note += f" {left_out} more settings differ; settings.csv has all of them."
+    return Table(name, "Runs and the settings that differ", columns, tuple(rows), note)
+
+
+def settings_table(groups: Sequence[Group], name: str) -> Table:
+    """Every setting that is not the same in all groups, for the CSV."""
+    names = differing_settings(groups)
+    rows = tuple(
+        (
+            group_cell(group.label),
+            *(text_cell(setting_text(group.settings, each)) for each in names),
+        )
+        for group in groups
+    )
+    return Table(name, "Settings that differ", ("group", *names), rows)
+
+
+def ending(run: Run) -> Cell:
+    """How a run ended, and why if it did not end as planned."""
+    reason = "" if run.reason is None else f": {run.reason}"
+    if run.status in (FINISHED, TARGET_REACHED):
+        return text_cell(run.status)
+    return text_cell(f"{run.status}{reason}", "poor" if run.status in (DIVERGED, FAILED) else "odd")
+
+
+def _row(problem: Problem, group: Group, run: Run, names: Sequence[str]) -> tuple[Cell, ...]:
+    return (
+        text_cell(run.name),
+        group_cell(group.label),
+        Cell(run.seed, "–" if run.seed is None else str(run.seed)),
+        ending(run),
+        number_cell(run.iterations),
+        number_cell(best_error(run), infinite="none"),
+        number_cell(best_test_error(run)),
+        number_cell(total(run, CASES)),
+        number_cell(total(run, SECONDS)),
+        *(_setting(run, each) for each in names),
+        text_cell(run.environment),
+        text_cell(", ".join(problem.marks(run))),
+    )
+
+
+def _setting(run: Run, name: str) -> Cell:
+    value = run.settings.get(name)
+    text = setting_text(run.settings, name)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return Cell(value if number else text, text)

@@ -1,0 +1,53 @@
+"""Targets: given, or chosen so that they separate the groups."""
+
+import math
+from collections.abc import Sequence
+
+from kfac_cli.report.measures import ITERATIONS, MEASURES, measured
+from kfac_cli.report.problem import Problem, median, typical_error
+
+MAX_TARGETS = 3
+
+
+def automatic_targets(problem: Problem) -> tuple[float, ...]:
+    """Up to three training errors, easiest first.
+
+    The hardest is what the best group reaches in the median, the easiest what every group does,
+    the third is in the middle between them on a logarithmic scale; all rounded up to two digits. A
+    group that hardly moved from its first evaluation does not count for the easiest.
+    """
+    best = [typical_error(group) for group in problem.ranked]
+    finite = [value for value in best if math.isfinite(value) and value > 0]
+    if not finite:
+        return ()
+    start = median(
+        [
+            float(values[0])
+            for run in problem.runs
+            if len(values := measured(run, MEASURES[0])) and math.isfinite(values[0])
+        ]
+    )
+    low = min(finite)
+    high = max([value for value in finite if value < 0.7 * start], default=low)
+    chosen = [rounded_up(high), rounded_up(math.sqrt(low * high)), rounded_up(low)]
+    return tuple(dict.fromkeys(chosen))
+
+
+def rounded_up(value: float, digits: int = 2) -> float:
+    """The smallest number with so many significant digits that is not below a positive value."""
+    step = 10.0 ** (math.floor(math.log10(value)) - digits + 1)
+    up = math.ceil(value / step - 1e-9) * step
+    return float(f"{up:.{digits}g}")
+
+
+def decisive_target(problem: Problem, targets: Sequence[float]) -> float | None:
+    """The hardest target that at least one group reaches in the median; else the easiest one."""
+    reached = [
+        target
+        for target in targets
+        if any(
+            math.isfinite(median(problem.times(group, target, ITERATIONS)))
+            for group in problem.ranked
+        )
+    ]
+    return min(reached) if reached else max(targets, default=None)

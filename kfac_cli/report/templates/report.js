@@ -1,0 +1,99 @@
+"use strict";
+(() => {
+  const grey = "#59626c";
+  const settings = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+
+  const axis = (title, log) => ({
+    title: { text: title, font: { size: 12, color: grey }, standoff: 6 },
+    type: log ? "log" : "linear",
+    automargin: true,
+    gridcolor: "#e6e9ed",
+    linecolor: "#9aa4af",
+    tickfont: { size: 11, color: grey },
+    zeroline: false,
+    exponentformat: "power",
+    hoverformat: ".4~g",
+    ...(log ? { dtick: null, minorloglabels: "none" } : {}),
+  });
+
+  const layout = (panel, name, logX, logY) => ({
+    margin: { l: 44, r: 8, t: 8, b: 40 },
+    showlegend: false,
+    barmode: "stack",
+    bargap: 0.35,
+    hovermode: "closest",
+    hoverlabel: { namelength: -1 },
+    font: { family: "system-ui, sans-serif", color: "#1f2328" },
+    paper_bgcolor: "#fff",
+    plot_bgcolor: "#fff",
+    xaxis: axis(panel.x_label || name, logX),
+    yaxis: panel.bars
+      ? { automargin: true, autorange: "reversed", type: "category", tickfont: { size: 11, color: grey } }
+      : axis("", logY && panel.y_log),
+  });
+
+  const setUp = (figure) => {
+    const root = [...document.querySelectorAll("[data-figure]")].find((e) => e.dataset.figure === figure.name);
+    const chosen = () => root.querySelector("input[type=radio]:checked")?.value;
+    const log = (which, standard) => root.querySelector(`[data-log=${which}]`)?.checked ?? standard;
+    const hidden = () =>
+      new Set([...root.querySelectorAll("[data-group]:not(:checked)")].map((box) => box.dataset.group));
+
+    const draw = () => {
+      const without = hidden();
+      root.querySelectorAll(".plot").forEach((place) => {
+        const panel = figure.panels[Number(place.dataset.panel)];
+        const name = chosen() ?? Object.keys(panel.traces)[0];
+        const traces = (panel.traces[name] ?? []).filter((trace) => !without.has(trace.group));
+        if (panel.bars) place.style.height = `${90 + 34 * panel.bars}px`;
+        Plotly.react(place, traces.map(({ group, ...trace }) => ({ ...trace, line: { width: 2, ...trace.line } })),
+          layout(panel, name, log("x", panel.x_log), log("y", true)), settings);
+      });
+    };
+    root.addEventListener("change", draw);
+    draw();
+  };
+
+  JSON.parse(document.getElementById("figures").textContent).forEach(setUp);
+
+  const resize = () => document.querySelectorAll(".plot").forEach((place) => Plotly.Plots.resize(place));
+  window.matchMedia("print").addEventListener("change", resize);
+  window.addEventListener("beforeprint", resize);
+  window.addEventListener("afterprint", resize);
+
+  const value = (row, column) => row.cells[column].dataset.value;
+
+  const compare = (a, b) => {
+    const [x, y] = [Number(a), Number(b)];
+    if (a === "" || b === "") return (a === "") - (b === "");
+    if (Number.isNaN(x) || Number.isNaN(y)) return a.localeCompare(b, "en", { numeric: true });
+    return x === y ? 0 : x - y;
+  };
+
+  document.querySelectorAll("table").forEach((table) => {
+    const body = table.tBodies[0];
+    table.querySelectorAll("th button").forEach((button) => button.addEventListener("click", () => {
+      const head = button.closest("th");
+      const falling = head.getAttribute("aria-sort") === "ascending";
+      table.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", falling ? "descending" : "ascending");
+      const column = Number(button.dataset.column);
+      const rows = [...body.rows].sort((a, b) => (falling ? -1 : 1) * compare(value(a, column), value(b, column)));
+      body.append(...rows);
+    }));
+  });
+
+  document.querySelectorAll("[data-filter]").forEach((input) => {
+    const place = input.closest(".table");
+    const rows = [...place.querySelectorAll("tbody tr")];
+    input.addEventListener("input", () => {
+      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      rows.forEach((row) => {
+        const text = [...row.cells].map((cell) => cell.innerText ?? cell.textContent).join(" ").toLowerCase();
+        row.hidden = !words.every((word) => (row.textContent.toLowerCase() + text).includes(word));
+      });
+      const shown = rows.filter((row) => !row.hidden).length;
+      place.querySelector("[data-count]").textContent = words.length ? `${shown} of ${rows.length}` : "";
+    });
+  });
+})();

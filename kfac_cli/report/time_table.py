@@ -1,0 +1,107 @@
+"""Time to target: iterations, cases and optimizer seconds of each group."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from kfac_cli.report.groups import Group
+from kfac_cli.report.measures import COSTS, ITERATIONS, SECONDS, Cost, Values
+from kfac_cli.report.problem import OTHER_DATA, OTHER_MACHINE, Problem, median
+from kfac_cli.report.table import Cell, Table, number, text_cell
+
+NOT_REACHED = "not reached"
+
+NOTE = (
+    "The first evaluation with a training error of at most the target counts. Median over the "
+    "seeds and, in parentheses, the whole range; a run that does not get there counts as infinite. "
+    "The smallest median for each target is bold."
+)
+
+
+def time_table(problem: Problem, targets: Sequence[float], name: str) -> Table:
+    """A row for each target and group: how many runs reached it, and what that cost."""
+    rows = []
+    for target in targets:
+        groups = sorted(
+            problem.groups,
+            key=lambda group: (
+                problem.on_other_data(group),
+                *(_finite_first(median(problem.times(group, target, cost))) for cost in COSTS[:1]),
+                group.label,
+            ),
+        )
+        best = {cost: _best(problem, groups, target, cost) for cost in COSTS}
+        for group in groups:
+            times = {cost: problem.times(group, target, cost) for cost in COSTS}
+            hits = int(np.isfinite(times[ITERATIONS]).sum())
+            count = len(times[ITERATIONS])
+            mark = f" ({OTHER_DATA})" if problem.on_other_data(group) else ""
+            rows.append(
+                (
+                    Cell(target, f"{target:g}"),
+                    Cell(group.label, group.label + mark, "name"),
+                    Cell(hits / count, f"{hits} of {count}", "" if hits == count else "poor"),
+                    *(_cost_cell(problem, group, cost, times[cost], best[cost]) for cost in COSTS),
+                )
+            )
+    columns = ("target", "group", "reached", *(cost.label for cost in COSTS))
+    title = "Time to target"
+    return Table(name, title, columns, tuple(rows), NOTE)
+
+
+def range_text(times: Values) -> str:
+    """Median and range, (30–40); without the range for a single value."""
+    known = times[~np.isnan(times)]
+    middle = median(known)
+    text = number(middle, NOT_REACHED)
+    if len(known) > 1 and known.min() != known.max():
+        text += f" ({number(float(known.min()))}–{number(float(known.max()), NOT_REACHED)})"
+    return text
+
+
+def _cost_cell(problem: Problem, group: Group, cost: Cost, times: Values, best: float) -> Cell:
+    middle = median(times)
+    text = range_text(times)
+    if not problem.is_ranked(group, cost):
+        mark = f" ({OTHER_MACHINE})" if cost == SECONDS and math.isfinite(middle) else ""
+        return Cell(middle, text + mark, "quiet")
+    look = "best" if middle == best and math.isfinite(best) else ""
+    return Cell(middle, text, look or ("quiet" if math.isinf(middle) else ""))
+
+
+def _best(problem: Problem, groups: Sequence[Group], target: float, cost: Cost) -> float:
+    medians = [
+        median(problem.times(group, target, cost))
+        for group in groups
+        if problem.is_ranked(group, cost)
+    ]
+    return min((value for value in medians if not math.isnan(value)), default=math.inf)
+
+
+def _finite_first(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def headline(problem: Problem, target: float | None) -> str:
+    """One sentence: which group reached the target first."""
+    if target is None:
+        return "No run has a finite training error."
+    medians = [
+        (median(problem.times(group, target, ITERATIONS)), group.label) for group in problem.ranked
+    ]
+    reached = sorted((value, label) for value, label in medians if math.isfinite(value))
+    if not reached:
+        return f"No group reached a training error of {target:g} in the median."
+    first, label = reached[0]
+    text = f"{label} reached a training error of {target:g} after {number(first)} iterations"
+    if len(reached) == 1:
+        others = len(medians) - 1
+        return text + (", the only group that reached it." if others else ".")
+    second, other = reached[1]
+    return f"{text}, {other} after {number(second)}."
+
+
+def group_cell(label: str) -> Cell:
+    """The cell of a group's name."""
+    return text_cell(label, "name")

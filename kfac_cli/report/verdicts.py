@@ -1,0 +1,117 @@
+"""Verdicts: for each pair of groups the better one, or that the evidence is insufficient."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from kfac_cli.report.groups import Group
+from kfac_cli.report.measures import ITERATIONS, MEASURES, SECONDS, Cost, Values, measured
+from kfac_cli.report.problem import Problem
+from kfac_cli.report.runs import Run
+from kfac_cli.report.statistics import LEVEL, seeds_needed, smallest_p, verdict
+from kfac_cli.report.table import Cell, Table, number
+from kfac_cli.report.time_table import group_cell
+
+MAX_GROUPS = 7
+
+INSUFFICIENT = "evidence insufficient"
+
+
+def verdict_table(problem: Problem, target: float | None, name: str) -> Table:
+    """A row for each pair of the best groups: time to the target, and error at the last iteration.
+
+    That is the last one that all runs of the pair were evaluated at.
+    """
+    groups = problem.ranked[:MAX_GROUPS]
+    pairs = list(itertools.combinations(groups, 2))
+    columns = ["group", "and group"]
+    if target is not None:
+        columns += [f"iterations to error {target:g}", f"optimizer seconds to error {target:g}"]
+    columns += ["error at the last common iteration"]
+    rows = []
+    for pair in pairs:
+        cells = [group_cell(group.label) for group in pair]
+        if target is not None:
+            cells += [
+                _time_cell(problem, pair, target, ITERATIONS),
+                _time_cell(problem, pair, target, SECONDS),
+            ]
+        rows.append((*cells, _error_cell(pair)))
+    return Table(name, "Verdicts", tuple(columns), tuple(rows), _note(len(pairs), problem))
+
+
+def error_at(run: Run, iteration: float) -> float:
+    """The training error of a run at an iteration; infinite if it diverged or failed before.
+
+    nan if it was not evaluated there for another reason.
+    """
+    values = measured(run, MEASURES[0])
+    at = np.flatnonzero(run.evaluations.get("iteration", np.array([])) == iteration)
+    if len(at):
+        value = float(values[at[0]])
+        return value if math.isfinite(value) else math.inf
+    return math.inf if lost(run) else math.nan
+
+
+def lost(run: Run) -> bool:
+    """Whether the run ended without a usable result, so that its errors count as infinite."""
+    return run.status in ("diverged", "failed")
+
+
+def last_common_iteration(runs: Sequence[Run]) -> float | None:
+    """The last iteration at which all runs that neither diverged nor failed were evaluated."""
+    each = [
+        set(run.evaluations.get("iteration", np.array([])).tolist())
+        for run in runs
+        if not lost(run)
+    ]
+    common = set.intersection(*each) if each else set()
+    return max(common, default=None)
+
+
+def _time_cell(problem: Problem, pair: Sequence[Group], target: float, cost: Cost) -> Cell:
+    if not all(problem.is_ranked(group, cost) for group in pair):
+        return Cell(None, "not comparable: other machine", "quiet")
+    samples = [problem.times(group, target, cost) for group in pair]
+    return _cell(pair, [values[~np.isnan(values)] for values in samples])
+
+
+def _error_cell(pair: Sequence[Group]) -> Cell:
+    runs = [run for group in pair for run in group.runs]
+    iteration = last_common_iteration(runs)
+    if iteration is None:
+        return Cell(None, "no iteration in common", "quiet")
+    samples = [np.array([error_at(run, iteration) for run in group.runs]) for group in pair]
+    return _cell(pair, [values[~np.isnan(values)] for values in samples], f" at {iteration:.0f}")
+
+
+def _cell(pair: Sequence[Group], samples: Sequence[Values], where: str = "") -> Cell:
+    result = verdict(samples[0].tolist(), samples[1].tolist())
+    first, second = result.sizes
+    if math.isnan(result.p):
+        return Cell(None, INSUFFICIENT, "quiet")
+    figures = f"p = {number(result.p)}, n = {first} + {second}{where}"
+    if result.better is not None:
+        return Cell(result.p, f"{pair[result.better].label} ({figures})", "best")
+    if 2 * smallest_p(first, second) > LEVEL:
+        figures += f"; {result.enough} seeds each could suffice"
+    return Cell(result.p, f"{INSUFFICIENT} ({figures})", "quiet")
+
+
+def _note(pairs: int, problem: Problem) -> str:
+    left_out = len(problem.ranked) - MAX_GROUPS
+    parts = [
+        "Exact permutation test of Mann and Whitney over the seeds, two-sided, since the better "
+        f"group was not named in advance; level {LEVEL:g}. A run that misses the target counts as "
+        f"worse than any that reaches it. At least {seeds_needed(LEVEL, 2)} seeds each are needed."
+    ]
+    if pairs > 1:
+        parts.append(
+            f"Of {pairs} comparisons of equal groups, {number(LEVEL * pairs)} would be below the "
+            "level by chance."
+        )
+    if left_out > 0:
+        parts.append(f"The {MAX_GROUPS} groups with the smallest errors; {left_out} more are not.")
+    return " ".join(parts)
