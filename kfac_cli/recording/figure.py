@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfac_cli.files import replace_bytes
+from kfac_cli.recording.axes import GREY, INK, style_axes, use_log_scale
 from kfac_cli.recording.metric import Metric
 from kfac_cli.recording.metrics import on_panels
 from kfac_cli.recording.pictures import pair_picture
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, GREY, FAINT = "#222222", "#6b6b6b", "#dddddd"
 BLUE, LIGHT_BLUE, ORANGE = "#1f5a93", "#7fb2d9", "#d9772b"
 
 PANELS = 3
@@ -118,7 +117,7 @@ def _draw_errors(
     axes: Axes, metrics: Sequence[Row], evaluations: Sequence[Row], error_name: str
 ) -> None:
     """Every error curve against the iteration, the error on a logarithmic axis."""
-    _style(axes)
+    style_axes(axes)
     axes.set_title(error_name, loc="left", fontsize=10, color=INK)
     axes.set_xlabel("iteration", fontsize=9, color=GREY)
     curves = (
@@ -151,7 +150,7 @@ def _draw_errors(
                 look = {**look, "marker": "o", "markersize": 4}
             axes.plot(iterations, values, label=label, **look)  # type: ignore[arg-type]
     if drawn:
-        _use_log_scale(axes)
+        use_log_scale(axes)
         axes.legend(  # above the axes, where no curve can pass under it
             loc="lower right",
             bbox_to_anchor=(1.01, 0.985),
@@ -174,14 +173,14 @@ def _draw_panel(axes: Axes, metrics: Sequence[Row], metric: Metric) -> None:
     """A small curve of one metric."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-    _style(axes)
+    style_axes(axes)
     axes.set_title(metric.title, loc="left", fontsize=9, color=INK)
     iterations, values = _panel_points(metrics, metric)
     marker = "o" if len(values) == 1 else None
     axes.plot(iterations, values, color=BLUE, linewidth=1.3, marker=marker, markersize=4)
     whole = metric.format == "count"
     if metric.scale == "log":
-        _use_log_scale(axes)
+        use_log_scale(axes)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=whole, min_n_ticks=1 if whole else 2))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.4g}"))
@@ -215,29 +214,3 @@ def _points(
             iterations.append(iteration)
             values.append(value)
     return iterations, values
-
-
-def _use_log_scale(axes: Axes) -> None:
-    """A logarithmic axis, labelled with plain numbers if they are short."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    decades = math.log10(high) - math.log10(low)
-    if decades < 6 and low > 1e-4:
-        if decades < 1:
-            axes.yaxis.set_major_locator(MaxNLocator(5))
-        else:
-            steps = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
-            axes.yaxis.set_major_locator(LogLocator(subs=steps))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _style(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GREY)
-    axes.tick_params(colors=GREY, labelsize=8.5, which="both")
-    axes.tick_params(which="minor", length=0)
-    axes.grid(True, axis="y", color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)

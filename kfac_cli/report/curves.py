@@ -75,7 +75,7 @@ def curves_figure(
     if len(problem.groups) > MAX_LINES:
         note += f" The {MAX_LINES} groups of {len(problem.groups)} with the smallest errors."
     axes = tuple(cost.label for cost in COSTS)
-    return Figure(name, "Curves", tuple(panels), axes, tuple(legend), note)
+    return Figure(name, "Curves", tuple(panels), axes, None, tuple(legend), note)
 
 
 def _line(

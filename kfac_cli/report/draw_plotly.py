@@ -42,9 +42,16 @@ def _panel(panel: Panel) -> dict[str, Any]:
 
 
 def _traces(lines: Sequence[Line]) -> list[dict[str, Any]]:
-    largest = max((float(line.y.max()) for line in lines if len(line.y)), default=0.0)
-    bands = [_band(line, largest) for line in lines if line.low is not None]
+    top = top_of(lines)
+    bands = [_band(line, top) for line in lines if line.low is not None]
     return [*bands, *(_line(line) for line in lines)]
+
+
+def top_of(lines: Sequence[Line]) -> float:
+    """The largest finite value of all lines and bands, where an infinite band is cut off."""
+    values = [line.y for line in lines] + [line.high for line in lines if line.high is not None]
+    finite = [part[np.isfinite(part)] for part in values]
+    return max((float(part.max()) for part in finite if len(part)), default=0.0)
 
 
 def _line(line: Line) -> dict[str, Any]:
@@ -66,9 +73,9 @@ def _line(line: Line) -> dict[str, Any]:
     }
 
 
-def _band(line: Line, largest: float) -> dict[str, Any]:
+def _band(line: Line, top: float) -> dict[str, Any]:
     assert line.low is not None and line.high is not None
-    high = np.minimum(line.high, max(largest, float(line.y.max())))
+    high = np.minimum(line.high, top)
     return {
         "type": "scatter",
         "group": line.label,

@@ -74,7 +74,8 @@ class Panel:
 class Figure:
     """Panels that share their x axis and their legend.
 
-    `name` is that of its files. `axes` are the choices of the x axis, none if there is only one.
+    `name` is that of its files. `axes` are the choices of the x axis, none if there is only one;
+    `saved` are those that also become files, all of them if it is None.
     `legend` has label, style and a remark for each group, in order.
     """
 
@@ -82,8 +83,14 @@ class Figure:
     title: str
     panels: tuple[Panel, ...]
     axes: tuple[str, ...] = ()
+    saved: tuple[str, ...] | None = None
     legend: tuple[tuple[str, Style, str], ...] = ()
     note: str = ""
+
+    @property
+    def saved_axes(self) -> tuple[str, ...]:
+        """The choices of the x axis that become files; one without a name if there is no choice."""
+        return (self.saved if self.saved is not None else self.axes) or ("",)
 
 
 def styles(labels: list[str]) -> dict[str, Style]:

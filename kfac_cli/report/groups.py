@@ -87,7 +87,7 @@ def group_labels(runs: Sequence[Run]) -> list[str]:
     """
     settings = [{**compared_settings(run), **_data_letter(runs, run)} for run in runs]
     names = _ordered_names(settings)
-    short = _short_names(names)
+    short = short_names(names)
     labels = []
     for own in settings:
         others, parts = [other for other in settings if other is not own], []
@@ -97,6 +97,30 @@ def group_labels(runs: Sequence[Run]) -> list[str]:
                 parts.append(_part(name, short[name], own))
         labels.append(" ".join(parts) or _part("optimizer.name", "", own))
     return labels
+
+
+def telling_settings(groups: Sequence[Group]) -> list[str]:
+    """Of the settings that differ, those that do not merely follow from the optimizer's name.
+
+    They differ among groups with one optimizer, or all groups have them and they differ.
+    """
+    members: dict[str, list[Group]] = {}
+    for group in groups:
+        members.setdefault(group.runs[0].optimizer, []).append(group)
+    within = {name for inside in members.values() for name in differing_settings(inside)}
+    return [
+        name
+        for name in differing_settings(groups)
+        if name not in NAMES and (name in within or all(name in group.settings for group in groups))
+    ]
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """The last part of each name, or the whole name if another one ends alike."""
+    ends = [name.rpartition(".")[2] for name in names]
+    return {
+        name: end if ends.count(end) == 1 else name for name, end in zip(names, ends, strict=True)
+    }
 
 
 def differing_settings(groups: Sequence[Group]) -> list[str]:
@@ -111,7 +135,14 @@ def differing_settings(groups: Sequence[Group]) -> list[str]:
 
 def setting_text(settings: Mapping[str, Any], name: str) -> str:
     """A setting's value as on the command line; a dash if there is no such setting."""
-    return shown(settings[name]) if name in settings else "–"
+    return value_text(settings[name]) if name in settings else "–"
+
+
+def value_text(value: Any) -> str:
+    """A value as on the command line, a whole number without its point."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return shown(value)
 
 
 def _key(run: Run) -> tuple[object, ...]:
@@ -170,14 +201,6 @@ def _ordered_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted(every, key=place)
 
 
-def _short_names(names: Sequence[str]) -> dict[str, str]:
-    """The last part of each name, or the whole name if another one ends alike."""
-    ends = [name.rpartition(".")[2] for name in names]
-    return {
-        name: end if ends.count(end) == 1 else name for name, end in zip(names, ends, strict=True)
-    }
-
-
 def _value(settings: Mapping[str, Any], name: str) -> str | None:
     return shown_fully(settings[name]) if name in settings else None
 
@@ -189,4 +212,4 @@ def _part(name: str, short: str, settings: Mapping[str, Any]) -> str:
         return f"no {short}"
     if name == "data":
         return f"data {settings[name]}"
-    return f"{short}={shown(settings[name])}"
+    return f"{short}={value_text(settings[name])}"

@@ -57,7 +57,7 @@ def inside_figure(problem: Problem, looks: Mapping[str, Style], name: str) -> Fi
         return None
     legend = tuple((group.label, looks[group.label], "") for group in groups)
     axes = tuple(cost.label for cost in COSTS)
-    return Figure(name, "Inside the optimizer", tuple(panels), axes, legend, NOTE)
+    return Figure(name, "Inside the optimizer", tuple(panels), axes, axes[:1], legend, NOTE)
 
 
 def time_figure(problem: Problem, name: str) -> Figure | None:

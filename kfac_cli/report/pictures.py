@@ -56,7 +56,7 @@ def pairs_of(run: Run) -> Picture | None:
     size = WIDTH, max(1, round(scale * picture.height))
     picture = picture.resize(size, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
+    picture.save(buffer, "PNG")
     uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
     return Picture(uri, *size)
 

@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 
 from kfac_cli.recording.summary import DIVERGED, FINISHED, TARGET_REACHED
-from kfac_cli.report.groups import Group, differing_settings, setting_text
+from kfac_cli.report.groups import (
+    Group,
+    differing_settings,
+    setting_text,
+    short_names,
+    telling_settings,
+)
 from kfac_cli.report.measures import CASES, SECONDS, best_error, best_test_error, total
 from kfac_cli.report.problem import Problem
 from kfac_cli.report.runs import FAILED, Run
@@ -14,28 +20,39 @@ MAX_SETTINGS = 12
 
 NOTE = (
     "The smaller training error of the iterate and its Polyak average counts (section 13), and the "
-    "test error of the same parameters. Seconds are those of the optimizer's steps."
+    "test error of the same parameters. Seconds are those of the optimizer's steps. Every setting "
+    "that differs is in tables/settings.csv."
 )
 
 
 def runs_table(problems: Sequence[Problem], groups: Sequence[Group], name: str) -> Table:
-    """A row for each run, with the settings that are not the same in all groups."""
-    names = differing_settings(groups)
-    shown = [each for each in names if each not in ("optimizer.name", "optimizer.kind")]
-    left_out = len(shown) - MAX_SETTINGS
-    shown = shown[:MAX_SETTINGS]
+    """A row for each run, with the settings in which groups differ.
+
+    Those that follow from the optimizer's name are left to `settings_table`; a column that says
+    nothing, of machines that are all the same or of no remarks, is left out.
+    """
+    names = telling_settings(groups)[:MAX_SETTINGS]
+    short = short_names(names)
     columns = (
         "run", "group", "seed", "ended", "iterations", "training error", "test error",
-        "cases", "seconds", *shown, "machine", "remark",
+        "cases", "seconds", *(short[each] for each in names), "machine", "remark",
     )  # fmt: skip
     rows = []
     for problem in problems:
         for group in problem.groups:
-            rows += [_row(problem, group, run, shown) for run in group.runs]
-    note = NOTE
-    if left_out > 0:
-        note += f" {left_out} more settings differ; settings.csv has all of them."
-    return Table(name, "Runs and the settings that differ", columns, tuple(rows), note)
+            rows += [_row(problem, group, run, names) for run in group.runs]
+    kept = [
+        place
+        for place, column in enumerate(columns)
+        if column not in ("machine", "remark") or len({row[place].text for row in rows}) > 1
+    ]
+    return Table(
+        name,
+        "Runs and the settings that differ",
+        tuple(columns[place] for place in kept),
+        tuple(tuple(row[place] for place in kept) for row in rows),
+        NOTE,
+    )
 
 
 def settings_table(groups: Sequence[Group], name: str) -> Table:

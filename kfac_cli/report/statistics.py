@@ -21,14 +21,12 @@ class Verdict:
     """Which of two groups has the smaller values.
 
     `better` is 0 for the first, 1 for the second, None if the evidence does not suffice at the
-    level. `p` is two-sided; `sizes` are the numbers of values; `enough` is the number of seeds each
-    that could suffice at all.
+    level. `p` is two-sided; `sizes` are the numbers of values.
     """
 
     better: int | None
     p: float
     sizes: tuple[int, int]
-    enough: int
 
 
 def p_smaller(first: Sequence[float], second: Sequence[float]) -> float:
@@ -70,10 +68,9 @@ def seeds_needed(level: float, sides: int = 1) -> int:
 def verdict(first: Sequence[float], second: Sequence[float], level: float = LEVEL) -> Verdict:
     """Compare two groups without an expectation of which is better: the p-value is two-sided."""
     sizes = len(first), len(second)
-    enough = seeds_needed(level, sides=2)
     if not min(sizes):
-        return Verdict(None, math.nan, sizes, enough)
+        return Verdict(None, math.nan, sizes)
     sides = p_smaller(first, second), p_smaller(second, first)
     p = min(1.0, 2 * min(sides))
     better = int(sides[1] < sides[0]) if p <= level else None
-    return Verdict(better, p, sizes, enough)
+    return Verdict(better, p, sizes)

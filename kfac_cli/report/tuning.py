@@ -46,7 +46,7 @@ def tuning_table(problem: Problem, name: str) -> Table:
         chosen = ", ".join(f"{each}={setting_text(best.settings, each)}" for each in searched)
         rows.append(
             (
-                text_cell(optimizer, "name"),
+                text_cell(optimizer),
                 Cell(len(groups), str(len(groups))),
                 Cell(len(runs), str(len(runs))),
                 *(_sum(runs, cost) for cost in (ITERATIONS, CASES, SECONDS)),

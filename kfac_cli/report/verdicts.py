@@ -10,11 +10,11 @@ from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import ITERATIONS, MEASURES, SECONDS, Cost, Values, measured
 from kfac_cli.report.problem import Problem
 from kfac_cli.report.runs import Run
-from kfac_cli.report.statistics import LEVEL, seeds_needed, smallest_p, verdict
-from kfac_cli.report.table import Cell, Table, number
+from kfac_cli.report.statistics import LEVEL, seeds_needed, verdict
+from kfac_cli.report.table import Cell, Table, number, text_cell
 from kfac_cli.report.time_table import group_cell
 
-MAX_GROUPS = 7
+MAX_GROUPS = 6
 
 INSUFFICIENT = "evidence insufficient"
 
@@ -24,15 +24,16 @@ def verdict_table(problem: Problem, target: float | None, name: str) -> Table:
 
     That is the last one that all runs of the pair were evaluated at.
     """
-    groups = problem.ranked[:MAX_GROUPS]
+    groups = contenders(problem)
     pairs = list(itertools.combinations(groups, 2))
-    columns = ["group", "and group"]
+    columns = ["group", "and group", "seeds"]
     if target is not None:
         columns += [f"iterations to error {target:g}", f"optimizer seconds to error {target:g}"]
     columns += ["error at the last common iteration"]
     rows = []
     for pair in pairs:
-        cells = [group_cell(group.label) for group in pair]
+        seeds = " + ".join(str(len(group.runs)) for group in pair)
+        cells = [*(group_cell(group.label) for group in pair), text_cell(seeds)]
         if target is not None:
             cells += [
                 _time_cell(problem, pair, target, ITERATIONS),
@@ -40,6 +41,17 @@ def verdict_table(problem: Problem, target: float | None, name: str) -> Table:
             ]
         rows.append((*cells, _error_cell(pair)))
     return Table(name, "Verdicts", tuple(columns), tuple(rows), _note(len(pairs), problem))
+
+
+def contenders(problem: Problem) -> list[Group]:
+    """The groups that are compared in pairs: the best of each optimizer, then the best others."""
+    seen: set[str] = set()
+    first: list[Group] = []
+    others: list[Group] = []
+    for group in problem.ranked:
+        (others if group.runs[0].optimizer in seen else first).append(group)
+        seen.add(group.runs[0].optimizer)
+    return [*first, *others][:MAX_GROUPS]
 
 
 def error_at(run: Run, iteration: float) -> float:
@@ -89,15 +101,12 @@ def _error_cell(pair: Sequence[Group]) -> Cell:
 
 def _cell(pair: Sequence[Group], samples: Sequence[Values], where: str = "") -> Cell:
     result = verdict(samples[0].tolist(), samples[1].tolist())
-    first, second = result.sizes
     if math.isnan(result.p):
         return Cell(None, INSUFFICIENT, "quiet")
-    figures = f"p = {number(result.p)}, n = {first} + {second}{where}"
-    if result.better is not None:
-        return Cell(result.p, f"{pair[result.better].label} ({figures})", "best")
-    if 2 * smallest_p(first, second) > LEVEL:
-        figures += f"; {result.enough} seeds each could suffice"
-    return Cell(result.p, f"{INSUFFICIENT} ({figures})", "quiet")
+    p = f"p = {result.p:.2g}{where}"
+    if result.better is None:
+        return Cell(result.p, f"{INSUFFICIENT} ({p})", "quiet")
+    return Cell(result.p, f"{pair[result.better].label} ({p})", "best")
 
 
 def _note(pairs: int, problem: Problem) -> str:
@@ -105,7 +114,8 @@ def _note(pairs: int, problem: Problem) -> str:
     parts = [
         "Exact permutation test of Mann and Whitney over the seeds, two-sided, since the better "
         f"group was not named in advance; level {LEVEL:g}. A run that misses the target counts as "
-        f"worse than any that reaches it. At least {seeds_needed(LEVEL, 2)} seeds each are needed."
+        f"worse than any that reaches it. With fewer than {seeds_needed(LEVEL, 2)} seeds each no "
+        "difference is large enough."
     ]
     if pairs > 1:
         parts.append(
@@ -113,5 +123,8 @@ def _note(pairs: int, problem: Problem) -> str:
             "level by chance."
         )
     if left_out > 0:
-        parts.append(f"The {MAX_GROUPS} groups with the smallest errors; {left_out} more are not.")
+        parts.append(
+            f"Compared are the best group of each optimizer and the best others, {MAX_GROUPS} in "
+            f"all; {left_out} more are not."
+        )
     return " ".join(parts)

@@ -11,9 +11,10 @@
     linecolor: "#9aa4af",
     tickfont: { size: 11, color: grey },
     zeroline: false,
-    exponentformat: "power",
+    exponentformat: log ? "e" : "none",
+    separatethousands: true,
     hoverformat: ".4~g",
-    ...(log ? { dtick: null, minorloglabels: "none" } : {}),
+    nticks: 6,
   });
 
   const layout = (panel, name, logX, logY) => ({

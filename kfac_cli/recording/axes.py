@@ -1,0 +1,38 @@
+"""The looks of axes in pictures."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, GREY, FAINT = "#222222", "#6b6b6b", "#dddddd"
+
+
+def use_log_scale(axes: Axes) -> None:
+    """A logarithmic axis, labelled with plain numbers if they are short."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    decades = math.log10(high) - math.log10(low)
+    if decades < 6 and low > 1e-4:
+        if decades < 1:
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+        else:
+            steps = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
+            axes.yaxis.set_major_locator(LogLocator(subs=steps))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def style_axes(axes: Axes) -> None:
+    """Two spines, small grey ticks and a grid of horizontal lines."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(colors=GREY, labelsize=8.5, which="both")
+    axes.tick_params(which="minor", length=0)
+    axes.grid(True, axis="y", color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
