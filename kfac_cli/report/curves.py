@@ -25,9 +25,10 @@ FEW = 5
 
 NOTE = (
     "The iterate or its Polyak average, whichever has the smaller training error (section 13). A "
-    "point is the median over the seeds of error and cost at one evaluation; a run that diverged "
-    "or failed counts as infinite from there on, and a line ends where fewer than half of its runs "
-    "continue."
+    "point is the median over the seeds of error and cost at one evaluation; the band is the full "
+    f"range of fewer than {FEW} seeds, and from the 20 to the 80 per cent quantile of more. A run "
+    "that diverged or failed counts as infinite from there on, and a line ends where fewer than "
+    "half of its runs continue."
 )
 
 
@@ -158,7 +159,7 @@ def _reference_line(reference: Reference, cost: Cost, measure: str) -> Line | No
 
 def _remark(problem: Problem, group: Group) -> str:
     count = len(group.runs)
-    seeds = "one seed" if count == 1 else f"{count} seeds, median and "
+    seeds = "one seed" if count == 1 else f"{count} seeds, "
     if count > 1:
         seeds += "full range" if count < FEW else "20 to 80 %"
     marks = [OTHER_DATA] * problem.on_other_data(group)

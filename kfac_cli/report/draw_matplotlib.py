@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kfac_cli.recording.axes import FAINT, GREY, INK, style_axes, use_log_scale
-from kfac_cli.report.draw_plotly import BAND_OPACITY, shortened, top_of
-from kfac_cli.report.figures import Figure, Line, Panel
+from kfac_cli.report.draw_plotly import BAND_OPACITY, shortened
+from kfac_cli.report.figures import Figure, Line, Panel, top_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,6 +90,8 @@ def _draw_panel(axes: Axes, panel: Panel, axis: str) -> None:
     lines = panel.lines[axis] if axis else next(iter(panel.lines.values()))
     for line in lines:
         _draw_line(axes, line, top_of(lines))
+    if panel.y_range is not None:
+        axes.set_ylim(*panel.y_range)
     if panel.x_log:
         axes.set_xscale("log")
     if panel.y_log and any(len(line.y) for line in lines):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kfac_cli.report.figures import Figure, Line, Panel
+from kfac_cli.report.figures import Figure, Line, Panel, top_of
 from kfac_cli.report.measures import Values
 
 BAND_OPACITY = 0.16
@@ -37,6 +37,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
         "x_label": plain(panel.x_label),
         "x_log": panel.x_log,
         "y_log": panel.y_log,
+        "y_range": panel.y_range,
         "bars": len(panel.bar_names),
     }
 
@@ -45,13 +46,6 @@ def _traces(lines: Sequence[Line]) -> list[dict[str, Any]]:
     top = top_of(lines)
     bands = [_band(line, top) for line in lines if line.low is not None]
     return [*bands, *(_line(line) for line in lines)]
-
-
-def top_of(lines: Sequence[Line]) -> float:
-    """The largest finite value of all lines and bands, where an infinite band is cut off."""
-    values = [line.y for line in lines] + [line.high for line in lines if line.high is not None]
-    finite = [part[np.isfinite(part)] for part in values]
-    return max((float(part.max()) for part in finite if len(part)), default=0.0)
 
 
 def _line(line: Line) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 A figure is a function from runs to these data.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+import numpy as np
 
 from kfac_cli.report.measures import Values
 
@@ -56,7 +59,8 @@ class Bar:
 class Panel:
     """A pair of axes. `lines` has those for each choice of the x axis, by its name.
 
-    Without lines it has stacked horizontal bars, named by `bar_names`.
+    `y_range` is given where bands would make the lines too flat. Without lines it has stacked
+    horizontal bars, named by `bar_names`.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Panel:
     lines: dict[str, tuple[Line, ...]] = field(default_factory=dict)
     x_log: bool = False
     y_log: bool = False
+    y_range: tuple[float, float] | None = None
     x_label: str = ""
     bars: tuple[Bar, ...] = ()
     bar_names: tuple[str, ...] = ()
@@ -91,6 +96,13 @@ class Figure:
     def saved_axes(self) -> tuple[str, ...]:
         """The choices of the x axis that become files; one without a name if there is no choice."""
         return (self.saved if self.saved is not None else self.axes) or ("",)
+
+
+def top_of(lines: Sequence[Line]) -> float:
+    """The largest finite value of all lines and bands, where an infinite band is cut off."""
+    values = [line.y for line in lines] + [line.high for line in lines if line.high is not None]
+    finite = [part[np.isfinite(part)] for part in values]
+    return max((float(part.max()) for part in finite if len(part)), default=0.0)
 
 
 def styles(labels: list[str]) -> dict[str, Style]:

@@ -1,14 +1,14 @@
 """Inside the optimizer: damping, step, momentum and batch size; and where the time went."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from kfac_cli.recording.metrics import ITERATION_METRICS
 from kfac_cli.recording.values import as_finite
 from kfac_cli.report.curves import at_common_iterations, band_line
-from kfac_cli.report.figures import COLORS, MAX_LINES, Bar, Figure, Line, Panel, Style
+from kfac_cli.report.figures import COLORS, MAX_LINES, Bar, Figure, Line, Panel, Style, top_of
 from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import COSTS, Cost, Values
 from kfac_cli.report.problem import Problem
@@ -52,7 +52,8 @@ def inside_figure(problem: Problem, looks: Mapping[str, Style], name: str) -> Fi
             for cost in COSTS
         }
         if any(lines.values()):
-            panels.append(Panel(column, title, "", lines, y_log=scale == "log"))
+            y_range = None if scale == "log" else range_of(lines[COSTS[0].label])
+            panels.append(Panel(column, title, "", lines, y_log=scale == "log", y_range=y_range))
     if not panels:
         return None
     legend = tuple((group.label, looks[group.label], "") for group in groups)
@@ -84,6 +85,20 @@ def inverse_age(run: Run) -> Values | None:
     last = np.maximum(np.floor(k / t3) * t3, np.minimum(k, 3))
     age: Values = k - last
     return age
+
+
+def range_of(lines: Sequence[Line]) -> tuple[float, float] | None:
+    """The range of the medians and half as much on either side; None if the bands are within."""
+    if not lines:
+        return None
+    low = min(float(line.y.min()) for line in lines)
+    high = max(float(line.y.max()) for line in lines)
+    margin = 0.5 * (high - low)
+    bottom = min(float((line.y if line.low is None else line.low).min()) for line in lines)
+    top = top_of(lines)
+    if margin == 0 or (bottom >= low - margin and top <= high + margin):
+        return None
+    return max(bottom, low - margin), min(top, high + margin)
 
 
 def _column(column: str) -> Callable[[Run], Values | None]:

@@ -11,7 +11,7 @@ from kfac_cli.report.measures import ITERATIONS, MEASURES, SECONDS, Cost, Values
 from kfac_cli.report.problem import Problem
 from kfac_cli.report.runs import Run
 from kfac_cli.report.statistics import LEVEL, seeds_needed, verdict
-from kfac_cli.report.table import Cell, Table, number, text_cell
+from kfac_cli.report.table import Cell, Table, text_cell
 from kfac_cli.report.time_table import group_cell
 
 MAX_GROUPS = 6
@@ -103,7 +103,7 @@ def _cell(pair: Sequence[Group], samples: Sequence[Values], where: str = "") -> 
     result = verdict(samples[0].tolist(), samples[1].tolist())
     if math.isnan(result.p):
         return Cell(None, INSUFFICIENT, "quiet")
-    p = f"p = {result.p:.2g}{where}"
+    p = f"p\u00a0=\u00a0{result.p:.2g}{where}"
     if result.better is None:
         return Cell(result.p, f"{INSUFFICIENT} ({p})", "quiet")
     return Cell(result.p, f"{pair[result.better].label} ({p})", "best")
@@ -119,7 +119,7 @@ def _note(pairs: int, problem: Problem) -> str:
     ]
     if pairs > 1:
         parts.append(
-            f"Of {pairs} comparisons of equal groups, {number(LEVEL * pairs)} would be below the "
+            f"Of {pairs} comparisons of equal groups, {LEVEL * pairs:.2g} would be below the "
             "level by chance."
         )
     if left_out > 0:

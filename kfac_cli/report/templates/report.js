@@ -3,7 +3,15 @@
   const grey = "#59626c";
   const settings = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
 
-  const axis = (title, log) => ({
+  // Labels at 1, 2 and 5 over a few decades, at powers of ten over many.
+  const ticks = (values) => {
+    const positive = values.filter((value) => value > 0);
+    const decades = Math.log10(Math.max(...positive) / Math.min(...positive));
+    if (decades > 2.2) return { minorloglabels: "none" };
+    return decades > 0.8 ? { dtick: "D2", minorloglabels: "complete" } : {};
+  };
+
+  const axis = (title, log, values = []) => ({
     title: { text: title, font: { size: 12, color: grey }, standoff: 6 },
     type: log ? "log" : "linear",
     automargin: true,
@@ -14,10 +22,10 @@
     exponentformat: log ? "e" : "none",
     separatethousands: true,
     hoverformat: ".4~g",
-    nticks: 6,
+    ...(log ? ticks(values) : { nticks: 6 }),
   });
 
-  const layout = (panel, name, logX, logY) => ({
+  const layout = (panel, traces, name, logX, logY) => ({
     margin: { l: 44, r: 8, t: 8, b: 40 },
     showlegend: false,
     barmode: "stack",
@@ -27,11 +35,18 @@
     font: { family: "system-ui, sans-serif", color: "#1f2328" },
     paper_bgcolor: "#fff",
     plot_bgcolor: "#fff",
-    xaxis: axis(panel.x_label || name, logX),
+    xaxis: axis(panel.x_label || name, logX, traces.flatMap((trace) => trace.x)),
     yaxis: panel.bars
       ? { automargin: true, autorange: "reversed", type: "category", tickfont: { size: 11, color: grey } }
-      : axis("", logY && panel.y_log),
+      : {
+          ...axis("", logY && panel.y_log, traces.flatMap((trace) => trace.y)),
+          ...(panel.y_range ? { range: panel.y_range } : {}),
+        },
   });
+
+  // So that a drawing fits onto paper, which is laid out without the script.
+  const scalable = (place) => place.querySelectorAll(".main-svg").forEach((drawing) =>
+    drawing.setAttribute("viewBox", `0 0 ${place.clientWidth} ${place.clientHeight}`));
 
   const setUp = (figure) => {
     const root = [...document.querySelectorAll("[data-figure]")].find((e) => e.dataset.figure === figure.name);
@@ -48,19 +63,15 @@
         const traces = (panel.traces[name] ?? []).filter((trace) => !without.has(trace.group));
         if (panel.bars) place.style.height = `${90 + 34 * panel.bars}px`;
         Plotly.react(place, traces.map(({ group, ...trace }) => ({ ...trace, line: { width: 2, ...trace.line } })),
-          layout(panel, name, log("x", panel.x_log), log("y", true)), settings);
+          layout(panel, traces, name, log("x", panel.x_log), log("y", true)), settings).then(scalable);
       });
     };
     root.addEventListener("change", draw);
     draw();
+    root.querySelectorAll(".plot").forEach((place) => place.on("plotly_afterplot", () => scalable(place)));
   };
 
   JSON.parse(document.getElementById("figures").textContent).forEach(setUp);
-
-  const resize = () => document.querySelectorAll(".plot").forEach((place) => Plotly.Plots.resize(place));
-  window.matchMedia("print").addEventListener("change", resize);
-  window.addEventListener("beforeprint", resize);
-  window.addEventListener("afterprint", resize);
 
   const value = (row, column) => row.cells[column].dataset.value;
 
