@@ -1,0 +1,158 @@
+"""What the figures show, and that both drawers draw it."""
+
+import io
+import math
+
+import numpy as np
+import plotly.graph_objects
+import pytest
+from PIL import Image
+
+from kfac_cli.report.contents import contents
+from kfac_cli.report.curves import Reference, at_common_iterations, band_line
+from kfac_cli.report.draw_matplotlib import drawn
+from kfac_cli.report.draw_plotly import figure_data, plain
+from kfac_cli.report.figures import COLORS, Style, styles
+from kfac_cli.report.inside import MAX_POINTS, inverse_age
+from kfac_cli.report.runs import load_runs
+from tests.report.folders import settings, write_run
+
+STYLE = Style("#0072b2")
+
+
+def line_of(values):
+    rows = np.array(values, dtype=float)
+    return band_line("group", STYLE, np.arange(rows.shape[1], dtype=float), rows)
+
+
+def test_a_line_is_the_median_and_its_band_the_range_of_few_seeds():
+    line = line_of([[1, 10], [2, 30], [6, 20]])
+    np.testing.assert_array_equal(line.y, [2, 20])
+    np.testing.assert_array_equal(line.low, [1, 10])
+    np.testing.assert_array_equal(line.high, [6, 30])
+
+
+def test_the_band_of_many_seeds_is_from_20_to_80_per_cent():
+    line = line_of([[value] for value in range(11)])
+    assert (line.low[0], line.y[0], line.high[0]) == (2, 5, 8)
+
+
+def test_one_seed_has_no_band():
+    line = line_of([[1, 2]])
+    assert line.low is None
+
+
+def test_an_infinite_value_moves_the_median():
+    line = line_of([[1, 1], [2, math.inf], [3, 3]])
+    np.testing.assert_array_equal(line.y, [2, 3])
+    np.testing.assert_array_equal(line.high, [3, math.inf])
+
+
+def test_a_line_ends_where_fewer_than_half_of_its_runs_continue():
+    line = line_of([[1, 1, 1], [2, 2, math.nan], [3, math.nan, math.nan]])
+    np.testing.assert_array_equal(line.x, [0, 1])
+
+
+def test_a_diverged_run_is_infinite_after_its_end(tmp_path):
+    write_run(tmp_path / "0", settings(seed=0), errors=(4.0, 3.0, 2.0))
+    write_run(tmp_path / "1", settings(seed=1), errors=(4.0,), status="diverged")
+    write_run(tmp_path / "2", settings(seed=2), errors=(4.0,), status="target reached")
+    runs, _ = load_runs([tmp_path])
+    pairs = [(run.evaluations["cases"], run.evaluations["train_error"]) for run in runs]
+    x, rows = at_common_iterations(runs, pairs)
+    np.testing.assert_array_equal(x, [2500, 5000, 7500])
+    np.testing.assert_array_equal(
+        rows, [[4, 3, 2], [4, math.inf, math.inf], [4, math.nan, math.nan]]
+    )
+
+
+def test_the_age_of_the_inverse_follows_its_rule(tmp_path):
+    write_run(tmp_path / "run", settings(optimizer__t3=5), errors=(1.0,), every=12)
+    ((run,), _) = load_runs([tmp_path])
+    np.testing.assert_array_equal(inverse_age(run), [0, 0, 0, 1, 0, 1, 2, 3, 4, 0, 1, 2])
+
+
+def test_groups_have_different_looks():
+    looks = styles([str(number) for number in range(28)])
+    assert len(set(looks.values())) == 28
+    assert looks["0"].color == COLORS[0]
+
+
+@pytest.fixture
+def compared(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=(5, 4, 3 - seed), every=300)
+        given = settings("adam", seed=seed, optimizer__arguments__lr=0.1)
+        write_run(tmp_path / f"a{seed}", given)
+    write_run(tmp_path / "other", settings("adam"))
+    runs, _ = load_runs([tmp_path])
+    return contents(runs)
+
+
+def test_every_figure_has_its_panels(compared):
+    panels = {figure.name: [each.name for each in figure.panels] for figure in compared.figures}
+    assert panels == {
+        "curves": ["train_error", "test_error", "train_nll", "test_nll"],
+        "searches": ["adam-optimizer.arguments.lr"],
+        "inside": [
+            "lambda", "gamma", "alpha", "mu", "rho", "batch_size", "rejections", "inverse_age",
+        ],
+        "time": ["time"],
+    }  # fmt: skip
+
+
+def test_long_runs_are_thinned(compared):
+    inside = next(figure for figure in compared.figures if figure.name == "inside")
+    line = inside.panels[0].lines["iterations"][0]
+    assert len(line.x) == MAX_POINTS
+    assert (line.x[0], line.x[-1]) == (1, 900)
+
+
+def test_plotly_accepts_every_trace(compared):
+    for figure in compared.figures:
+        for panel in figure_data(figure)["panels"]:
+            for traces in panel["traces"].values():
+                assert traces
+                for trace in traces:
+                    del trace["group"]
+                plotly.graph_objects.Figure(traces)
+
+
+def test_matplotlib_draws_every_figure_as_png_and_svg(compared):
+    names = []
+    for figure in compared.figures:
+        for name, data in drawn(figure):
+            names.append(name)
+            if name.endswith("png"):
+                picture = Image.open(io.BytesIO(data)).convert("L")
+                assert np.asarray(picture).std() > 5  # something is drawn
+            else:
+                assert b"<svg" in data
+    assert {"curves-iterations.png", "curves-cases.svg", "curves-seconds.png"} <= set(names)
+    assert {"inside-iterations.svg", "searches.png", "time.svg"} <= set(names)
+
+
+def test_an_svg_is_the_same_each_time(compared):
+    first, second = (dict(drawn(compared.figures[0])) for _ in range(2))
+    assert first["curves-iterations.svg"] == second["curves-iterations.svg"]
+
+
+def test_tags_in_names_are_text_for_plotly():
+    assert plain("<b>bold</b> & <a href='x'>") == "&lt;b&gt;bold&lt;/b&gt; &amp; &lt;a href='x'&gt;"
+
+
+def test_published_trajectories_lie_under_the_curves(tmp_path):
+    write_run(tmp_path / "run")
+    runs, _ = load_runs([tmp_path])
+    columns = {"iteration": np.array([1.0, 50.0]), "train_error": np.array([20.0, 2.0])}
+    reference = Reference("K-FAC, published", "curves", columns, "by someone")
+    part = contents(runs, references=[reference]).parts[0]
+    training, test = part.curves.panels[:2]
+    assert [line.label for line in training.lines["iterations"]] == [
+        "kfac_tridiag",
+        "K-FAC, published",
+    ]
+    assert training.lines["iterations"][1].kind == "reference"
+    assert len(training.lines["optimizer seconds"]) == 1  # they are of another machine
+    assert len(test.lines["iterations"]) == 1
+    assert part.references == (reference,)

@@ -1,0 +1,224 @@
+"""Targets, times to them, verdicts, ranking, tuning: on runs made for the purpose."""
+
+import csv
+import io
+import math
+
+import pytest
+
+from kfac_cli.report.contents import contents
+from kfac_cli.report.groups import group_runs
+from kfac_cli.report.measures import CASES, ITERATIONS, SECONDS, best_test_error, time_to
+from kfac_cli.report.problem import median, problems
+from kfac_cli.report.runs import load_runs
+from kfac_cli.report.scores import scores
+from kfac_cli.report.targets import automatic_targets, decisive_target, rounded_up
+from kfac_cli.report.time_table import headline
+from tests.report.folders import settings, write_run
+
+FAST = (20.0, 4.0, 2.0, 1.0)
+SLOW = (30.0, 20.0, 9.0, 4.5)
+
+
+def read(folder):
+    runs, complaints = load_runs([folder])
+    assert complaints == []
+    return runs
+
+
+def problem_of(folder):
+    (problem,) = problems(group_runs(read(folder))[0])
+    return problem
+
+
+def texts(table):
+    return [[cell.text for cell in row] for row in table.rows]
+
+
+@pytest.fixture
+def two_groups(tmp_path):
+    """K-FAC reaches 4.5 at 50 iterations, Adam at 100, each with four seeds."""
+    for seed in range(4):
+        fast = [error * (1 + seed / 100) for error in FAST]
+        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=fast)
+        write_run(tmp_path / f"a{seed}", settings("adam", seed=seed), errors=SLOW)
+    return tmp_path
+
+
+def test_the_time_to_a_target_is_that_of_the_first_evaluation_below_it(tmp_path):
+    (run,) = read(write_run(tmp_path / "run", errors=(9.0, 5.0, 6.0, 1.0)))
+    assert time_to(run, 5.0, ITERATIONS) == 50
+    assert time_to(run, 4.9, CASES) == 10_000
+    assert time_to(run, 9.0, SECONDS) == pytest.approx(2.5)
+    assert time_to(run, 0.5, ITERATIONS) == math.inf
+
+
+def test_the_average_counts_where_its_training_error_is_smaller(tmp_path):
+    folder = write_run(tmp_path / "run", errors=(9.0, 5.0))
+    table = folder / "evaluations.csv"
+    rows = list(csv.DictReader(io.StringIO(table.read_text())))
+    rows[1] |= {"train_error_average": "3.0", "test_error_average": "7.5"}
+    lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
+    table.write_text("\n".join(lines) + "\n")
+    (run,) = read(folder)
+    assert time_to(run, 4.0, ITERATIONS) == 50
+    assert best_test_error(run) == 7.5
+
+
+def test_an_infinite_value_counts_in_the_median():
+    assert median([1, 2, math.inf]) == 2
+    assert median([1, math.inf, math.inf]) == math.inf
+    assert median([1, math.inf]) == math.inf
+    assert median([3, 1, 2, math.nan]) == 2
+    assert math.isnan(median([]))
+
+
+@pytest.mark.parametrize(
+    ("value", "up"), [(1.0, 1.0), (1.01, 1.1), (0.0123, 0.013), (99.1, 100), (1234, 1300)]
+)
+def test_targets_are_rounded_up_to_two_digits(value, up):
+    assert rounded_up(value) == up
+
+
+def test_automatic_targets_reach_from_what_all_reach_to_what_the_best_reaches(two_groups):
+    problem = problem_of(two_groups)
+    targets = automatic_targets(problem)
+    assert targets == (4.5, 2.2, 1.1)
+    assert decisive_target(problem, targets) == 1.1
+    assert headline(problem, 4.5).startswith(
+        "kfac_tridiag reached a training error of 4.5 after 50 iterations, adam after 100"
+    )
+
+
+def test_the_table_of_times_has_median_range_and_misses(two_groups):
+    part = contents(read(two_groups), targets=[4.05, 2.0]).parts[0]
+    assert [row[:4] for row in texts(part.times)] == [
+        ["4.05", "kfac_tridiag", "4 of 4", "62.5 (50–75)"],
+        ["4.05", "adam", "0 of 4", "not reached"],
+        ["2", "kfac_tridiag", "4 of 4", "100 (75–100)"],
+        ["2", "adam", "0 of 4", "not reached"],
+    ]
+    assert part.times.rows[0][3].look == "best"
+    lines = part.times.csv().splitlines()
+    assert lines[0] == "target,group,reached,iterations,cases,optimizer seconds"
+    assert lines[2] == "4.05,adam,0.0,inf,inf,inf"
+
+
+def test_a_verdict_names_the_better_group_and_its_p_value(two_groups):
+    part = contents(read(two_groups), targets=[4.5]).parts[0]
+    ((first, second, seeds, *cells),) = texts(part.verdicts)
+    assert (first, second, seeds) == ("kfac_tridiag", "adam", "4 + 4")
+    assert cells == [
+        "kfac_tridiag (p\u00a0=\u00a00.029)",
+        "kfac_tridiag (p\u00a0=\u00a00.029)",
+        "kfac_tridiag (p\u00a0=\u00a00.029 at 100)",
+    ]
+
+
+def test_a_diverged_run_counts_as_a_miss_and_as_infinite(tmp_path):
+    for seed in range(4):
+        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=FAST)
+        write_run(
+            tmp_path / f"a{seed}",
+            settings("adam", seed=seed),
+            errors=FAST[:1],
+            status="diverged",
+            reason="train_error not finite",
+        )
+    compared = contents(read(tmp_path), targets=[2.0])
+    (verdicts,) = texts(compared.parts[0].verdicts)
+    assert verdicts[3:] == ["kfac_tridiag (p\u00a0=\u00a00.029)"] * 2 + [
+        "kfac_tridiag (p\u00a0=\u00a00.029 at 100)"
+    ]
+    ended = [row[3].text for row in compared.runs.rows]
+    assert ended.count("diverged: train_error not finite") == 4
+
+
+def test_seconds_of_another_machine_are_marked_and_not_ranked(two_groups):
+    write_run(
+        two_groups / "far",
+        settings("nesterov_sgd"),
+        errors=FAST,
+        seconds_per_iteration=1e-3,
+        device_name="Another processor",
+    )
+    part = contents(read(two_groups), targets=[4.5]).parts[0]
+    times = {row[1]: row for row in texts(part.times)}
+    assert times["nesterov_sgd"][5] == "0.0500 (other machine)"
+    assert times["nesterov_sgd"][3] == "50"
+    looks = {row[1].text: row[5].look for row in part.times.rows}
+    assert looks["kfac_tridiag"] == "best"
+    assert "nesterov_sgd" not in scores(part.problem, [4.5], SECONDS)
+    assert "nesterov_sgd" in scores(part.problem, [4.5], ITERATIONS)
+    seconds = [row[4].text for row in part.verdicts.rows if "nesterov_sgd" in {c.text for c in row}]
+    assert seconds == ["not comparable: other machine"] * 2
+
+
+def test_runs_on_other_data_are_marked_and_not_ranked(two_groups):
+    write_run(two_groups / "other", settings(seed=9), errors=(0.1,), data="b" * 64)
+    part = contents(read(two_groups), targets=[4.5]).parts[0]
+    row = next(row for row in texts(part.times) if "(other data)" in row[1])
+    assert row[1] == "kfac_tridiag data B (other data)"
+    assert [group.label for group in part.problem.ranked] == ["kfac_tridiag data A", "adam"]
+    assert all("data B" not in cell.text for row in part.scores.rows for cell in row)
+
+
+def test_the_score_is_that_of_algoperf(two_groups):
+    """To 4.5 Adam takes twice K-FAC's time, which leaves (4 - 2) / 3; it never reaches 2.1."""
+    problem = problem_of(two_groups)
+    assert scores(problem, [4.5, 2.1], ITERATIONS) == {
+        "kfac_tridiag": 1.0,
+        "adam": pytest.approx((2 / 3 + 0) / 2),
+    }
+
+
+def test_the_ranking_is_shown_for_shorter_budgets(two_groups):
+    part = contents(read(two_groups), targets=[4.5]).parts[0]
+    assert part.sensitivity.columns == ("group", "4.5 in 25", "4.5 in 50", "4.5 in 100")
+    assert texts(part.sensitivity) == [["kfac_tridiag", "–", "1", "1"], ["adam", "–", "–", "2"]]
+
+
+def test_the_table_of_tuning_counts_trials_and_what_they_cost(tmp_path):
+    for number, rate in enumerate((0.1, 0.01, 0.001)):
+        given = settings("adam", optimizer__arguments__lr=rate)
+        write_run(tmp_path / f"a{number}", given, errors=[20, 10 / rate**0.1])
+    write_run(tmp_path / "k", settings(), errors=FAST)
+    part = contents(read(tmp_path)).parts[0]
+    rows = {row[0]: row[1:] for row in texts(part.tuning)}
+    assert rows["adam"][:3] == ["3", "3", "150"]
+    assert rows["adam"][5] == "optimizer.arguments.lr"
+    assert rows["adam"][7] == "optimizer.arguments.lr=0.1"
+    assert rows["kfac_tridiag"][5] == "nothing"
+    (panel,) = part.searches.panels
+    assert panel.x_label == "optimizer.arguments.lr"
+    assert sorted(panel.lines["optimizer.arguments.lr"][0].x) == [0.001, 0.01, 0.1]
+    assert panel.x_log
+
+
+def test_the_table_of_runs_has_the_settings_that_differ_only(tmp_path):
+    write_run(tmp_path / "a", settings("adam", optimizer__arguments__lr=0.1))
+    write_run(tmp_path / "b", settings("adam"))
+    write_run(tmp_path / "c", settings())
+    table = contents(read(tmp_path)).runs
+    assert table.columns == (
+        "run", "group", "seed", "ended", "iterations", "training error", "test error", "cases",
+        "seconds", "lr",
+    )  # fmt: skip
+    assert {row[0].text: row[9].text for row in table.rows} == {"a": "0.1", "b": "0.001", "c": "–"}
+
+
+def test_each_dataset_is_a_part_of_its_own(tmp_path):
+    write_run(tmp_path / "a", settings())
+    write_run(tmp_path / "b", settings(dataset__name="mnist"))
+    compared = contents(read(tmp_path))
+    assert [part.dataset for part in compared.parts] == ["curves", "mnist"]
+    names = [table.name for table in compared.tables] + [each.name for each in compared.figures]
+    assert len(set(names)) == len(names)
+
+
+def test_runs_without_an_evaluation_are_shown_as_what_they_are(tmp_path):
+    write_run(tmp_path / "run", errors=(), status="interrupted")
+    compared = contents(read(tmp_path))
+    assert compared.headlines == ("No run has a finite training error.",)
+    assert compared.runs.rows[0][3].text == "interrupted"
+    assert compared.parts[0].times.rows == ()
