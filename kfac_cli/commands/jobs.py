@@ -19,7 +19,7 @@ from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.commands.new_folder import ERROR_FILE, check_new_folder
 from kfac_cli.commands.resume import Resumption, prepare_resumption, read_ending, refuse_links
 from kfac_cli.commands.run_log import begin_logs
-from kfac_cli.commands.sweeps import swept_settings
+from kfac_cli.commands.sweeps import Job, swept_settings
 from kfac_cli.config.completion import complete
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.config.settings_file import CONFIG_FILE, write_settings
@@ -44,13 +44,15 @@ if TYPE_CHECKING:
 class Jobs:
     """The jobs of one command: a single one, or those of a sweep, which continues after failures.
 
-    `failures` has a line for each failed job, in the order in which they ran. With `resumes_sweep`,
-    jobs that have ended are skipped and those that have begun are resumed.
+    `failures` has a line for each failed job, in the order in which they ran, `of_sweep` all jobs of
+    a sweep that ran in this process. With `resumes_sweep`, jobs that have ended are skipped and
+    those that have begun are resumed.
     """
 
     def __init__(self, resumes_sweep: bool = False) -> None:
         self.failures: list[str] = []
         self.resumes_sweep = resumes_sweep
+        self.of_sweep: list[Job] = []
         self._process = os.getpid()
         self._swept = swept_settings(sys.argv[1:])
         self._command = shlex.join(["kfac-run", *sys.argv[1:]])  # as it was typed
@@ -63,6 +65,8 @@ class Jobs:
         """
         job = HydraConfig.get()
         folder, sweep = Path(job.runtime.output_dir), Path(job.sweep.dir)
+        if _sweeping():
+            self.of_sweep.append(Job(folder, list(job.overrides.task)))
         # Where the command was typed: hydra.job.chdir=true must not change what a path means.
         with (
             contextlib.chdir(job.runtime.cwd),

@@ -44,7 +44,7 @@ from kfac_cli.commands.sweep_resume import (
     command_line,
     sweep_to_resume,
 )
-from kfac_cli.commands.sweeps import check_sweep
+from kfac_cli.commands.sweeps import check_sweep, sweep_ranking
 from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE, composed
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError, background_errors_logged, one_line, shown
@@ -141,6 +141,8 @@ def _run_hydra(options: argparse.Namespace, jobs: Jobs) -> int:
         without_record(options),
     ):
         application()
+        if len(jobs.of_sweep) > 1:
+            print(sweep_ranking(jobs.of_sweep), flush=True)
     if _only_prints(options):
         return exit_code_of_text()
     return EXIT_FAILED if jobs.failures else 0

@@ -57,7 +57,7 @@ def number(value: float, infinite: str = "–") -> str:
     if math.isinf(value):
         return infinite
     if abs(value) >= 1000 and abs(value) < 1e15:
-        return f"{value:,.0f}".replace(",", "\u202f")
+        return f"{value:,.0f}"
     if value == int(value) and abs(value) < 1000:
         return str(int(value))
     return significant(value, 3)

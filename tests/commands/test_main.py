@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from kfac_cli.commands.main import run_stamp
 from kfac_cli.commands.messages import choices
+from kfac_cli.commands.sweeps import Job, sweep_ranking
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import validate
@@ -296,6 +297,34 @@ def test_a_sweep_runs_every_combination_in_numbered_folders(kfac_run, runner, tm
     assert [folder.name for folder in folders] == list("012345")
     [sweep] = {str(folder.parent) for folder in folders}
     assert re.fullmatch(STAMP, sweep)
+
+
+def test_a_sweep_ends_with_the_ranking_of_its_jobs(kfac_run, runner, tmp_path):
+    errors = {0: 4.0, 1: None, 2: 2.5}
+
+    def behave(config):
+        summary = {"best_train_error": errors[config.seed]}
+        (tmp_path / f"sweep/{config.seed}/summary.json").write_text(json.dumps(summary))
+        return "finished"
+
+    runner.behave = behave
+    answer = kfac_run("-m", "experiment=smoke", "seed=0,1,2", "hydra.sweep.dir=sweep")
+    lines = answer.out.splitlines()
+    assert lines[lines.index("  best training errors") :] == [
+        "  best training errors",
+        "    2.500    seed=2  sweep/2",
+        "    4.000    seed=0  sweep/0",
+        "    none     seed=1  sweep/1",
+        "",
+        "  kfac-report sweep  compares them",
+    ]
+
+
+def test_a_long_ranking_shows_the_best_jobs(tmp_path):
+    jobs = [Job(tmp_path / str(number), [f"seed={number}"]) for number in range(30)]
+    lines = sweep_ranking(jobs).splitlines()
+    assert lines[-3] == "    and 10 more"
+    assert len(lines) == 25
 
 
 @pytest.mark.parametrize("error", [UserError("bad file"), ZeroDivisionError("bug")])

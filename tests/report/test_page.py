@@ -142,8 +142,8 @@ def test_the_axes_switch(laptop):
     assert plot.evaluate(title) == "cases"
     assert plot.evaluate(last) == 10_000
     assert plot.evaluate("e => e.layout.yaxis.type") == "log"
-    figure.get_by_label("vertical").uncheck()
-    figure.get_by_label("horizontal").check()
+    figure.locator("[data-log=y]").uncheck()
+    figure.locator("[data-log=x]").check()
     assert plot.evaluate("e => [e.layout.xaxis.type, e.layout.yaxis.type]") == ["log", "linear"]
 
 
