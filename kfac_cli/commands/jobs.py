@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 class Jobs:
     """The jobs of one command: a single one, or those of a sweep, which continues after failures.
 
-    `failures` has a line for each failed job, in the order in which they ran, `of_sweep` all jobs of
-    a sweep that ran in this process. With `resumes_sweep`, jobs that have ended are skipped and
+    `failures` has a line for each failed job, in the order in which they ran, `of_sweep` all jobs
+    of a sweep that ran in this process. With `resumes_sweep`, jobs that have ended are skipped and
     those that have begun are resumed.
     """
 
