@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 
 from kfac_cli.errors import UserError, listed, one_line, shown
 from kfac_cli.report.help_page import PAGE
+from kfac_cli.signals import EXIT_SIGNAL, InterruptOnSignal
+from kfac_cli.terminal import tolerant_output
 
 EXIT_FAILED = 1
 OPTIONS = ("output", "targets")
@@ -31,17 +33,23 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, 1 after an error, or 128 + the number of a signal."""
-    try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
-    except UserError as error:
-        print(f"kfac-report: error: {one_line(str(error))}", file=sys.stderr)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        text = f"kfac-report: error: {one_line(f'{where}{error.strerror or error}')}"
-        print(text, file=sys.stderr)
-    except KeyboardInterrupt:
-        print("kfac-report: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+    words = sys.argv[1:] if arguments is None else arguments
+    with tolerant_output():
+        try:
+            with InterruptOnSignal():
+                return _run(words)
+        except UserError as error:
+            return _print_error(str(error))
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename is not None else ""
+            return _print_error(f"{where}{error.strerror or error}")
+        except KeyboardInterrupt as interruption:
+            print("kfac-report: interrupted", file=sys.stderr)
+            return EXIT_SIGNAL + int(getattr(interruption, "signal", signal.SIGINT))
+
+
+def _print_error(line: str) -> int:
+    print(f"kfac-report: error: {one_line(line)}", file=sys.stderr)
     return EXIT_FAILED
 
 

@@ -151,7 +151,7 @@ def _summary(found: Sequence[Problem], runs: Sequence[Run]) -> str:
     if machines:
         parts.append(f"seconds are compared on {machines[0]}")
     elsewhere = sum(
-        run.environment.key != problem.machine.key
+        run.environment.key not in (None, problem.machine.key)
         for problem in found
         if problem.machine is not None
         for run in problem.runs

@@ -34,6 +34,9 @@ DATA_FILES = frozenset(
 NAMES = ("dataset.name", "optimizer.name")
 """The settings whose value alone says what it is of."""
 
+SHORT = 4
+"""Digits of a number in a label."""
+
 REDUNDANT = frozenset({"optimizer.kind"})
 
 
@@ -83,8 +86,14 @@ def group_labels(runs: Sequence[Run]) -> list[str]:
     """A label for each run, made of the settings that tell it from the other runs.
 
     Settings that follow from those already named are not repeated: of two optimizers only the names
-    are shown, of two learning rates of one of them also the rates.
+    are shown, of two learning rates of one of them also the rates. Numbers have four digits, or all
+    where groups would otherwise be called alike.
     """
+    labels = _labels(runs, SHORT)
+    return labels if len(set(labels)) == len(labels) else _labels(runs, None)
+
+
+def _labels(runs: Sequence[Run], digits: int | None) -> list[str]:
     settings = [{**compared_settings(run), **_data_letter(runs, run)} for run in runs]
     names = _ordered_names(settings)
     short = short_names(names)
@@ -94,8 +103,8 @@ def group_labels(runs: Sequence[Run]) -> list[str]:
         for name in names:
             if any(_value(other, name) != _value(own, name) for other in others):
                 others = [other for other in others if _value(other, name) == _value(own, name)]
-                parts.append(_part(name, short[name], own))
-        labels.append(" ".join(parts) or _part("optimizer.name", "", own))
+                parts.append(_part(name, short[name], own, digits))
+        labels.append(" ".join(parts) or _part("optimizer.name", "", own, digits))
     return labels
 
 
@@ -205,11 +214,14 @@ def _value(settings: Mapping[str, Any], name: str) -> str | None:
     return shown_fully(settings[name]) if name in settings else None
 
 
-def _part(name: str, short: str, settings: Mapping[str, Any]) -> str:
+def _part(name: str, short: str, settings: Mapping[str, Any], digits: int | None) -> str:
     if name in NAMES:
         return setting_text(settings, name)
     if name not in settings:
         return f"no {short}"
     if name == "data":
         return f"data {settings[name]}"
-    return f"{short}={value_text(settings[name])}"
+    value = settings[name]
+    if isinstance(value, float) and digits is not None:
+        value = float(f"{value:.{digits}g}")
+    return f"{short}={value_text(value)}"

@@ -8,11 +8,13 @@ from typing import Any
 
 from kfac_cli.report.contents import Contents
 from kfac_cli.report.draw_plotly import figure_data
-from kfac_cli.report.figures import Style
 from kfac_cli.report.pictures import Picture
 from kfac_cli.report.table import Cell
 
 TEMPLATES = "templates"
+
+MAX_ROWS = 40
+"""The rest of a longer table is shown on demand."""
 
 
 def page(contents: Contents, pictures: Sequence[tuple[str, str, Picture]]) -> str:
@@ -43,9 +45,10 @@ def page(contents: Contents, pictures: Sequence[tuple[str, str, Picture]]) -> st
         "headlines": contents.headlines,
         "summary": contents.summary,
         "complaints": contents.complaints,
-        "looks": _drawn(contents.looks),
+        "looks": contents.looks,
         "parts": contents.parts,
         "runs": contents.runs,
+        "limit": MAX_ROWS,
         "figures": [figure_data(figure) for figure in contents.figures],
         "pictures": pictures,
     }
@@ -60,7 +63,3 @@ def sort_key(cell: Cell) -> str:
     if isinstance(value, float) and math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
     return str(value)
-
-
-def _drawn(looks: Mapping[str, Style]) -> Mapping[str, Style]:
-    return looks

@@ -16,6 +16,7 @@ Common = TypeVar("Common")
 
 OTHER_DATA = "other data"
 OTHER_MACHINE = "other machine"
+UNKNOWN_MACHINE = "machine not recorded"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Problem:
     def marks(self, run: Run) -> list[str]:
         """Why the run is not ranked, or its seconds are not."""
         own = run.data is not None and self.data is not None and run.data != self.data
-        return [OTHER_DATA] * own + [OTHER_MACHINE] * (not self.comparable(run, SECONDS))
+        return [OTHER_DATA] * own + [machine_mark(run)] * (not self.comparable(run, SECONDS))
 
     def times(self, group: Group, target: float, cost: Cost, budget: float = math.inf) -> Values:
         """Times to the target (runs,), infinite for a miss, of the runs that can be ranked.
@@ -75,6 +76,11 @@ class Problem:
         return not self.on_other_data(group) and any(
             self.comparable(run, cost) for run in group.runs
         )
+
+
+def machine_mark(run: Run) -> str:
+    """Why the seconds of a run are not ranked."""
+    return UNKNOWN_MACHINE if run.environment.key is None else OTHER_MACHINE
 
 
 def problems(groups: Sequence[Group]) -> list[Problem]:

@@ -22,13 +22,22 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under the names of the columns. `name` is that of its CSV file."""
+    """Rows of cells under the names of the columns. `name` is that of its CSV file.
+
+    `brief` are the rows that the page shows, all of them if it is None.
+    """
 
     name: str
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+    brief: tuple[tuple[Cell, ...], ...] | None = None
+
+    @property
+    def shown(self) -> tuple[tuple[Cell, ...], ...]:
+        """The rows that the page shows."""
+        return self.rows if self.brief is None else self.brief
 
     def csv(self) -> str:
         """The values as CSV; missing ones are empty."""

@@ -1,13 +1,14 @@
 """Time to target: iterations, cases and optimizer seconds of each group."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kfac_cli.report.figures import MAX_LINES
 from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import COSTS, ITERATIONS, SECONDS, Cost, Values
-from kfac_cli.report.problem import OTHER_DATA, OTHER_MACHINE, Problem, median
+from kfac_cli.report.problem import OTHER_DATA, Problem, machine_mark, median
 from kfac_cli.report.table import Cell, Table, number, text_cell
 
 NOT_REACHED = "not reached"
@@ -21,7 +22,7 @@ NOTE = (
 
 def time_table(problem: Problem, targets: Sequence[float], name: str) -> Table:
     """A row for each target and group: how many runs reached it, and what that cost."""
-    rows = []
+    rows, brief = [], []
     for target in targets:
         groups = sorted(
             problem.groups,
@@ -32,22 +33,31 @@ def time_table(problem: Problem, targets: Sequence[float], name: str) -> Table:
             ),
         )
         best = {cost: _best(problem, groups, target, cost) for cost in COSTS}
-        for group in groups:
-            times = {cost: problem.times(group, target, cost) for cost in COSTS}
-            hits = int(np.isfinite(times[ITERATIONS]).sum())
-            count = len(times[ITERATIONS])
-            mark = f" ({OTHER_DATA})" if problem.on_other_data(group) else ""
-            rows.append(
-                (
-                    Cell(target, f"{target:g}"),
-                    Cell(group.label, group.label + mark, "name"),
-                    Cell(hits / count, f"{hits} of {count}", "" if hits == count else "poor"),
-                    *(_cost_cell(problem, group, cost, times[cost], best[cost]) for cost in COSTS),
-                )
-            )
+        for place, group in enumerate(groups):
+            row = _row(problem, group, target, best)
+            rows.append(row)
+            if place < MAX_LINES:
+                brief.append(row)
     columns = ("target", "group", "reached", *(cost.label for cost in COSTS))
     title = "Time to target"
-    return Table(name, title, columns, tuple(rows), NOTE)
+    note = NOTE
+    if len(brief) < len(rows):
+        note += f" The {MAX_LINES} fastest groups for each target; tables/{name}.csv has all."
+    return Table(name, title, columns, tuple(rows), note, tuple(brief))
+
+
+def _row(
+    problem: Problem, group: Group, target: float, best: Mapping[Cost, float]
+) -> tuple[Cell, ...]:
+    times = {cost: problem.times(group, target, cost) for cost in COSTS}
+    hits, count = int(np.isfinite(times[ITERATIONS]).sum()), len(times[ITERATIONS])
+    mark = f" ({OTHER_DATA})" if problem.on_other_data(group) else ""
+    return (
+        Cell(target, f"{target:g}"),
+        Cell(group.label, group.label + mark, "name"),
+        Cell(hits / count, f"{hits} of {count}", "" if hits == count else "poor"),
+        *(_cost_cell(problem, group, cost, times[cost], best[cost]) for cost in COSTS),
+    )
 
 
 def range_text(times: Values) -> str:
@@ -64,7 +74,8 @@ def _cost_cell(problem: Problem, group: Group, cost: Cost, times: Values, best: 
     middle = median(times)
     text = range_text(times)
     if not problem.is_ranked(group, cost):
-        mark = f" ({OTHER_MACHINE})" if cost == SECONDS and math.isfinite(middle) else ""
+        unknown = cost == SECONDS and math.isfinite(middle)
+        mark = f" ({machine_mark(group.runs[0])})" if unknown else ""
         return Cell(middle, text + mark, "quiet")
     look = "best" if middle == best and math.isfinite(best) else ""
     return Cell(middle, text, look or ("quiet" if math.isinf(middle) else ""))

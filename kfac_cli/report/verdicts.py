@@ -85,7 +85,7 @@ def last_common_iteration(runs: Sequence[Run]) -> float | None:
 
 def _time_cell(problem: Problem, pair: Sequence[Group], target: float, cost: Cost) -> Cell:
     if not all(problem.is_ranked(group, cost) for group in pair):
-        return Cell(None, "not comparable: other machine", "quiet")
+        return Cell(None, "not comparable", "quiet")
     samples = [problem.times(group, target, cost) for group in pair]
     return _cell(pair, [values[~np.isnan(values)] for values in samples])
 

@@ -72,3 +72,13 @@ def test_the_same_settings_on_other_data_are_another_group(tmp_path):
     write_run(tmp_path / "b", settings(seed=1), data="2" * 64)
     groups, _ = group_runs(load_runs([tmp_path])[0])
     assert [group.label for group in groups] == ["data A", "data B"]
+
+
+def test_numbers_in_labels_have_four_digits_unless_they_would_be_alike(tmp_path):
+    rates = (0.0158489, 0.2511886)
+    given = [settings("adam", optimizer__arguments__lr=rate) for rate in rates]
+    groups, _ = grouped(tmp_path / "far", *given)
+    assert [group.label for group in groups] == ["lr=0.01585", "lr=0.2512"]
+    given = [settings("adam", optimizer__arguments__lr=rate) for rate in (0.100001, 0.100002)]
+    groups, _ = grouped(tmp_path / "near", *given)
+    assert [group.label for group in groups] == ["lr=0.100001", "lr=0.100002"]

@@ -178,6 +178,18 @@ def test_tables_filter_by_words(laptop):
     assert len(rows(laptop, "runs")) == 12
 
 
+def test_long_tables_are_shown_on_demand(browser, tmp_path):
+    for number in range(45):
+        write_run(tmp_path / f"runs/{number}", settings(seed=number), errors=(9.0,), every=5)
+    assert main([str(tmp_path / "runs"), f"output={tmp_path / 'out'}"]) == 0
+    page = browser.new_page()
+    page.goto((tmp_path / "out" / "report.html").as_uri())
+    assert len(rows(page, "runs")) == 40
+    page.get_by_role("button", name="Show all 45 rows").click()
+    assert len(rows(page, "runs")) == 45
+    page.close()
+
+
 def test_names_from_elsewhere_are_text(opened):
     for page in opened[0].values():
         assert page.evaluate("window.hacked") is None

@@ -83,29 +83,38 @@
   };
 
   document.querySelectorAll("table").forEach((table) => {
+    const place = table.closest(".table");
     const body = table.tBodies[0];
+    const input = place.querySelector("[data-filter]");
+    const more = place.querySelector("[data-more]");
+    let all = !more;
+
+    // Show the rows that have every word of the filter, and of many only the first.
+    const show = () => {
+      const words = (input?.value ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+      const fits = (row) => words.every((word) => row.textContent.toLowerCase().includes(word));
+      const fitting = [...body.rows].filter(fits);
+      const shown = new Set(all || words.length ? fitting : fitting.slice(0, Number(table.dataset.limit)));
+      [...body.rows].forEach((row) => { row.hidden = !shown.has(row); });
+      if (input) {
+        place.querySelector("[data-count]").textContent =
+          words.length ? `${fitting.length} of ${body.rows.length}` : "";
+      }
+      if (more) more.hidden = all;
+    };
+
     table.querySelectorAll("th button").forEach((button) => button.addEventListener("click", () => {
       const head = button.closest("th");
       const falling = head.getAttribute("aria-sort") === "ascending";
       table.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", falling ? "descending" : "ascending");
       const column = Number(button.dataset.column);
-      const rows = [...body.rows].sort((a, b) => (falling ? -1 : 1) * compare(value(a, column), value(b, column)));
-      body.append(...rows);
+      const order = (a, b) => (falling ? -1 : 1) * compare(value(a, column), value(b, column));
+      body.append(...[...body.rows].sort(order));
+      show();
     }));
-  });
-
-  document.querySelectorAll("[data-filter]").forEach((input) => {
-    const place = input.closest(".table");
-    const rows = [...place.querySelectorAll("tbody tr")];
-    input.addEventListener("input", () => {
-      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-      rows.forEach((row) => {
-        const text = [...row.cells].map((cell) => cell.innerText ?? cell.textContent).join(" ").toLowerCase();
-        row.hidden = !words.every((word) => (row.textContent.toLowerCase() + text).includes(word));
-      });
-      const shown = rows.filter((row) => !row.hidden).length;
-      place.querySelector("[data-count]").textContent = words.length ? `${shown} of ${rows.length}` : "";
-    });
+    input?.addEventListener("input", show);
+    more?.addEventListener("click", () => { all = true; show(); });
+    show();
   });
 })();
