@@ -96,5 +96,6 @@ def _row(problem: Problem, group: Group, run: Run, names: Sequence[str]) -> tupl
 def _setting(run: Run, name: str) -> Cell:
     value = run.settings.get(name)
     text = setting_text(run.settings, name)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return Cell(value if number else text, text)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return Cell(text, text)
+    return Cell(value, f"{value:.4g}" if isinstance(value, float) else text)
