@@ -38,7 +38,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
         "x_log": panel.x_log,
         "y_log": panel.y_log,
         "y_range": panel.y_range,
-        "bars": len(panel.bar_names),
+        "bars": [plain(shortened(name)) for name in panel.bar_names],
     }
 
 
@@ -84,7 +84,7 @@ def _band(line: Line, top: float) -> dict[str, Any]:
 
 
 def _bar_traces(panel: Panel) -> list[dict[str, Any]]:
-    names = [plain(shortened(name)) for name in panel.bar_names]
+    """A trace for each part; bars go by their places, since shortened names may be alike."""
     return [
         {
             "type": "bar",
@@ -92,7 +92,9 @@ def _bar_traces(panel: Panel) -> list[dict[str, Any]]:
             "name": plain(bar.label),
             "group": bar.label,
             "x": _numbers(np.array(bar.lengths)),
-            "y": names,
+            "y": list(range(len(panel.bar_names))),
+            "hovertext": [plain(name) for name in panel.bar_names],
+            "hoverinfo": "x+name+text",
             "marker": {"color": bar.color},
         }
         for bar in panel.bars

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kfac_cli.report.contents import contents
+from kfac_cli.report.page import page
 from kfac_cli.report.runs import FAILED, UNFINISHED, load_runs
 from tests.report.folders import settings, write_run
 
@@ -149,3 +152,24 @@ def test_every_earlier_format_is_read(folder):
     assert len(run.metrics["lambda"]) == 10
     if folder.name != "2026-11-24-first":  # which did not record rejections
         assert set(run.metrics["outcome"]) == {"accepted"}
+
+
+@pytest.mark.parametrize("odd", [None, True, -1, 1e308, "<b>", [], {"a": {}}, [[[1]]]], ids=repr)
+def test_odd_values_in_a_summary_do_not_stop_the_report(tmp_path, odd):
+    """One run for each entry, and for each setting, that holds the odd value."""
+    folder = write_run(tmp_path / "good", errors=(9.0, 4.0), every=5)
+    summary = json.loads((folder / "summary.json").read_text())
+    changed = [{**summary, name: odd} for name in summary]
+    changed += [
+        {**summary, "settings": {**summary["settings"], name: odd}} for name in summary["settings"]
+    ]
+    for number, contents_of in enumerate(changed):
+        copy = tmp_path / str(number)
+        shutil.copytree(folder, copy)
+        (copy / "summary.json").write_text(json.dumps(contents_of))
+    runs, _ = load_runs([tmp_path])
+    assert len(runs) >= len(changed) - 2
+    compared = contents(runs)
+    assert len(compared.runs.rows) >= 2
+    assert all(table.csv() for table in compared.tables)
+    assert page(compared, [])

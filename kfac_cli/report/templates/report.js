@@ -36,8 +36,14 @@
     paper_bgcolor: "#fff",
     plot_bgcolor: "#fff",
     xaxis: axis(panel.x_label || name, logX, traces.flatMap((trace) => trace.x)),
-    yaxis: panel.bars
-      ? { automargin: true, autorange: "reversed", type: "category", tickfont: { size: 11, color: grey } }
+    yaxis: panel.bars.length
+      ? {
+          automargin: true,
+          autorange: "reversed",
+          tickvals: panel.bars.map((_, place) => place),
+          ticktext: panel.bars,
+          tickfont: { size: 11, color: grey },
+        }
       : {
           ...axis("", logY && panel.y_log, traces.flatMap((trace) => trace.y)),
           ...(panel.y_range ? { range: panel.y_range } : {}),
@@ -61,7 +67,7 @@
         const panel = figure.panels[Number(place.dataset.panel)];
         const name = chosen() ?? Object.keys(panel.traces)[0];
         const traces = (panel.traces[name] ?? []).filter((trace) => !without.has(trace.group));
-        if (panel.bars) place.style.height = `${90 + 34 * panel.bars}px`;
+        if (panel.bars.length) place.style.height = `${90 + 34 * panel.bars.length}px`;
         Plotly.react(place, traces.map(({ group, ...trace }) => ({ ...trace, line: { width: 2, ...trace.line } })),
           layout(panel, traces, name, log("x", panel.x_log), log("y", true)), settings).then(scalable);
       });
