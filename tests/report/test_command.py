@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kfac_cli.report import command
 from kfac_cli.report.command import main, parse
 from kfac_cli.report.pictures import WIDTH, pairs_of
 from kfac_cli.report.runs import load_runs
@@ -155,3 +156,24 @@ def test_a_damaged_picture_is_left_out(tmp_path, contents):
     (folder / "run.png").write_bytes(contents)
     ((run,), _) = load_runs([folder])
     assert pairs_of(run) is None
+
+
+@pytest.mark.parametrize(("patience", "appears"), [(0.0, True), (100.0, False)])
+def test_a_progress_bar_appears_when_it_takes_long(monkeypatch, capsys, patience, appears):
+    monkeypatch.setattr(command, "PATIENCE", patience)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with command.ProgressBar() as bar:
+        update = bar.stage("reading runs")
+        update(1, 2)
+        update(2, 2)
+    assert ("reading runs" in capsys.readouterr().err) == appears
+
+
+def test_ctrl_c_is_one_line(report, tmp_path, monkeypatch):
+    write_run(tmp_path / "run")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kfac_cli.report.runs.load_runs", interrupted)
+    assert report("run") == (130, "", "kfac-report: interrupted\n")
