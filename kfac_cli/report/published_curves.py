@@ -1,0 +1,151 @@
+"""Training curves that others published, and curves of one's own in the same form.
+
+`published/` has a CSV file for each curve and `index.yaml`, which says where it comes from and in
+what it differs from runs of this program. The columns are those of `evaluations.csv`, as far as
+they were published, with `iteration` first.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from kfac_cli.errors import UserError, shown
+
+COLUMNS = (
+    "iteration",
+    "cases",
+    "seconds",
+    "train_error",
+    "train_error_average",
+    "test_error",
+    "test_error_average",
+    "train_log_likelihood",
+    "train_log_likelihood_average",
+    "test_log_likelihood",
+    "test_log_likelihood_average",
+)
+_PUBLISHED = files("kfac_cli.report").joinpath("published")
+
+
+@dataclass(frozen=True)
+class ReferenceCurve:
+    """A training curve to lay under one's own.
+
+    Attributes:
+        name: the name by which it is asked for, or the name of its file.
+        dataset: the problem that it belongs to; None for a file of one's own.
+        method: the optimizer, as its authors call it.
+        settings: mini-batch size, learning rate and damping, as far as they are known.
+        source: authors and year.
+        where: the place of publication.
+        differs: in what the experiment differs from a run of this program.
+        values: for each column that it has, its values; `seconds` are those of its own machine.
+    """
+
+    name: str
+    dataset: str | None
+    method: str
+    settings: str
+    source: str
+    where: str
+    differs: str
+    values: dict[str, np.ndarray]
+
+    @property
+    def label(self) -> str:
+        """What a legend says."""
+        return f"{self.method} ({self.source})" if self.source else self.method
+
+
+def published_names() -> tuple[str, ...]:
+    """Return the names of the published curves, in alphabetical order."""
+    return tuple(sorted(_index()["curves"]))
+
+
+def load_reference(name: str) -> tuple[ReferenceCurve, ...]:
+    """Return the curves that `name` stands for.
+
+    `name` is a published curve, a pattern such as `mnist_*` that stands for several, or the path
+    of a file that ends in .csv and has columns of `COLUMNS`. Raises UserError if it is none of
+    these, or if the file cannot be read as such a table.
+    """
+    if name.endswith(".csv"):
+        return (_own(Path(name)),)
+    chosen = [each for each in published_names() if fnmatchcase(each, name)]
+    if not chosen:
+        close = get_close_matches(name, published_names(), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise UserError(
+            f"--reference {shown(name)}: no published curve has this name{hint} "
+            "(kfac-report --references lists them; a file of your own ends in .csv)"
+        )
+    return tuple(_published(each) for each in chosen)
+
+
+def _published(name: str) -> ReferenceCurve:
+    entry = _index()["curves"][name]
+    source = _index()["sources"][entry["source"]]
+    with _PUBLISHED.joinpath(f"{name}.csv").open(encoding="utf-8") as file:
+        values = _table(name, file.read().splitlines())
+    return ReferenceCurve(
+        name=name,
+        dataset=entry["dataset"],
+        method=entry["method"],
+        settings=entry["settings"],
+        source=source["title"],
+        where=source["where"],
+        differs=source["differs"],
+        values=values,
+    )
+
+
+def _own(path: Path) -> ReferenceCurve:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not text in UTF-8"
+        raise UserError(f"--reference {shown(str(path))}: {reason}") from None
+    values = _table(str(path), lines)
+    return ReferenceCurve(path.stem, None, path.stem, "", "", str(path), "", values)
+
+
+def _table(name: str, lines: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the columns of a CSV table; an empty cell is NaN."""
+    rows = list(csv.reader(lines))
+    header = rows[0] if rows else []
+    unknown = [column for column in header if column not in COLUMNS]
+    if header[:1] != ["iteration"] or unknown or len(header) < 2:
+        found = ", ".join(map(shown, unknown or header[:1])) or "nothing"
+        raise UserError(
+            f"--reference {shown(name)}: the first line names the columns, iteration first, then "
+            f"some of {', '.join(COLUMNS[1:])}; it has {found}"
+        )
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(header):
+            raise UserError(
+                f"--reference {shown(name)}: line {number} has {len(row)} values, not {len(header)}"
+            )
+    try:
+        table = np.array([[float(cell or "nan") for cell in row] for row in rows[1:]], dtype=float)
+    except ValueError as error:
+        raise UserError(f"--reference {shown(name)}: {error}") from None
+    table = table.reshape(-1, len(header))
+    if not len(table) or not (np.diff(table[:, 0]) > 0).all():
+        raise UserError(f"--reference {shown(name)}: iterations must increase from row to row")
+    return {column: table[:, index] for index, column in enumerate(header)}
+
+
+@cache
+def _index() -> dict[str, Any]:
+    text = _PUBLISHED.joinpath("index.yaml").read_text(encoding="utf-8")
+    index: dict[str, Any] = yaml.safe_load(text)
+    return index
