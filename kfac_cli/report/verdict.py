@@ -1,0 +1,206 @@
+"""Decide a claim from runs: which of them it is about, what they reached, whether it holds."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kfac_cli.errors import UserError, shown
+from kfac_cli.recording.summary import DIVERGED, INTERRUPTED
+from kfac_cli.report.claim import Claim, CostToError, ErrorAtIteration, Selection
+from kfac_cli.report.comparison import Comparison, compare, median, runs_needed
+from kfac_cli.report.groups import compared_settings, group_runs
+from kfac_cli.report.runs import FAILED, UNFINISHED, Run
+
+COLUMN_OF_COST = {"iterations": "iteration", "cases": "cases", "seconds": "optimizer_seconds"}
+
+BUDGETS = frozenset({"iterations", "max_seconds", "target_error", "require_target"})
+"""Settings that say how long a run lasts, in which the runs of one side may differ."""
+
+Outcome = Literal["held", "did not hold", "too few runs"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs say about a claim.
+
+    `better` and `worse` are the values of the runs on either side, in the order of their seeds;
+    infinite where a target was not reached or an error is not finite. `comparison` is None if a
+    side has no runs. `notes` says what was left out.
+    """
+
+    claim: Claim
+    level: float
+    better: tuple[float, ...]
+    worse: tuple[float, ...]
+    comparison: Comparison | None
+    notes: tuple[str, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether it holds at the level, or no outcome of so few runs could show that it does."""
+        if self.comparison is None or not _at_most(self.comparison.smallest_p, self.level):
+            return "too few runs"
+        return "held" if _at_most(self.comparison.p, self.level) else "did not hold"
+
+    def __str__(self) -> str:
+        lines = [f"claim   {self.claim}"]
+        for selection, values in (
+            (self.claim.better, self.better),
+            (self.claim.worse, self.worse),
+        ):
+            lines.append(f"runs    {selection.text}: {_sample(values, self.claim)}")
+        lines += [f"note    {note}" for note in self.notes]
+        if (comparison := self.comparison) is not None:
+            low, high = comparison.interval
+            lines.append(
+                f"effect  {_times(comparison.ratio)} as much on the right, "
+                f"{1 - 2 * self.level:.0%} interval {_times(low)} to {_times(high)}"
+            )
+            how = "all divisions counted" if comparison.exact else "normal approximation"
+            lines.append(
+                f"test    one-sided Mann-Whitney, {how}: p = {comparison.p:.3g}, "
+                f"level {self.level:g}"
+            )
+        lines.append(f"verdict {self.outcome}{self._advice()}")
+        return "\n".join(lines)
+
+    def _advice(self) -> str:
+        if self.outcome != "too few runs":
+            return ""
+        needed = runs_needed(self.level)
+        return f": a test at level {self.level:g} needs {needed} seeds or more on each side"
+
+
+def decide(claim: Claim, runs: Sequence[Run], level: float = 0.05) -> Verdict:
+    """Test a claim over the seeds at a level.
+
+    Runs that ended early for another reason than the optimizer, and so could still have reached the
+    target, are not counted. A cost beyond what the shortest run without the target had is counted
+    as not reached, so that runs of different lengths are compared fairly.
+
+    Raises UserError if a side stands for runs that differ in more than the seed, the sides are on
+    different data, or seconds were measured in different circumstances.
+    """
+    if not 0 < level < 0.5:
+        raise UserError(f"--level {level:g}: must be above 0 and below 0.5")
+    notes: list[str] = []
+    better, worse = (_side(side, runs, notes) for side in (claim.better, claim.worse))
+    _check_comparable(claim, [*better, *worse])
+    if isinstance(claim.measure, ErrorAtIteration):
+        samples = _errors(claim.measure, better, notes), _errors(claim.measure, worse, notes)
+    else:
+        samples = _costs(claim.measure, better, worse, notes)
+    comparison = compare(*samples, level) if all(samples) else None
+    return Verdict(claim, level, *samples, comparison, tuple(notes))
+
+
+def cost_to_error(run: Run, error: float, cost: str) -> float:
+    """The iterations, cases or optimizer seconds until an evaluation is at most `error`.
+
+    The error is the smaller of the iterate's and the average's, section 13; infinite if no
+    evaluation reached it.
+    """
+    rows = zip(_column(run, "train_error_best"), _column(run, COLUMN_OF_COST[cost]), strict=False)
+    return next((spent for reached, spent in rows if reached <= error), math.inf)
+
+
+def _column(run: Run, name: str) -> list[float]:
+    """A column of evaluations.csv; empty if it has no such column."""
+    return [float(value) for value in run.evaluations.get(name, ())]
+
+
+def _side(selection: Selection, runs: Sequence[Run], notes: list[str]) -> list[Run]:
+    """The runs of one side, one for each seed."""
+    chosen = [run for run in runs if selection.holds(run.settings)]
+    groups, complaints = group_runs(chosen)
+    notes += complaints
+    settings = [compared_settings(run) for run in chosen]
+    names = dict.fromkeys(name for own in settings for name in own if name not in BUDGETS)
+    for name in names:
+        values = {shown(own.get(name)): None for own in settings}
+        if len(values) > 1:
+            raise UserError(
+                f"--claim: {selection.text} stands for runs with different values of {name}: "
+                f"{', '.join(values)}; add one of them, such as {name}={next(iter(values))}"
+            )
+    return [run for group in groups for run in group.runs]
+
+
+def _check_comparable(claim: Claim, runs: Sequence[Run]) -> None:
+    if len({run.data for run in runs}) > 1:
+        raise UserError(f"--claim: {claim.better.text} and {claim.worse.text} ran on other data")
+    by_seconds = isinstance(claim.measure, CostToError) and claim.measure.cost == "seconds"
+    if by_seconds and len({run.environment.key for run in runs}) > 1:
+        places = ", ".join(dict.fromkeys(str(run.environment) for run in runs))
+        raise UserError(
+            f"--claim: seconds of different machines, thread counts or versions ({places}) are not "
+            "comparable; claim by iterations or by cases"
+        )
+
+
+def _errors(measure: ErrorAtIteration, runs: Sequence[Run], notes: list[str]) -> tuple[float, ...]:
+    values = []
+    for run in runs:
+        rows = zip(_column(run, "iteration"), _column(run, "train_error_best"), strict=False)
+        error = next((error for k, error in rows if k == measure.iteration), None)
+        if error is not None:
+            values.append(error if math.isfinite(error) else math.inf)
+        elif run.status == DIVERGED and run.iterations <= measure.iteration:
+            values.append(math.inf)
+        else:
+            notes.append(
+                f"{run.name}: has no evaluation at iteration {measure.iteration} and is not counted"
+            )
+    return tuple(values)
+
+
+def _costs(
+    measure: CostToError, better: Sequence[Run], worse: Sequence[Run], notes: list[str]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    column = COLUMN_OF_COST[measure.cost]
+    kept, budget = [], math.inf
+    for side in (better, worse):
+        values = []
+        for run in side:
+            value = cost_to_error(run, measure.error, measure.cost)
+            if math.isinf(value) and run.status in (INTERRUPTED, UNFINISHED, FAILED):
+                notes.append(f"{run.name}: {run.status} before the target and not counted")
+                continue
+            if math.isinf(value) and run.status != DIVERGED:
+                budget = min(budget, *_column(run, column)[-1:] or [0.0])
+            values.append(value)
+        kept.append(values)
+    late = sum(budget < value < math.inf for side in kept for value in side)
+    if late:
+        notes.append(
+            f"{late} of the targets reached only after {_number(budget)} {measure.cost}, the "
+            "length of the shortest run that did not reach it, count as not reached"
+        )
+    return (
+        tuple(value if value <= budget else math.inf for value in kept[0]),
+        tuple(value if value <= budget else math.inf for value in kept[1]),
+    )
+
+
+def _sample(values: Sequence[float], claim: Claim) -> str:
+    if not values:
+        return "no runs"
+    text = _number if isinstance(claim.measure, CostToError) else _error_text
+    return f"{', '.join(map(text, values))} (n = {len(values)}, median {text(median(values))})"
+
+
+def _number(value: float) -> str:
+    return "not reached" if math.isinf(value) else f"{value:.4g}" if value < 1e4 else f"{value:.0f}"
+
+
+def _error_text(value: float) -> str:
+    return "diverged" if math.isinf(value) else f"{value:.4g}"
+
+
+def _times(value: float) -> str:
+    return "∞" if math.isinf(value) else f"{value:.3g} times"
+
+
+def _at_most(p: float, level: float) -> bool:
+    return p <= level * (1 + 1e-9)

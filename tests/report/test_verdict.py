@@ -1,0 +1,139 @@
+"""Claims decided from folders of runs."""
+
+import math
+
+import pytest
+
+from kfac_cli.errors import UserError
+from kfac_cli.report.claim import parse_claim
+from kfac_cli.report.runs import load_runs
+from kfac_cli.report.verdict import decide
+from tests.report.folders import settings, write_run
+
+FAST = (9.0, 4.0, 2.0, 1.0)
+SLOW = (30.0, 10.0, 6.0, 4.5)
+NEVER = (30.0, 29.0, 28.0, 27.0)
+CLAIM = "optimizer=kfac_tridiag < optimizer=adam at error 5"
+
+
+@pytest.fixture
+def decided(tmp_path):
+    """A function from a claim and the errors of the runs of two optimizers to the verdict."""
+
+    def decide_runs(claim, kfac, adam, **of_adam):
+        for name, rows, given in (("kfac_tridiag", kfac, {}), ("adam", adam, of_adam)):
+            for seed, errors in enumerate(rows):
+                folder = tmp_path / name / str(seed)
+                write_run(folder, settings(name, seed=seed), errors=errors, **given)
+        runs, complaints = load_runs([tmp_path])
+        assert complaints == []
+        return decide(parse_claim(claim), runs)
+
+    return decide_runs
+
+
+def test_a_claim_holds_where_every_seed_is_faster(decided):
+    verdict = decided(CLAIM, [FAST] * 3, [SLOW] * 3)
+    assert verdict.better == (50, 50, 50)
+    assert verdict.worse == (100, 100, 100)
+    assert verdict.outcome == "held"
+    text = str(verdict)
+    assert "optimizer=kfac_tridiag: 50, 50, 50 (n = 3, median 50)" in text
+    assert "effect  2 times as much on the right, 90% interval 2 times to 2 times" in text
+    assert "p = 0.05, level 0.05" in text
+    assert text.endswith("verdict held")
+
+
+def test_a_claim_does_not_hold_the_other_way_round(decided):
+    assert decided(CLAIM.replace("<", ">"), [FAST] * 3, [SLOW] * 3).outcome == "did not hold"
+
+
+def test_two_seeds_are_too_few_and_the_verdict_says_how_many_it_takes(decided):
+    verdict = decided(CLAIM, [FAST] * 2, [SLOW] * 2)
+    assert verdict.outcome == "too few runs"
+    assert str(verdict).endswith("needs 3 seeds or more on each side")
+
+
+def test_a_side_without_runs_is_too_few(decided):
+    verdict = decided(CLAIM.replace("adam", "muon"), [FAST] * 3, [SLOW] * 3)
+    assert verdict.outcome == "too few runs"
+    assert "optimizer=muon: no runs" in str(verdict)
+
+
+def test_not_reached_is_worse_than_any_cost(decided):
+    verdict = decided(CLAIM, [SLOW] * 3, [NEVER] * 3)
+    assert verdict.outcome == "held"
+    assert "not reached, not reached, not reached (n = 3, median not reached)" in str(verdict)
+
+
+def test_cases_and_optimizer_seconds_are_costs_too(decided):
+    assert decided(f"{CLAIM} by cases", [FAST] * 3, [SLOW] * 3).better == (5000,) * 3
+
+
+def test_seconds_are_those_of_the_optimizer(decided):
+    assert decided(f"{CLAIM} by seconds", [FAST] * 3, [SLOW] * 3).better == (5.0,) * 3
+
+
+def test_errors_themselves_are_compared_at_an_iteration(decided):
+    verdict = decided(CLAIM.replace("error 5", "iteration 75"), [FAST] * 3, [SLOW] * 3)
+    assert (verdict.better, verdict.worse) == ((2.0,) * 3, (6.0,) * 3)
+    assert verdict.outcome == "held"
+
+
+def test_a_diverged_run_has_an_infinite_error_from_then_on(decided):
+    verdict = decided(
+        CLAIM.replace("error 5", "iteration 100"),
+        [FAST] * 3,
+        [SLOW[:2]] * 3,
+        status="diverged",
+    )
+    assert verdict.worse == (math.inf,) * 3
+
+
+def test_a_run_without_that_evaluation_is_not_counted(decided):
+    verdict = decided(CLAIM.replace("error 5", "iteration 90"), [FAST] * 3, [SLOW] * 3)
+    assert (verdict.better, verdict.worse) == ((), ())
+    assert "has no evaluation at iteration 90 and is not counted" in verdict.notes[0]
+
+
+def test_a_run_that_could_still_have_reached_the_target_is_not_counted(decided):
+    verdict = decided(CLAIM, [FAST] * 3, [NEVER] * 3, status="interrupted")
+    assert verdict.worse == ()
+    assert "interrupted before the target and not counted" in verdict.notes[0]
+
+
+def test_an_interrupted_run_that_reached_the_target_counts(decided):
+    verdict = decided(CLAIM, [FAST] * 3, [SLOW] * 3, status="interrupted")
+    assert verdict.worse == (100,) * 3
+
+
+def test_runs_of_different_lengths_are_compared_up_to_the_shortest_that_missed(decided):
+    verdict = decided(CLAIM, [SLOW] * 3, [NEVER[:3]] * 3)
+    assert verdict.better == (math.inf,) * 3
+    assert verdict.outcome == "did not hold"
+    assert "reached only after 75 iterations" in verdict.notes[0]
+
+
+def test_seconds_of_different_machines_are_refused(decided):
+    with pytest.raises(UserError, match=r"A processor, 1 thread.*Another, 1 thread.*claim by iter"):
+        decided(f"{CLAIM} by seconds", [FAST] * 3, [SLOW] * 3, device_name="Another")
+
+
+def test_other_data_are_refused(decided):
+    with pytest.raises(UserError, match="ran on other data"):
+        decided(CLAIM, [FAST] * 3, [SLOW] * 3, data="b" * 64)
+
+
+def test_a_side_that_stands_for_several_settings_is_refused(tmp_path):
+    for seed, rate in enumerate((0.1, 0.2)):
+        own = settings("adam", seed=seed, optimizer__arguments__lr=rate)
+        write_run(tmp_path / str(seed), own)
+    runs, _ = load_runs([tmp_path])
+    with pytest.raises(UserError, match=r"optimizer.arguments.lr: 0.1, 0.2; add one of them"):
+        decide(parse_claim(CLAIM), runs)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0, -1.0, math.nan])
+def test_a_level_is_a_small_probability(level):
+    with pytest.raises(UserError, match=r"must be above 0 and below 0\.5"):
+        decide(parse_claim(CLAIM), [], level)
