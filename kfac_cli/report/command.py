@@ -1,102 +1,50 @@
-"""The command kfac-report: read its arguments, compare the runs, write the report."""
+"""The command kfac-report: compare the runs and write the report, or test claims about them."""
 
-import argparse
-import math
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from kfac_cli.errors import UserError, listed, one_line, shown
+from kfac_cli.errors import UserError, one_line
+from kfac_cli.report.arguments import Arguments, claims, parse
 from kfac_cli.report.help_page import PAGE
 from kfac_cli.signals import EXIT_SIGNAL, InterruptOnSignal
 from kfac_cli.terminal import tolerant_output
 
+if TYPE_CHECKING:
+    from kfac_cli.report.runs import Run
+
 EXIT_FAILED = 1
-OPTIONS = ("output", "targets")
+EXIT_OF_OUTCOME = {"held": 0, "did not hold": 1, "too few runs": 2}
+EXIT_FAILED_CLAIM = 3
+"""After an error in testing a claim, where 1 means that it did not hold."""
+
 PATIENCE = 2.0
 """Seconds until a progress bar appears."""
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """The command line: folders of runs, where the report goes, targets if they were given."""
-
-    paths: tuple[str, ...]
-    output: Path
-    targets: tuple[float, ...]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, 1 after an error, or 128 + the number of a signal."""
+    """Run the command line; return 0, what a claim's outcome stands for, or that of an error.
+
+    After a signal it is 128 + its number.
+    """
     words = sys.argv[1:] if arguments is None else arguments
+    failed = EXIT_FAILED_CLAIM if claims(words) else EXIT_FAILED
     with tolerant_output():
         try:
             with InterruptOnSignal():
                 return _run(words)
         except UserError as error:
-            return _print_error(str(error))
+            line = str(error)
         except OSError as error:
             where = f"{error.filename}: " if error.filename is not None else ""
-            return _print_error(f"{where}{error.strerror or error}")
+            line = f"{where}{error.strerror or error}"
         except KeyboardInterrupt as interruption:
             print("kfac-report: interrupted", file=sys.stderr)
             return EXIT_SIGNAL + int(getattr(interruption, "signal", signal.SIGINT))
-
-
-def _print_error(line: str) -> int:
-    print(f"kfac-report: error: {one_line(line)}", file=sys.stderr)
-    return EXIT_FAILED
-
-
-def parse(words: Sequence[str]) -> Arguments:
-    """Read the command line. Raises UserError for a mistake."""
-    parser = argparse.ArgumentParser(prog="kfac-report", add_help=False, exit_on_error=False)
-    parser.add_argument("words", nargs="*")
-
-    def refuse(message: str) -> NoReturn:
-        raise UserError(f"{message}; kfac-report --help shows how it is used")
-
-    parser.error = refuse  # type: ignore[method-assign]
-    try:
-        given, unknown = parser.parse_known_args(words)
-    except argparse.ArgumentError as error:
-        refuse(str(error))
-    if unknown:
-        refuse(f"{shown(unknown[0])}: no such option")
-    paths, options = [], {}
-    for word in given.words:
-        name, equals, value = word.partition("=")
-        if equals and name in OPTIONS:
-            options[name] = value
-        elif equals and name.isidentifier() and not os.path.lexists(word):
-            raise UserError(f"{shown(word)}: must be a folder, or {listed(OPTIONS)}=VALUE")
-        else:
-            paths.append(word)
-    if not paths:
-        refuse("no folder given")
-    if options.get("output") == "":
-        raise UserError("output=: must name a folder")
-    return Arguments(
-        tuple(paths), Path(options.get("output", "report")).expanduser(), _targets(options)
-    )
-
-
-def _targets(options: dict[str, str]) -> tuple[float, ...]:
-    text = options.get("targets")
-    if text is None:
-        return ()
-    try:
-        values = [float(part) for part in text.strip("[]").split(",")]
-    except ValueError:
-        values = [math.nan]
-    if not all(math.isfinite(value) and value > 0 for value in values):
-        raise UserError(f"targets={shown(text)}: must be errors above 0, as targets=5,2")
-    return tuple(sorted(dict.fromkeys(values), reverse=True))
+        print(f"kfac-report: error: {one_line(line)}", file=sys.stderr)
+        return failed
 
 
 def _run(words: Sequence[str]) -> int:
@@ -110,23 +58,58 @@ def _run(words: Sequence[str]) -> int:
         return 0
     arguments = parse(words)
     # Numerical libraries are loaded here, so that help and mistakes answer at once.
+    if arguments.lists_references:
+        from kfac_cli.report.published_curves import listing
+
+        print(listing(), end="")
+        return 0
+    return _test_claims(arguments) if arguments.claims else _write(arguments)
+
+
+def _write(arguments: Arguments) -> int:
     from kfac_cli.report.contents import contents
-    from kfac_cli.report.runs import load_runs
+    from kfac_cli.report.published_curves import load_reference
     from kfac_cli.report.write import check_output, shown_path, write_report
 
     check_output(arguments.output)
+    curves = [curve for name in arguments.references for curve in load_reference(name)]
     with ProgressBar() as bar:
-        runs, complaints = load_runs(arguments.paths, bar.stage("reading runs"))
-        for line in complaints:
-            print(f"kfac-report: {line}", file=sys.stderr)
-        if not runs:
-            raise UserError("there is no run to compare")
-        compared = contents(runs, complaints, arguments.targets)
+        runs, complaints = _load(arguments, bar)
+        references = [curve.drawn(arguments.reference_seconds) for curve in curves]
+        datasets = {run.dataset for run in runs}
+        for curve in curves:
+            if curve.dataset not in (None, *datasets):
+                line = f"--reference {curve.name}: is not drawn: no run is on {curve.dataset}"
+                complaints.append(line)
+                print(f"kfac-report: {line}", file=sys.stderr)
+        compared = contents(runs, complaints, arguments.targets, references)
         path = write_report(compared, runs, arguments.output, bar.stage("drawing figures"))
     for line in compared.headlines:
         print(one_line(line))
     print(f"{one_line(shown_path(path))}  {_counted(len(runs), 'run')}")
     return 0
+
+
+def _test_claims(arguments: Arguments) -> int:
+    from kfac_cli.report.decision import decide
+
+    with ProgressBar() as bar:
+        runs, _ = _load(arguments, bar)
+    decisions = [decide(claim, runs, arguments.level) for claim in arguments.claims]
+    print("\n\n".join(str(decision) for decision in decisions))
+    codes = [EXIT_OF_OUTCOME[decision.outcome] for decision in decisions]
+    return 1 if 1 in codes else max(codes)
+
+
+def _load(arguments: Arguments, bar: "ProgressBar") -> tuple["list[Run]", list[str]]:
+    from kfac_cli.report.runs import load_runs
+
+    runs, complaints = load_runs(arguments.paths, bar.stage("reading runs"))
+    for line in complaints:
+        print(f"kfac-report: {line}", file=sys.stderr)
+    if not runs:
+        raise UserError("there is no run to compare")
+    return runs, complaints
 
 
 def _counted(count: int, noun: str) -> str:

@@ -1,24 +1,18 @@
-"""Compare two samples of a measure of which less is better; infinity stands for "not reached".
-
-The test is that of Wilcoxon, Mann and Whitney: the sum of ranks, compared with that of every way in
-which the runs could have been divided. So only the order of the values counts, and a run that does
-not reach its target is worse than any that does.
-"""
+"""Compare two samples of a measure of which less is better: test, effect and interval."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
-EXACT_DIVISIONS = 200_000
-"""Up to so many divisions all are counted; beyond, the normal approximation is used."""
+from kfac_cli.report.problem import median
+from kfac_cli.report.statistics import MAX_EXACT, p_smaller, smallest_p
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The outcome of a comparison.
+    """The outcome of a comparison, in which infinity stands for "not reached".
 
     Attributes:
         ratio: median of the quotients of all pairs, second over first sample (Hodges and Lehmann
@@ -45,47 +39,14 @@ def compare(first: Sequence[float], second: Sequence[float], level: float) -> Co
     x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if not len(x) or not len(y) or np.isnan(x).any() or np.isnan(y).any():
         raise ValueError("both samples need values, and every value must be a number")
-    divisions = math.comb(len(x) + len(y), len(x))
-    exact = divisions <= EXACT_DIVISIONS
     quotients = np.sort(_quotients(x, y))
     return Comparison(
-        ratio=_middle(quotients),
+        ratio=median(quotients),
         interval=_interval(quotients, len(x), len(y), level),
-        p=_p(x, y, divisions if exact else None),
-        smallest_p=1 / divisions,
-        exact=exact,
+        p=p_smaller(x.tolist(), y.tolist()),
+        smallest_p=smallest_p(len(x), len(y)),
+        exact=len(x) + len(y) <= MAX_EXACT,
     )
-
-
-def runs_needed(level: float) -> int:
-    """The runs of each sample from which a test at the level can reject at all."""
-    runs = 1
-    while 1 / math.comb(2 * runs, runs) > level:
-        runs += 1
-    return runs
-
-
-def median(values: Sequence[float]) -> float:
-    """The median; infinite if half of the values or more are, or the middle ones are."""
-    return _middle(np.sort(np.asarray(values, dtype=float)))
-
-
-def _p(x: np.ndarray, y: np.ndarray, divisions: int | None) -> float:
-    """The share of divisions whose first part ranks as low as x; approximated without a number."""
-    both = np.concatenate([x, y])
-    if len(x) == 1:  # for which scipy counts nothing, as for equal values
-        return float(np.mean(both <= x))
-    if len(y) == 1:
-        return float(np.mean(both >= y))
-    if len(np.unique(both)) == 1:
-        return 1.0
-    method = "asymptotic" if divisions is None else stats.PermutationMethod(n_resamples=divisions)
-    return float(stats.mannwhitneyu(x, y, alternative="less", method=method).pvalue)
-
-
-def _middle(ordered: np.ndarray) -> float:
-    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
-    return float(low if low == high else (low + high) / 2)
 
 
 def _quotients(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -117,7 +117,7 @@ def _part(
         targets=targets,
         times=time_table(problem, targets, f"time-to-target{ending}"),
         curves=curves_figure(problem, looks, f"curves{ending}", references),
-        references=tuple(each for each in references if each.dataset == problem.dataset),
+        references=tuple(each for each in references if each.belongs_to(problem.dataset)),
         verdicts=verdict_table(problem, decisive, f"verdicts{ending}"),
         scores=score_table(problem, targets, f"ranking{ending}"),
         sensitivity=sensitivity_table(problem, targets, f"sensitivity{ending}"),

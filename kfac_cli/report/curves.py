@@ -34,7 +34,7 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Reference:
-    """A published trajectory on a dataset.
+    """A published trajectory on a dataset, or, if that is None, one to be drawn on every dataset.
 
     `columns` has an array (n,) for each known cost (iteration, cases, optimizer_seconds) and
     measure (train_error, test_error, train_nll, test_nll); a missing one is not drawn.
@@ -42,9 +42,13 @@ class Reference:
     """
 
     label: str
-    dataset: str
+    dataset: str | None
     columns: Mapping[str, Values]
     note: str = ""
+
+    def belongs_to(self, dataset: str) -> bool:
+        """Whether it is drawn with the runs on a dataset."""
+        return self.dataset in (None, dataset)
 
 
 def curves_figure(
@@ -55,7 +59,7 @@ def curves_figure(
 ) -> Figure:
     """Training and test error and log-likelihood against iterations, cases and seconds."""
     drawn = problem.groups[:MAX_LINES]
-    published = [each for each in references if each.dataset == problem.dataset]
+    published = [each for each in references if each.belongs_to(problem.dataset)]
     panels = []
     for measure in MEASURES:
         lines: dict[str, tuple[Line, ...]] = {}

@@ -19,6 +19,7 @@ import numpy as np
 import yaml
 
 from kfac_cli.errors import UserError, shown
+from kfac_cli.report.curves import Reference
 
 COLUMNS = (
     "iteration",
@@ -33,6 +34,7 @@ COLUMNS = (
     "test_log_likelihood",
     "test_log_likelihood_average",
 )
+DRAWN = ("iteration", "cases", "train_error", "test_error")
 _PUBLISHED = files("kfac_cli.report").joinpath("published")
 
 
@@ -65,10 +67,40 @@ class ReferenceCurve:
         """What a legend says."""
         return f"{self.method} ({self.source})" if self.source else self.method
 
+    @property
+    def note(self) -> str:
+        """Where it comes from, how it was made, and in what it differs."""
+        parts = [self.settings, self.where]
+        parts += [f"what differs: {self.differs}"] if self.differs else []
+        return "; ".join(part for part in parts if part)
+
+    def drawn(self, seconds: bool = False) -> Reference:
+        """The curve for the figures; against seconds, which are not ours, only if asked for."""
+        columns = {name: self.values[name] for name in DRAWN if name in self.values}
+        for name in ("train", "test"):
+            if (likelihood := self.values.get(f"{name}_log_likelihood")) is not None:
+                columns[f"{name}_nll"] = -likelihood
+        if seconds and "seconds" in self.values:
+            columns["optimizer_seconds"] = self.values["seconds"]
+        return Reference(self.label, self.dataset, columns, self.note)
+
 
 def published_names() -> tuple[str, ...]:
     """Return the names of the published curves, in alphabetical order."""
     return tuple(sorted(_index()["curves"]))
+
+
+def listing() -> str:
+    """Every published curve with its method, settings and source, one under the other."""
+    lines = []
+    for name in published_names():
+        curve = _published(name)
+        lines.append(f"{name}\n    {curve.label}, {curve.dataset}: {curve.settings}\n")
+    sources = [
+        f"{source['title']}: {source['where']}; what differs: {source['differs']}"
+        for source in _index()["sources"].values()
+    ]
+    return "".join(lines) + "\nSources\n" + "".join(f"  {line}\n" for line in sources)
 
 
 def load_reference(name: str) -> tuple[ReferenceCurve, ...]:

@@ -8,11 +8,15 @@ from typing import Literal
 from kfac_cli.errors import UserError, shown
 from kfac_cli.recording.summary import DIVERGED, INTERRUPTED
 from kfac_cli.report.claim import Claim, CostToError, ErrorAtIteration, Selection
-from kfac_cli.report.comparison import Comparison, compare, median, runs_needed
+from kfac_cli.report.comparison import Comparison, compare
 from kfac_cli.report.groups import compared_settings, group_runs
+from kfac_cli.report.measures import CASES, ITERATIONS, SECONDS, spent, time_to
+from kfac_cli.report.problem import median
 from kfac_cli.report.runs import FAILED, UNFINISHED, Run
+from kfac_cli.report.statistics import LEVEL, seeds_needed
+from kfac_cli.report.verdicts import error_at
 
-COLUMN_OF_COST = {"iterations": "iteration", "cases": "cases", "seconds": "optimizer_seconds"}
+COST_NAMED = {"iterations": ITERATIONS, "cases": CASES, "seconds": SECONDS}
 
 BUDGETS = frozenset({"iterations", "max_seconds", "target_error", "require_target"})
 """Settings that say how long a run lasts, in which the runs of one side may differ."""
@@ -21,7 +25,7 @@ Outcome = Literal["held", "did not hold", "too few runs"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """What the runs say about a claim.
 
     `better` and `worse` are the values of the runs on either side, in the order of their seeds;
@@ -68,11 +72,11 @@ class Verdict:
     def _advice(self) -> str:
         if self.outcome != "too few runs":
             return ""
-        needed = runs_needed(self.level)
+        needed = seeds_needed(self.level)
         return f": a test at level {self.level:g} needs {needed} seeds or more on each side"
 
 
-def decide(claim: Claim, runs: Sequence[Run], level: float = 0.05) -> Verdict:
+def decide(claim: Claim, runs: Sequence[Run], level: float = LEVEL) -> Decision:
     """Test a claim over the seeds at a level.
 
     Runs that ended early for another reason than the optimizer, and so could still have reached the
@@ -82,8 +86,6 @@ def decide(claim: Claim, runs: Sequence[Run], level: float = 0.05) -> Verdict:
     Raises UserError if a side stands for runs that differ in more than the seed, the sides are on
     different data, or seconds were measured in different circumstances.
     """
-    if not 0 < level < 0.5:
-        raise UserError(f"--level {level:g}: must be above 0 and below 0.5")
     notes: list[str] = []
     better, worse = (_side(side, runs, notes) for side in (claim.better, claim.worse))
     _check_comparable(claim, [*better, *worse])
@@ -92,22 +94,7 @@ def decide(claim: Claim, runs: Sequence[Run], level: float = 0.05) -> Verdict:
     else:
         samples = _costs(claim.measure, better, worse, notes)
     comparison = compare(*samples, level) if all(samples) else None
-    return Verdict(claim, level, *samples, comparison, tuple(notes))
-
-
-def cost_to_error(run: Run, error: float, cost: str) -> float:
-    """The iterations, cases or optimizer seconds until an evaluation is at most `error`.
-
-    The error is the smaller of the iterate's and the average's, section 13; infinite if no
-    evaluation reached it.
-    """
-    rows = zip(_column(run, "train_error_best"), _column(run, COLUMN_OF_COST[cost]), strict=False)
-    return next((spent for reached, spent in rows if reached <= error), math.inf)
-
-
-def _column(run: Run, name: str) -> list[float]:
-    """A column of evaluations.csv; empty if it has no such column."""
-    return [float(value) for value in run.evaluations.get(name, ())]
+    return Decision(claim, level, *samples, comparison, tuple(notes))
 
 
 def _side(selection: Selection, runs: Sequence[Run], notes: list[str]) -> list[Run]:
@@ -142,33 +129,30 @@ def _check_comparable(claim: Claim, runs: Sequence[Run]) -> None:
 def _errors(measure: ErrorAtIteration, runs: Sequence[Run], notes: list[str]) -> tuple[float, ...]:
     values = []
     for run in runs:
-        rows = zip(_column(run, "iteration"), _column(run, "train_error_best"), strict=False)
-        error = next((error for k, error in rows if k == measure.iteration), None)
-        if error is not None:
-            values.append(error if math.isfinite(error) else math.inf)
-        elif run.status == DIVERGED and run.iterations <= measure.iteration:
-            values.append(math.inf)
-        else:
+        error = error_at(run, measure.iteration)
+        if (run.status == FAILED and math.isinf(error)) or math.isnan(error):
             notes.append(
                 f"{run.name}: has no evaluation at iteration {measure.iteration} and is not counted"
             )
+        else:
+            values.append(error)
     return tuple(values)
 
 
 def _costs(
     measure: CostToError, better: Sequence[Run], worse: Sequence[Run], notes: list[str]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    column = COLUMN_OF_COST[measure.cost]
+    cost = COST_NAMED[measure.cost]
     kept, budget = [], math.inf
     for side in (better, worse):
         values = []
         for run in side:
-            value = cost_to_error(run, measure.error, measure.cost)
+            value = time_to(run, measure.error, cost)
             if math.isinf(value) and run.status in (INTERRUPTED, UNFINISHED, FAILED):
                 notes.append(f"{run.name}: {run.status} before the target and not counted")
                 continue
             if math.isinf(value) and run.status != DIVERGED:
-                budget = min(budget, *_column(run, column)[-1:] or [0.0])
+                budget = min(budget, *spent(run, cost)[-1:].tolist() or [0.0])
             values.append(value)
         kept.append(values)
     late = sum(budget < value < math.inf for side in kept for value in side)

@@ -6,8 +6,8 @@ import pytest
 
 from kfac_cli.errors import UserError
 from kfac_cli.report.claim import parse_claim
+from kfac_cli.report.decision import decide
 from kfac_cli.report.runs import load_runs
-from kfac_cli.report.verdict import decide
 from tests.report.folders import settings, write_run
 
 FAST = (9.0, 4.0, 2.0, 1.0)
@@ -131,9 +131,3 @@ def test_a_side_that_stands_for_several_settings_is_refused(tmp_path):
     runs, _ = load_runs([tmp_path])
     with pytest.raises(UserError, match=r"optimizer.arguments.lr: 0.1, 0.2; add one of them"):
         decide(parse_claim(CLAIM), runs)
-
-
-@pytest.mark.parametrize("level", [0.0, 0.5, 1.0, -1.0, math.nan])
-def test_a_level_is_a_small_probability(level):
-    with pytest.raises(UserError, match=r"must be above 0 and below 0\.5"):
-        decide(parse_claim(CLAIM), [], level)
