@@ -1,9 +1,8 @@
 """Entry point of kfac-run and python -m kfac_cli: handle signals, then load the command."""
 
-import signal
 import sys
 
-from kfac_cli.signals import EXIT_SIGNAL, InterruptOnSignal, ignore_warnings_at_exit
+from kfac_cli.signals import exit_code_of
 from kfac_cli.terminal import tolerant_output
 
 
@@ -22,26 +21,13 @@ def _run() -> int:
         from kfac_cli.commands.help_page import print_page
 
         return print_page()
-    interrupt = InterruptOnSignal()
-    try:
-        with interrupt:
-            from kfac_cli.commands.main import main as run_command_line
-
-            code = run_command_line()
-            interrupt.check()
-            return code
-    except KeyboardInterrupt as interruption:
-        return _interrupted(getattr(interruption, "signal", signal.SIGINT))
-    except BaseException:  # interrupted code may raise another error instead
-        if interrupt.signal is None:
-            raise
-        return _interrupted(interrupt.signal)
+    return exit_code_of("kfac-run", _command)
 
 
-def _interrupted(number: int) -> int:
-    ignore_warnings_at_exit()
-    print("kfac-run: interrupted", file=sys.stderr)
-    return EXIT_SIGNAL + number
+def _command() -> int:
+    from kfac_cli.commands.main import main as run_command_line
+
+    return run_command_line()
 
 
 if __name__ == "__main__":

@@ -118,6 +118,28 @@ class InterruptOnSignal:
             self._report(dropped)
 
 
+def exit_code_of(name: str, command: Callable[[], int]) -> int:
+    """The exit code of a command, 128 + a signal's number if one of `SIGNALS` interrupted it.
+
+    Then a line with the command's name says so.
+    """
+    interrupt = InterruptOnSignal()
+    try:
+        with interrupt:
+            code = command()
+            interrupt.check()
+            return code
+    except KeyboardInterrupt as interruption:
+        number = int(getattr(interruption, "signal", signal.SIGINT))
+    except BaseException:  # interrupted code may raise another error instead
+        if interrupt.signal is None:
+            raise
+        number = interrupt.signal
+    ignore_warnings_at_exit()
+    print(f"{name}: interrupted", file=sys.stderr)
+    return EXIT_SIGNAL + number
+
+
 def check_interrupted() -> None:
     """Raise Interrupted if a signal came whose exception was swallowed, as imports may do."""
     for number in SIGNALS:

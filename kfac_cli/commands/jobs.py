@@ -110,13 +110,12 @@ class Jobs:
             return action()
         except UserError:
             raise
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename is not None else ""
-            line, details = f"{where}{error.strerror or error}", traceback.format_exc()
         except Exception as error:
-            check_interrupted()
-            details = traceback.format_exc()
-            line = _out_of_memory(error) or self._report_bug(error, details)
+            line, details = failure_line(error), traceback.format_exc()
+            if not isinstance(error, OSError):
+                check_interrupted()
+                if not (_is_out_of_memory(error) or _sweeping()):
+                    print(details, file=sys.stderr, end="")  # a bug
         return self._record_failure(folder, f"{line}{_resume_hint(folder)}", details)
 
     def _record_failure(self, folder: Path, line: str, details: str) -> float:
@@ -217,12 +216,15 @@ class Jobs:
         """The number of a job beside others."""
         return int(HydraConfig.get().job.num) if self._beside_others() else None
 
-    @staticmethod
-    def _report_bug(error: Exception, details: str) -> str:
-        if not _sweeping():
-            print(details, file=sys.stderr, end="")
-        text = " ".join(str(error).split())
-        return f"{type(error).__name__}: {text}"
+
+def failure_line(error: Exception) -> str:
+    """One line for an error that ended a run and is no UserError."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror or error}"
+    if _is_out_of_memory(error):
+        return "out of memory: set a smaller chunk_size or use a smaller network"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _check_same(folder: Path, resumption: Resumption, config: RunConfig) -> None:
@@ -253,9 +255,8 @@ def _resume_command(folder: Path) -> str:
     return shlex.join(["kfac-run", f"resume={shown_folder(folder)}"])
 
 
-def _out_of_memory(error: Exception) -> str | None:
-    """One line for what PyTorch and Python raise when memory runs out; None for other errors."""
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether it is what PyTorch and Python raise when memory runs out."""
     unavailable = "can't allocate memory" in str(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or unavailable:
-        return "out of memory: set a smaller chunk_size or use a smaller network"
-    return None
+    named = type(error).__name__ == "OutOfMemoryError"
+    return isinstance(error, MemoryError) or named or unavailable

@@ -19,6 +19,7 @@ TARGET_REACHED = "target reached"
 TARGET_MISSED = "target not reached"
 TIME_LIMIT_REACHED = "time limit reached"
 DIVERGED = "diverged"
+PRUNED = "pruned"
 INTERRUPTED = "interrupted"
 
 BEST = ("best_train_error", "best_iteration", "best_parameters", "best_test_error")

@@ -28,7 +28,7 @@ from kfac_cli.run.recorder import Recorder
 from kfac_cli.run.saved_run import SavedRun, check_evaluations
 from kfac_cli.run.session import Session, choose_device, make_session
 from kfac_cli.run.starting_point import read_starting_point
-from kfac_cli.run.stopping import evaluation_is_due, reason_to_stop
+from kfac_cli.run.stopping import StoppingRule, evaluation_is_due, reason_to_stop
 from kfac_cli.signals import StopRequest
 
 logger = logging.getLogger(__name__)
@@ -58,12 +58,13 @@ def run(
     saved: SavedRun | None = None,
     command: str | None = None,
     turn: int | None = None,
+    rule: StoppingRule | None = None,
 ) -> RunResult:
     """Train with `config` and write all results into `folder`, which exists.
 
     `progress` has been started; it is closed before the summary is printed. `saved` is given to
-    resume the run in the folder. `command` is the command line, for the summary;
-    `turn` the number of a run beside others, which share the GPUs.
+    resume the run in the folder. `command` is the command line, for the summary; `turn` the number
+    of a run beside others, which share the GPUs; `rule` may stop the run after an evaluation.
 
     Raises UserError for missing, damaged or too large data, a missing device or arguments that
     torch's optimizer refuses, OSError if the folder cannot be written.
@@ -121,7 +122,7 @@ def _run(
             logger.info(start.sentence)
             progress.message(start.sentence)
             saver.save()  # so that resuming does not need the other run any more
-        status = _train(config, session, history, recorder, saver, stop)
+        status = _train(config, session, history, recorder, saver, stop, rule)
         reason = None
         if status == INTERRUPTED and stop.signal is not None:
             reason = signal.Signals(stop.signal).name
@@ -150,10 +151,15 @@ def _train(
     recorder: Recorder,
     saver: Saver,
     stop: StopRequest,
+    rule: StoppingRule | None,
 ) -> str:
     """Iterate until there is a reason to stop; return it."""
+    ruled = None
+    if rule is not None:
+        for row in history.evaluations:
+            ruled = rule(row)
     while True:
-        status = reason_to_stop(config, session, history, stop)
+        status = reason_to_stop(config, session, history, stop) or ruled
         if status != INTERRUPTED and evaluation_is_due(config, session, history, status):
             with history.clock("evaluation"):
                 evaluation = evaluate_session(session, config.chunk_size)
@@ -161,6 +167,7 @@ def _train(
             history.evaluations.append(row)
             session.include_evaluation(row)
             recorder.evaluation(row)
+            ruled = None if rule is None else rule(row)
             continue  # it may have reached the target
         if status is not None:
             return status

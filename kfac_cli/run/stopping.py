@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kfac_cli.recording.summary import (
@@ -11,12 +12,19 @@ from kfac_cli.recording.summary import (
     TARGET_REACHED,
     TIME_LIMIT_REACHED,
 )
+from kfac_cli.recording.values import Row
 
 if TYPE_CHECKING:
     from kfac_cli.config.schema import RunConfig
     from kfac_cli.run.history import History
     from kfac_cli.run.session import Session
     from kfac_cli.signals import StopRequest
+
+StoppingRule = Callable[[Row], str | None]
+"""Takes each row of evaluations.csv, and returns the status with which the run should stop now.
+
+None lets it continue. For a resumed run, the rule takes the earlier rows first.
+"""
 
 
 def reason_to_stop(

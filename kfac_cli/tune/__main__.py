@@ -1,0 +1,24 @@
+"""Entry point of kfac-tune and python -m kfac_cli.tune: handle signals, then load the command."""
+
+import sys
+
+from kfac_cli.signals import exit_code_of
+from kfac_cli.tune.help_page import PAGE
+
+
+def main() -> int:
+    """Run the command line in sys.argv; return 0, 1 after a failure or 128 + a signal's number."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(PAGE, end="")
+        return 0
+    return exit_code_of("kfac-tune", _command)
+
+
+def _command() -> int:
+    from kfac_cli.tune.main import main as run_command_line
+
+    return run_command_line()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

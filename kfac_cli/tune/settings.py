@@ -1,0 +1,95 @@
+"""The settings of a study's runs, checked before anything runs."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import FloatDistribution
+
+from kfac_cli.commands.messages import explain
+from kfac_cli.config.compose import composed
+from kfac_cli.config.names import GROUPS
+from kfac_cli.config.schema import RunConfig
+from kfac_cli.config.validation import validate
+from kfac_cli.engine.declaration import OptionError
+from kfac_cli.errors import UserError, shown
+from kfac_cli.tune.dimension import Dimension
+from kfac_cli.tune.space import Space, parsed_word
+
+WHOLE = "a whole number"
+
+
+def trial_settings(overrides: Sequence[str]) -> tuple[DictConfig, RunConfig]:
+    """The settings of a trial, composed and checked; raises UserError if they are wrong."""
+    try:
+        settings = composed(overrides)
+    except Exception as error:
+        raise UserError(explain(error, overrides)) from error
+    config = validate(settings)
+    if config.start_from is not None:  # so that the trial continues from any folder
+        settings.start_from = str(Path(config.start_from).expanduser().absolute())
+    return settings, validate(settings)
+
+
+def check_space(space: Space) -> RunConfig:
+    """Check every choice and both ends of every range; return the settings of the first point.
+
+    Raises UserError, naming the setting, its range and what is allowed.
+    """
+    if not space.dimensions:
+        raise UserError(
+            "nothing to search: give a setting a range, SETTING=interval(LOW,HIGH) or SETTING=A,B,"
+            " or choose a ready-made space, search=NAME; kfac-tune --help shows how"
+        )
+    first = {d.name: d.extremes()[0] for d in space.dimensions}
+    try:
+        settings, config = trial_settings(space.overrides(first))
+        _check_optimizer(config)
+    except UserError as error:
+        raise UserError(_line(str(error), space)) from error
+    for d in space.dimensions:
+        for value in d.extremes()[1:]:
+            try:
+                if d.name in GROUPS:
+                    _, tried = trial_settings(space.overrides({**first, d.name: value}))
+                else:
+                    tried = validate(_changed(settings, d, value))
+                _check_optimizer(tried)
+            except UserError as error:
+                raise UserError(_line(str(error), Space((), (d,)))) from error
+    return config
+
+
+def _line(reason: str, space: Space) -> str:
+    """The reason, with the range that it is about and how to get whole numbers."""
+    for d in space.dimensions:
+        if not reason.startswith(f"{d.name.partition('.arguments')[0]}"):
+            continue
+        hint = ""
+        if isinstance(d.distribution, FloatDistribution) and WHOLE in reason:
+            hint = "; write int(interval(LOW,HIGH))"
+        return f"{shown(d.word)}: {reason}{hint}"
+    return reason
+
+
+def _changed(settings: DictConfig, searched: Dimension, value: Any) -> DictConfig:
+    """The settings with another value, as composing them anew would give, but sooner."""
+    changed = copy.deepcopy(settings)
+    parsed = parsed_word(searched.override(value)).value()
+    try:
+        OmegaConf.update(changed, searched.name, parsed, merge=False)
+    except OmegaConfBaseException as error:
+        raise UserError(explain(error, [searched.override(value)])) from error
+    return changed
+
+
+def _check_optimizer(config: RunConfig) -> None:
+    from kfac_cli.engine.registry import check_options
+
+    try:
+        check_options(config.optimizer)
+    except OptionError as error:
+        raise UserError(error.line("optimizer.")) from error
