@@ -17,8 +17,13 @@ CHOSEN = ("dataset", "optimizer", "schedule")
 def write_best(folder: Path, overrides: Sequence[str], heading: str) -> Path:
     """Write the settings of `kfac-run *overrides` as experiment/best.yaml; return its path.
 
-    `kfac-run --config-dir FOLDER experiment=best` then has these settings.
+    `kfac-run --config-dir FOLDER experiment=best` then has these settings. A file with the same
+    heading stays, since composing the settings takes as long as many a run.
     """
+    path = folder / EXPERIMENT / f"{NAME}.yaml"
+    comment = f"# {heading}"
+    if path.is_file() and comment in path.read_text(encoding="utf-8").splitlines():
+        return path
     settings = composed(overrides, hydra=True)
     choices = {group: settings.hydra.runtime.choices[group] for group in CHOSEN}
     plain = composed([f"{group}={choice}" for group, choice in choices.items()])
@@ -27,13 +32,12 @@ def write_best(folder: Path, overrides: Sequence[str], heading: str) -> Path:
     different = _different(_container(settings), _container(plain))
     lines = [
         "# @package _global_",
-        f"# {heading}",
+        comment,
         "defaults:",
         *(f"  - override /{group}: {choice}" for group, choice in choices.items()),
         "",
     ]
     text = "\n".join(lines) + (OmegaConf.to_yaml(OmegaConf.create(different)) if different else "")
-    path = folder / EXPERIMENT / f"{NAME}.yaml"
     path.parent.mkdir(exist_ok=True)
     replace_text(path, text)
     return path

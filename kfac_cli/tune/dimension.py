@@ -132,7 +132,10 @@ def _choices(
     word: str, override: Override, sweep: ChoiceSweep
 ) -> tuple[list[bool | int | float | str | None], tuple[str, ...]]:
     """The choices for Optuna, which takes plain values only, and as they are typed."""
-    texts = tuple(override.sweep_string_iterator())
+    texts = tuple(
+        shown(value) if isinstance(value, bool) else text
+        for value, text in zip(sweep.list, override.sweep_string_iterator(), strict=True)
+    )
     for text in texts:
         if texts.count(text) > 1:
             raise UserError(f"{shown(word)}: {shown(text)} is given twice")

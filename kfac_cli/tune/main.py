@@ -3,7 +3,6 @@
 import os
 import sys
 import traceback
-import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -79,7 +78,6 @@ def _import_optuna() -> None:
             "kfac-tune needs Optuna, an extra of kfac-run: pip install 'kfac-run[tune]'"
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", module="optuna")
 
 
 def _folder(options: TuneOptions) -> Path:

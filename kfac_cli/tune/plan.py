@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kfac_cli.config.schema import RunConfig
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import replace_text, shown_folder
 from kfac_cli.tune.locks import locked
 from kfac_cli.tune.options import IDENTITY, TuneOptions, option_word
 from kfac_cli.tune.samplers import number_of_trials
-from kfac_cli.tune.settings import check_space
+from kfac_cli.tune.settings import FirstPoint, check_space
 from kfac_cli.tune.space import Space, read_space
 from kfac_cli.tune.storage import HIDDEN, absolute, open_storage, without_password
 
@@ -24,7 +23,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Plan:
-    """A study; `config` has the settings at the first point of its space.
+    """A study; `first` is the first point of its space.
 
     `identity` is a random word that ties the storage to the folder.
     """
@@ -32,7 +31,7 @@ class Plan:
     folder: Path
     space: Space
     options: TuneOptions
-    config: RunConfig
+    first: FirstPoint
     identity: str
 
     @property
@@ -40,7 +39,7 @@ class Plan:
         """What is minimised."""
         if self.options.objective is not None:
             return self.options.objective
-        return "error" if self.config.target_error is None else "seconds"
+        return "error" if self.first.config.target_error is None else "seconds"
 
     @property
     def trials(self) -> int:
@@ -61,7 +60,7 @@ def new_plan(folder: Path, words: Sequence[str], options: TuneOptions) -> Plan:
     if options.storage is not None:
         options = replace(options, storage=absolute(options.storage))
     plan = Plan(folder, space, options, check_space(space), secrets.token_hex(8))
-    if options.objective not in (None, "error") and plan.config.target_error is None:
+    if options.objective not in (None, "error") and plan.first.config.target_error is None:
         raise UserError(
             f"objective={options.objective}: needs target_error=E, up to which it is counted"
         )

@@ -54,7 +54,12 @@ def run_protocol(
         studies = (folder / optimizer / str(number) for number in range(options.studies))
         print(f"{optimizer}:", flush=True)
         plans = [
-            _join(study, number, [*others, f"seed={first.config.seed + number}"], mine[optimizer])
+            _join(
+                study,
+                number,
+                [*others, f"seed={first.first.config.seed + number}"],
+                mine[optimizer],
+            )
             for number, study in enumerate(studies)
         ]
         scores.append([_score(work(plan)) for plan in plans])

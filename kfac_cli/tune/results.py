@@ -34,7 +34,7 @@ def write_results(study: SharedStudy) -> None:
             best = ranking[0]
             assert best.value is not None
             words = study.plan.space.overrides(best.params)
-            heading = f"Trial {best.number}, the best: {study.plan.objective} {best.value:.6g}."
+            heading = f"Trial {best.number}, the best: {study.plan.objective} {best.value!r}."
             write_best(study.plan.folder, words, heading)
 
 

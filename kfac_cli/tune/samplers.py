@@ -14,7 +14,6 @@ from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
-from scipy.stats import qmc
 
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.errors import UserError
@@ -96,6 +95,8 @@ class QuasiRandom(ByNumber):
         self._seed = seed
 
     def point(self, number: int) -> dict[str, Any]:
+        from scipy.stats import qmc  # here, because importing it takes a second
+
         generator = np.random.default_rng(self._seed)
         sequence = qmc.Halton(d=len(self._dimensions), scramble=True, seed=generator)
         sequence.fast_forward(number)

@@ -1,7 +1,8 @@
 """The settings of a study's runs, checked before anything runs."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,30 @@ from kfac_cli.tune.space import Space, parsed_word
 WHOLE = "a whole number"
 
 
-def trial_settings(overrides: Sequence[str]) -> tuple[DictConfig, RunConfig]:
-    """The settings of a trial, composed and checked; raises UserError if they are wrong."""
+@dataclass(frozen=True)
+class FirstPoint:
+    """The settings of a study's runs at the first point of its space, composed and checked."""
+
+    settings: DictConfig
+    config: RunConfig
+
+
+def trial_settings(
+    space: Space, first: FirstPoint, values: Mapping[str, Any]
+) -> tuple[DictConfig, RunConfig]:
+    """The settings of a trial with these values of the searched settings.
+
+    They are those of `kfac-run *space.overrides(values)`. Raises UserError if they are wrong.
+    """
+    if any(d.name in GROUPS for d in space.dimensions):
+        return _composed(space.overrides(values))
+    settings = first.settings
+    for d in space.dimensions:
+        settings = _changed(settings, d, values[d.name])
+    return settings, validate(settings)
+
+
+def _composed(overrides: Sequence[str]) -> tuple[DictConfig, RunConfig]:
     try:
         settings = composed(overrides)
     except Exception as error:
@@ -34,8 +57,8 @@ def trial_settings(overrides: Sequence[str]) -> tuple[DictConfig, RunConfig]:
     return settings, validate(settings)
 
 
-def check_space(space: Space) -> RunConfig:
-    """Check every choice and both ends of every range; return the settings of the first point.
+def check_space(space: Space) -> FirstPoint:
+    """Check every choice and both ends of every range; return the first point.
 
     Raises UserError, naming the setting, its range and what is allowed.
     """
@@ -44,23 +67,20 @@ def check_space(space: Space) -> RunConfig:
             "nothing to search: give a setting a range, SETTING=interval(LOW,HIGH) or SETTING=A,B,"
             " or choose a ready-made space, search=NAME; kfac-tune --help shows how"
         )
-    first = {d.name: d.extremes()[0] for d in space.dimensions}
+    values = {d.name: d.extremes()[0] for d in space.dimensions}
     try:
-        settings, config = trial_settings(space.overrides(first))
-        _check_optimizer(config)
+        first = FirstPoint(*_composed(space.overrides(values)))
+        _check_optimizer(first.config)
     except UserError as error:
         raise UserError(_line(str(error), space)) from error
     for d in space.dimensions:
         for value in d.extremes()[1:]:
             try:
-                if d.name in GROUPS:
-                    _, tried = trial_settings(space.overrides({**first, d.name: value}))
-                else:
-                    tried = validate(_changed(settings, d, value))
-                _check_optimizer(tried)
+                _, config = trial_settings(space, first, {**values, d.name: value})
+                _check_optimizer(config)
             except UserError as error:
                 raise UserError(_line(str(error), Space((), (d,)))) from error
-    return config
+    return first
 
 
 def _line(reason: str, space: Space) -> str:

@@ -109,7 +109,7 @@ def _open(plan: Plan, storage: BaseStorage) -> Study:
         storage=storage,
         study_name=plan.options.study,
         sampler=make_sampler(plan.options, plan.space.dimensions),
-        pruner=make_pruner(plan.options, plan.config),
+        pruner=make_pruner(plan.options, plan.first.config),
         load_if_exists=True,
     )
     identity = study.user_attrs.get(IDENTITY)

@@ -22,6 +22,7 @@ from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.summary import INTERRUPTED, PRUNED, SUMMARY_FILE
 from kfac_cli.recording.values import Row
 from kfac_cli.signals import Interrupted, check_interrupted
+from kfac_cli.tune.plan import Plan
 from kfac_cli.tune.settings import trial_settings
 from kfac_cli.tune.study import Claim, uninterrupted
 
@@ -35,16 +36,16 @@ class TrialFailedError(Exception):
     """The run of a trial ended with an error; the text is one line."""
 
 
-def run_trial(claim: Claim, overrides: list[str], title: str) -> int | None:
+def run_trial(plan: Plan, claim: Claim) -> int | None:
     """Run a trial, or continue it; return the number of a signal that came while it was ending.
 
     Raises TrialFailedError, after writing the reason into the folder, and Interrupted if a signal
     ended the run before its end.
     """
     try:
-        settings, config = trial_settings(overrides)
+        settings, config = trial_settings(plan.space, plan.first, claim.values)
         starts = _count_start(claim)
-        result = _run(claim, settings, config, overrides, title)
+        result = _run(plan, claim, settings, config)
     except Interrupted:
         raise
     except UserError as error:
@@ -61,7 +62,7 @@ def run_trial(claim: Claim, overrides: list[str], title: str) -> int | None:
 
 
 def _run(
-    claim: Claim, settings: DictConfig, config: RunConfig, overrides: list[str], title: str
+    plan: Plan, claim: Claim, settings: DictConfig, config: RunConfig
 ) -> tuple[str, int | None]:
     from kfac_cli.run.runner import run
     from kfac_cli.run.saved_run import read_saved_run
@@ -70,10 +71,10 @@ def _run(
     if not (folder / CONFIG_FILE).exists():
         write_settings(settings, folder)
     files = {SUMMARY_FILE: None, ERROR_FILE: None, CONFIG_FILE: settings_text(settings)}
-    command = shlex.join(["kfac-run", *overrides])
+    command = shlex.join(["kfac-run", *plan.space.overrides(claim.values)])
     quiet = contextlib.redirect_stdout(io.StringIO())  # the study has a line for each trial
     with logging_to(folder), quiet, _Bar(config.iterations) as progress:
-        progress.start(title)
+        progress.start(f"trial {claim.number} of {plan.trials}")
         check_interrupted()
         saved = read_saved_run(config, folder, files)
         result = run(config, folder, progress, saved, command, _pruning(claim.trial))

@@ -52,13 +52,11 @@ def report(study: SharedStudy) -> int:
 def _run(study: SharedStudy, claim: Claim) -> None:
     """Run a claimed trial to its end and tell the study."""
     plan, signal = study.plan, None
-    overrides = plan.space.overrides(claim.values)
-    title = f"trial {claim.number} of {plan.trials}"
     outcome = read_outcome(claim.folder, plan.objective)  # its process was killed at the very end
     notes = {}
     if outcome is None:
         try:
-            signal = run_trial(claim, overrides, title)
+            signal = run_trial(plan, claim)
             outcome = read_outcome(claim.folder, plan.objective)
         except TrialFailedError as error:
             notes["error"] = str(error)

@@ -1,0 +1,77 @@
+"""Ready-made spaces, and what is typed over them."""
+
+import pytest
+
+from kfac_cli.commands.messages import choices
+from kfac_cli.config.compose import composed, load_config
+from kfac_cli.errors import UserError
+from kfac_cli.tune.options import TuneOptions
+from kfac_cli.tune.samplers import Grid, QuasiRandom, number_of_trials
+from kfac_cli.tune.settings import check_space, trial_settings
+from kfac_cli.tune.space import read_space, ready_made_names
+
+
+@pytest.mark.parametrize("name", ready_made_names())
+def test_a_ready_made_space_is_valid_and_of_the_optimizer_that_it_is_named_after(name):
+    assert name in choices("optimizer")
+    space = read_space(["dataset=curves_small"], name)
+    assert check_space(space).config.optimizer.name == name
+    assert len(space.dimensions) >= 2
+
+
+def test_the_baselines_space_is_the_grid_of_sutskever_and_others():
+    space = read_space([], "nesterov_sgd")
+    rate, momentum = space.dimensions
+    assert rate.distribution.choices == (0.05, 0.01, 0.005, 0.001, 0.0005, 0.0001)
+    assert momentum.distribution.choices == (0.9, 0.99, 0.995, 0.999)
+    optimizer = check_space(space).config.optimizer
+    assert (optimizer.mu_final, optimizer.final_iterations) == (0.9, 1000)
+    assert optimizer.mu_schedule == "increasing"
+    assert number_of_trials(TuneOptions(sampler="grid"), space.dimensions) == 24
+
+
+def test_what_is_typed_wins_over_a_ready_made_space():
+    typed = ["optimizer.arguments.lr=interval(0.1,0.2)", "optimizer.rate_schedule=linear"]
+    space = read_space([*typed, "+optimizer.arguments.betas=[0.5,0.5]"], "adam")
+    assert [d.word for d in space.dimensions] == ["optimizer.arguments.lr=interval(0.1,0.2)"]
+    assert space.overrides({"optimizer.arguments.lr": 0.15}) == [
+        "optimizer=adam",
+        "+optimizer.arguments.betas=[0.5,0.5]",
+        "optimizer.rate_schedule=linear",
+        "optimizer.arguments.lr=0.15",
+    ]
+
+
+def test_the_settings_of_a_trial_are_those_of_its_command_line():
+    typed = ["optimizer.arguments.lr=interval(0.1,0.2)", "seed=1,2", "dataset=curves_small"]
+    space = read_space(typed, "adam")
+    values = {d.name: d.point(1) if d.points() else 0.15 for d in space.dimensions}
+    settings, config = trial_settings(space, check_space(space), values)
+    assert settings == composed(space.overrides(values))
+    assert config == load_config(space.overrides(values))
+
+
+def test_a_file_of_ones_own_is_a_space(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("optimizer: sgd\noptimizer.arguments.lr: interval(0.1,1)\n")
+    space = read_space([], str(file))
+    assert space.words == ["optimizer=sgd", "optimizer.arguments.lr=interval(0.1,1)"]
+    file.write_text("optimizer: [sgd]\n")
+    with pytest.raises(UserError, match="must have lines SETTING: RANGE"):
+        read_space([], str(file))
+
+
+def test_a_grid_has_every_combination_once():
+    dimensions = read_space(["a=1,2,3", "b=range(0,1,0.5)"]).dimensions
+    points = [Grid(dimensions).point(number) for number in range(6)]
+    assert points == [{"b": b, "a": a} for a in (1, 2, 3) for b in (0.0, 0.5)]
+
+
+def test_the_quasi_random_point_of_a_trial_depends_on_its_number_and_the_seed_only():
+    dimensions = read_space(["a=interval(0,1)", "b=x,y", "c=int(interval(1,9))"]).dimensions
+    first, again, other = (QuasiRandom(dimensions, seed) for seed in (1, 1, 2))
+    points = [first.point(number) for number in range(8)]
+    assert [again.point(number) for number in reversed(range(8))] == points[::-1]
+    assert other.point(0) != points[0]
+    # eight points of a sequence in base 2, one in each eighth of the range
+    assert sorted(int(point["a"] * 8) for point in points) == list(range(8))
