@@ -58,7 +58,7 @@ def tolerant_output() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def exit_code_of_text() -> int:
+def exit_code_of_text(command: str = "kfac-run") -> int:
     """The exit code of a command that only prints: 1 if text was lost, otherwise 0.
 
     The reason is printed to standard error. A reader that has read enough is none.
@@ -68,7 +68,7 @@ def exit_code_of_text() -> int:
     lost = file.lost if isinstance(file, TolerantFile) else None
     if lost is None or lost.errno == errno.EPIPE:
         return 0
-    print(f"kfac-run: error: standard output: {lost.strerror}", file=sys.stderr)
+    print(f"{command}: error: standard output: {lost.strerror}", file=sys.stderr)
     return 1
 
 

@@ -71,7 +71,7 @@ def run(
     """
     _check_optimizer(config)
     with _process_for(config, turn) as device:
-        return _run(config, folder, progress, saved, command, device)
+        return _run(config, folder, progress, saved, command, device, rule)
 
 
 @contextmanager
@@ -95,6 +95,7 @@ def _run(
     saved: SavedRun | None,
     command: str | None,
     device: torch.device,
+    rule: StoppingRule | None,
 ) -> RunResult:
     resumes = saved is not None and saved.contents is not None
     start = None if resumes else read_starting_point(config)

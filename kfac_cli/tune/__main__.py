@@ -3,15 +3,20 @@
 import sys
 
 from kfac_cli.signals import exit_code_of
+from kfac_cli.terminal import exit_code_of_text, tolerant_output
 from kfac_cli.tune.help_page import PAGE
 
 
 def main() -> int:
-    """Run the command line in sys.argv; return 0, 1 after a failure or 128 + a signal's number."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(PAGE, end="")
-        return 0
-    return exit_code_of("kfac-tune", _command)
+    """Run the command line in sys.argv; return 0, 1 after a failure or 128 + a signal's number.
+
+    What the terminal does changes none of these.
+    """
+    with tolerant_output():
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(PAGE, end="")
+            return exit_code_of_text("kfac-tune")
+        return exit_code_of("kfac-tune", _command)
 
 
 def _command() -> int:
