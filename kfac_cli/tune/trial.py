@@ -5,7 +5,6 @@ import io
 import shlex
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -19,8 +18,9 @@ from kfac_cli.config.schema import RunConfig
 from kfac_cli.errors import UserError
 from kfac_cli.files import replace_text
 from kfac_cli.recording.progress import Progress
-from kfac_cli.recording.summary import INTERRUPTED, PRUNED, SUMMARY_FILE
+from kfac_cli.recording.summary import INTERRUPTED, PRUNED, SUMMARY_FILE, TIME_LIMIT_REACHED
 from kfac_cli.recording.values import Row
+from kfac_cli.run.stopping import StoppingRule
 from kfac_cli.signals import Interrupted, check_interrupted
 from kfac_cli.tune.plan import Plan
 from kfac_cli.tune.settings import trial_settings
@@ -77,12 +77,16 @@ def _run(
         progress.start(f"trial {claim.number} of {plan.trials}")
         check_interrupted()
         saved = read_saved_run(config, folder, files)
-        result = run(config, folder, progress, saved, command, _pruning(claim.trial))
+        result = run(
+            config, folder, progress, saved, command, _rule(claim.trial, config.max_seconds)
+        )
     return result.status, result.signal
 
 
-def _pruning(trial: Trial) -> Callable[[Row], str | None]:
+def _rule(trial: Trial, max_seconds: float | None) -> StoppingRule:
     """The rule that reports each evaluation and asks the pruner after it.
+
+    It also holds the time of all processes that ran the trial against `max_seconds`.
 
     What a trial had reported before it was killed is not reported again; it is asked about an
     evaluation once, so that it ends as if it had not been killed.
@@ -96,10 +100,11 @@ def _pruning(trial: Trial) -> Callable[[Row], str | None]:
             trial.report(reported[step], step)
         if step == trial.user_attrs.get(PRUNED_AT):
             return PRUNED
-        if step < max(reported) or not trial.should_prune():
-            return None
-        trial.set_user_attr(PRUNED_AT, step)
-        return PRUNED
+        if step == max(reported) and trial.should_prune():
+            trial.set_user_attr(PRUNED_AT, step)
+            return PRUNED
+        over = max_seconds is not None and float(str(row["seconds"])) >= max_seconds
+        return TIME_LIMIT_REACHED if over else None
 
     return rule
 
@@ -111,7 +116,7 @@ def _count_start(claim: Claim) -> list[int]:
     if starts.count(iteration) > MAX_STARTS:
         raise UserError(
             f"its process was killed {MAX_STARTS} times after iteration {iteration}, where the "
-            "last checkpoint is; for want of memory? Set a smaller chunk_size, or checkpoint.every"
+            "last checkpoint is; possibly for lack of memory: set a smaller chunk_size"
         )
     with uninterrupted():
         claim.trial.set_user_attr(STARTS, starts)
