@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 from optuna.trial import Trial
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
-from kfac_cli.commands.jobs import ERROR_FILE, failure_line
+from kfac_cli.commands.jobs import failure_line
+from kfac_cli.commands.new_folder import ERROR_FILE
 from kfac_cli.commands.resume import logging_to
-from kfac_cli.commands.settings_file import CONFIG_FILE, settings_text, write_settings
 from kfac_cli.config.schema import RunConfig
+from kfac_cli.config.settings_file import CONFIG_FILE, settings_text, write_settings
 from kfac_cli.errors import UserError
 from kfac_cli.files import replace_text
 from kfac_cli.recording.progress import Progress
@@ -78,7 +79,12 @@ def _run(
         check_interrupted()
         saved = read_saved_run(config, folder, files)
         result = run(
-            config, folder, progress, saved, command, _rule(claim.trial, config.max_seconds)
+            config,
+            folder,
+            progress,
+            saved,
+            command,
+            rule=_rule(claim.trial, config.max_seconds),
         )
     return result.status, result.signal
 
