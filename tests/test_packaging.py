@@ -67,7 +67,9 @@ def test_the_wheel_holds_every_module_and_every_configuration(wheel):
     packed = set(zipfile.ZipFile(wheel).namelist())
     modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("kfac_cli/**/*.py")}
     yaml = {f"kfac_cli/{path.relative_to(ROOT)}" for path in ROOT.glob("conf/**/*.yaml")}
-    assert modules | yaml | {"kfac_cli/conf/__init__.py"} <= packed
+    pages = {str(path.relative_to(ROOT)) for path in ROOT.glob("kfac_cli/report/templates/*")}
+    assert pages
+    assert modules | yaml | pages | {"kfac_cli/conf/__init__.py"} <= packed
     foreign = {name for name in packed if not name.startswith(("kfac_cli/", "kfac_run-"))}
     assert not foreign
 
@@ -260,11 +262,24 @@ def ci(tmp_path):
         'cp "$$KFAC_DATA_DIR/sub/file" copied; echo x > "$$KFAC_DATA_DIR/sub/new"; fi; exit $$RC'
     )
     (folder / "Makefile").write_text(f"test:\n\t@{recipe}\n")
+    (folder / "bin").mkdir()
+    for name in ("bash", "chmod", "cp", "dirname", "env", "make", "mktemp", "rm", "sh"):
+        if (program := shutil.which(name)) is not None:
+            (folder / "bin" / name).symlink_to(program)
+    add_program(folder, "chromium", "exit 0")
     return folder
 
 
+def add_program(folder, name, script):
+    """Put a program of this name where .ci/run finds its programs, and nowhere else."""
+    program = folder / "bin" / name
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
 def run_ci(folder, code):
-    return call(folder / ".ci/run", cwd="/", RC=str(code), KFAC_DATA_DIR="")
+    path = str(folder / "bin")
+    return call(folder / ".ci/run", cwd="/", RC=str(code), KFAC_DATA_DIR="", PATH=path)
 
 
 @needs_make
@@ -290,6 +305,30 @@ def test_ci_passes_on_a_scratch_copy_of_shared_data_and_the_exit_code(ci, code):
 def test_ci_works_without_shared_data(ci):
     assert run_ci(ci, 0).returncode == 0
     assert (ci / "seen").read_text() == "\n"
+
+
+@needs_make
+@pytest.mark.parametrize("outcome", [0, 1])
+def test_ci_installs_chromium_where_it_is_missing_and_continues_without_it(ci, outcome):
+    (ci / "bin" / "chromium").unlink()
+    add_program(ci, "id", "echo 0")
+    add_program(ci, "apt-get", f'echo "$@" >> {ci}/installed; exit {outcome}')
+    done = run_ci(ci, 0)
+    assert done.returncode == 0
+    lines = (ci / "installed").read_text().splitlines()
+    assert lines[0].startswith("update")
+    assert len(lines) == 2 - outcome
+    assert all(line.endswith("chromium") for line in lines[1:])
+    assert ("could not be installed" in done.stderr) == bool(outcome)
+
+
+@needs_make
+def test_ci_installs_nothing_where_it_may_not(ci):
+    (ci / "bin" / "chromium").unlink()
+    add_program(ci, "id", "echo 1000")
+    add_program(ci, "apt-get", f'echo "$@" >> {ci}/installed')
+    assert run_ci(ci, 0).returncode == 0
+    assert not (ci / "installed").exists()
 
 
 def test_ci_is_executable():

@@ -73,7 +73,7 @@ def curves_figure(
             positive = all(
                 (line.y[np.isfinite(line.y)] > 0).all() for each in lines.values() for line in each
             )
-            panels.append(Panel(measure.name, measure.label, "", lines, y_log=positive))
+            panels.append(Panel(measure.name, measure.label, lines, y_log=positive))
     legend = [(group.label, looks[group.label], _remark(problem, group)) for group in drawn]
     legend += [(each.label, Style(REFERENCE_COLOR, "dash"), "published") for each in published]
     note = NOTE

@@ -65,7 +65,6 @@ class Panel:
 
     name: str
     title: str
-    y_label: str
     lines: dict[str, tuple[Line, ...]] = field(default_factory=dict)
     x_log: bool = False
     y_log: bool = False

@@ -53,7 +53,7 @@ def inside_figure(problem: Problem, looks: Mapping[str, Style], name: str) -> Fi
         }
         if any(lines.values()):
             y_range = None if scale == "log" else range_of(lines[COSTS[0].label])
-            panels.append(Panel(column, title, "", lines, y_log=scale == "log", y_range=y_range))
+            panels.append(Panel(column, title, lines, y_log=scale == "log", y_range=y_range))
     if not panels:
         return None
     legend = tuple((group.label, looks[group.label], "") for group in groups)
@@ -71,7 +71,7 @@ def time_figure(problem: Problem, name: str) -> Figure | None:
     names = tuple(group.label for group, _ in groups)
     bars = [Bar(part, color, tuple(spent[part] for _, spent in groups)) for part, color in PARTS]
     bars.append(Bar("other", OTHER_COLOR, tuple(spent["other"] for _, spent in groups)))
-    panel = Panel("time", "seconds per run, mean over the seeds", "", bars=tuple(bars),
+    panel = Panel("time", "seconds per run, mean over the seeds", bars=tuple(bars),
                   bar_names=names, x_label="seconds")  # fmt: skip
     legend = tuple((bar.label, Style(bar.color), "") for bar in bars)
     return Figure(name, "Where the time went", (panel,), legend=legend)

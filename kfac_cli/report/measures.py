@@ -35,7 +35,6 @@ class Measure:
     label: str
     column: str
     sign: int = 1
-    of_best: bool = True
 
 
 MEASURES = (

@@ -99,7 +99,6 @@ def _panel(optimizer: str, groups: Sequence[Group], setting: str) -> Panel | Non
     return Panel(
         f"{optimizer}-{setting}",
         optimizer,
-        "",
         {setting: (line,)},
         x_log=wide,
         y_log=min(y) > 0,
