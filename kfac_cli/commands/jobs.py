@@ -68,10 +68,7 @@ class Jobs:
         if _sweeping():
             self.of_sweep.append(Job(folder, list(job.overrides.task)))
         # Where the command was typed: hydra.job.chdir=true must not change what a path means.
-        with (
-            contextlib.chdir(job.runtime.cwd),
-            exclusive_use(sweep, shared=True) if _sweeping() else contextlib.nullcontext(),
-        ):
+        with contextlib.chdir(job.runtime.cwd), _beside_other_jobs(sweep, folder):
             best = self._run_in(folder, settings)
         if self._beside_others() and self.failures:
             # The process that counts failures does not see those of this one, and reports one.
@@ -236,6 +233,16 @@ def _check_same(folder: Path, resumption: Resumption, config: RunConfig) -> None
                 f"{shown_folder(folder / CONFIG_FILE)}: {name}={shown(before.get(name))}, but the "
                 f"sweep has {shown(now.get(name))} there: its grid was changed"
             )
+
+
+def _beside_other_jobs(sweep: Path, folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Share the lock of a sweep's folder, except for a job that runs in that very folder.
+
+    Such a job (`hydra.sweep.subdir=.`) locks it as its own.
+    """
+    if not _sweeping() or sweep.resolve() == folder.resolve():
+        return contextlib.nullcontext()
+    return exclusive_use(sweep, shared=True)
 
 
 def _sweeping() -> bool:

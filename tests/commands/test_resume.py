@@ -714,10 +714,11 @@ MISTAKES = [
     (["resume=empty"], "resume=empty: holds no run: it has no config.yaml"),
     (
         ["resume=."],
-        "resume=.: holds no run: it has no config.yaml; resume one of its folders [run]",
+        "resume=.: holds no run: it has no config.yaml; -m resumes a sweep, or resume one of its "
+        "folders [run]",
     ),
-    (["resume=run", "resume=run"], "resume=run: one run at a time"),
-    (["-m", "resume=run"], "resume=run: resumes one run and takes no options"),
+    (["resume=run", "resume=run"], "resume=run: one folder at a time"),
+    (["-m", "resume=run"], "resume=run: has no multirun.yaml: it holds a single run; remove -m"),
     (["--cfg", "job", "resume=run"], "resume=run: resumes one run and takes no options"),
     (["resume=run", "seed=0,1"], "seed=0,1: several values, but resume= continues one run"),
     (["resume=run", "iteration=9"], "iteration=9: no such setting; did you mean iterations?"),
@@ -844,7 +845,7 @@ def test_one_job_of_a_sweep_is_resumed_by_its_folder(
     die_in_step(None)
     answer = kfac_run("resume=sweep")
     assert answer.code == 1
-    assert "holds no run: it has no config.yaml; resume one of its folders [0]" in answer.err
+    assert "-m resumes a sweep, or resume one of its folders [0]" in answer.err
     assert kfac_run(f"resume={Path('sweep/0')}").code == 0
     whole = uninterrupted([*words, "seed=1", "checkpoint.every=5"])
     assert differences(tmp_path / "sweep/0", whole) == []
