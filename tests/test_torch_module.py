@@ -16,7 +16,7 @@ from kfac_cli.engine import (
     evaluate,
 )
 from kfac_cli.errors import UserError
-from kfac_cli.parameters_file import read_parameters, save_parameters
+from kfac_cli.parameters_file import CHOICES, read_parameters, save_parameters
 from kfac_cli.run.evaluation import measured_errors
 from kfac_cli.run.session import Session
 from kfac_cli.torch_module import from_sequential, load_network, to_sequential
@@ -365,18 +365,25 @@ def test_any_other_file_is_refused_by_name(file, contents):
         {"activations": ["nosuch"] * 9},
         {"output": []},
         {"output": "nosuch"},
-        {"average": 3},
-        {"average": [1, 2]},
-        {"average": [torch.zeros(2, 2)]},
-        {"average": {"a": torch.zeros(2, 2)}},
-        {"average": "text"},
     ],
     ids=str,
 )
-def test_a_forged_file_is_refused_in_one_line(file, change):
+def test_a_forged_network_is_refused_in_one_line(file, change):
+    check_refused(file, change, "best")
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize(
+    "forged", [3, [1, 2], [torch.zeros(2, 2)], {"a": torch.zeros(2, 2)}, "text"], ids=repr
+)
+def test_forged_parameters_are_refused_in_one_line(file, choice, forged):
+    check_refused(file, {CHOICES[choice]: forged}, choice)
+
+
+def check_refused(file, change, choice):
     torch.save({**torch.load(file, weights_only=True), **change}, file)
     with pytest.raises(UserError) as caught:
-        load_network(file)
+        load_network(file, choice)
     assert str(caught.value).startswith(f"{file}: is no usable parameters.pt: ")
     assert "\n" not in str(caught.value)
 

@@ -14,6 +14,7 @@ from soak.experiment import overrides, write_cases
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.data.options import ArraysOptions
+from kfac_cli.data.registry import DATASETS
 from kfac_cli.recording import picture_sink, summary_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.run import checkpointing, recorder, runner
@@ -186,7 +187,7 @@ def test_a_signal_before_the_first_step_ends_it_at_once_and_the_run_can_be_resum
     begin, kfac_run, words, tmp_path, monkeypatch, number, code
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(ArraysOptions, "load", lambda *arguments: send(number))
+        patch.setitem(DATASETS, ArraysOptions, lambda source: send(number))
         answer = begin("run", words)
     assert (answer.code, answer.err.splitlines()[-1]) == (code, "kfac-run: interrupted")
     assert kfac_run("resume=run").code == 0

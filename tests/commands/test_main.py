@@ -20,6 +20,7 @@ from kfac_cli.config.compose import load_config
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import validate
 from kfac_cli.data.options import CurvesOptions
+from kfac_cli.data.registry import DATASETS
 from kfac_cli.errors import UserError
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.signals import EXIT_SIGNAL, NAMES, WARNING_NAMES
@@ -735,7 +736,7 @@ def test_an_error_found_only_during_a_run_is_one_line_too(kfac_run, tmp_path, se
 def test_what_only_torch_can_refuse_is_refused_before_any_data_are_loaded(
     kfac_run, tmp_path, monkeypatch, words, line
 ):
-    monkeypatch.setattr(CurvesOptions, "load", None)
+    monkeypatch.setitem(DATASETS, CurvesOptions, None)
     answer = kfac_run(f"data_dir={tmp_path}", *words)
     assert answer.code == 1
     assert answer.err.splitlines()[-1].startswith(f"kfac-run: error: {line}")
