@@ -99,8 +99,8 @@ def prepare_resumption(folder: Path, arguments: Sequence[str]) -> Resumption:
         _check_data_dir(path, before)
     for change in changes:
         _apply(settings, change)
+    check_settings(flat_settings(before), validate(settings))  # paths as they were typed
     config = complete(settings)
-    check_settings(flat_settings(before), config)
     return Resumption(folder, config, settings_text(settings))
 
 

@@ -247,7 +247,7 @@ def test_the_best_parameters_are_those_of_the_new_run_alone(file, half, tmp_path
 def test_it_can_be_resumed_without_the_other_run(kfac_run, file, half, tmp_path, optimizer):
     """Bit for bit, whether or not the optimizer's state was taken over."""
     words = [w for w in words_of(file, optimizer) if not w.startswith("iterations")]
-    words += ["start_from=half"]
+    words += [f"start_from={half}"]
     start(tmp_path / "whole", [*words, "iterations=24"])
     start(tmp_path / "new", [*words, "iterations=18"])
     shutil.rmtree(half)
@@ -263,7 +263,7 @@ def test_it_can_be_resumed_without_the_other_run(kfac_run, file, half, tmp_path,
 def test_killed_before_its_first_checkpoint_it_starts_from_the_other_run_again(
     kfac_run, file, half, tmp_path
 ):
-    words = [*words_of(file), "start_from=half"]
+    words = [*words_of(file), f"start_from={half}"]
     start(tmp_path / "whole", words)
     prepare(tmp_path / "killed", words)
     answer = kfac_run("resume=killed")
