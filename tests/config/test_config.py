@@ -122,8 +122,9 @@ def test_the_optimizers_settings_are_the_engines_options_with_its_defaults():
 @pytest.mark.parametrize("initialization", ["sparse", "glorot", "he"])
 def test_every_dataset_takes_every_initialization(dataset, initialization):
     """The sparse one with 15 connections is the default, as in the paper (section 13)."""
-    files = {"arrays": [*ARRAYS, "dataset.file=a.npz"], "idx": ["dataset=idx", "dataset.images=a"]}
-    words = files.get(dataset, [f"dataset={dataset}"])
+    arrays = [*ARRAYS, "dataset.file=a.npz"]
+    idx = ["dataset=idx", *ARRAYS[1:], "dataset.images=a.idx"]
+    words = {"arrays": arrays, "idx": idx}.get(dataset, [f"dataset={dataset}"])
     default = load_config(words).dataset
     assert (default.initialization, default.connections) == ("sparse", 15)
     chosen = load_config([*words, f"dataset.initialization={initialization}"]).dataset
