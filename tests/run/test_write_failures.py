@@ -13,7 +13,7 @@ from soak.faults import Faults, disk_full, failing
 
 from kfac_cli.checkpoint.folder import CheckpointFolder, checkpoint_iterations
 from kfac_cli.files import TEMPORARY
-from kfac_cli.recording import picture_sink
+from kfac_cli.recording import csv_table, picture_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.run.session import Session
 
@@ -83,13 +83,16 @@ def test_a_disk_that_is_full_from_the_start_is_one_line(kfac_run, words, tmp_pat
 
 @pytest.mark.parametrize("name", ["metrics.csv", "evaluations.csv"])
 def test_a_real_device_without_room_is_one_line_that_names_the_file(
-    kfac_run, words, tmp_path, name
+    begin, words, tmp_path, monkeypatch, name
 ):
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / name).symlink_to("/dev/full")
-    line = the_one_line(kfac_run(*words, "hydra.run.dir=run"))
-    assert line == f"{folder / name}: No space left on device"
+    opened = csv_table.open_for_appending
+
+    def without_room(path):
+        return open("/dev/full", "a") if path.name == name else opened(path)
+
+    monkeypatch.setattr(csv_table, "open_for_appending", without_room)
+    line = the_one_line(begin("run", [*words, "checkpoint.every=null"]))
+    assert line == f"{tmp_path}/run/{name}: No space left on device"
 
 
 def test_a_limit_on_the_size_of_files_stops_checkpoints_and_keeps_the_old_ones(
