@@ -8,7 +8,8 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 # make run PYTHON=/opt/python3.12/bin/python3
 ARGS ?=
 BASE ?= HEAD
-PYTEST_ARGS ?=
+# One process of tests for each core, of one thread each.
+PYTEST_ARGS ?= -n auto --dist loadfile
 PYTHON ?=
 
 .DEFAULT_GOAL := help
@@ -24,7 +25,7 @@ smoke: $(INSTALLED) ## a run of a few seconds, to check that everything works
 	$(VENV)/bin/kfac-run experiment=smoke $(ARGS)
 
 test: lint ## lint, check formatting and types, then run all tests (PYTEST_ARGS="-k NAME" for some)
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 soak: $(INSTALLED) ## kill and resume small runs for minutes (ARGS="--kills 1000 --seed 1" for more)
 	$(VENV)/bin/python -m tests.soak $(ARGS)
