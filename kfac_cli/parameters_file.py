@@ -8,6 +8,16 @@ from typing import Any
 import torch
 
 from kfac_cli.engine import Network, Parameters
+from kfac_cli.engine.state_rules import (
+    StateError,
+    count,
+    items,
+    optional,
+    record,
+    refusal,
+    tensor,
+    word,
+)
 from kfac_cli.errors import UserError
 from kfac_cli.files import replace_bytes
 
@@ -53,15 +63,13 @@ def read_parameters(path: str | Path, choice: str = "best") -> tuple[Network, Pa
     if choice not in CHOICES:
         raise ValueError(f"choice={choice!r}: must be one of {', '.join(CHOICES)}")
     contents = _load(path)
-    parameters: Parameters = contents.get(CHOICES[choice], [])
     try:
         network = Network(contents["layer_sizes"], contents["activations"], contents["output"])
-        fits = not parameters or [(*w.shape,) for w in parameters] == network.parameter_shapes
-        if not fits or len({w.dtype for w in parameters} - {torch.float32, torch.float64}):
-            raise ValueError(f"{CHOICES[choice]}: its matrices do not fit the layers")
+        _check(contents, network)
     except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: is no usable parameters.pt: {reason}") from error
+    parameters: Parameters = contents.get(CHOICES[choice], [])
     if not parameters:
         reason = "the run ended before its first iteration"
         if choice == "best":
@@ -71,6 +79,33 @@ def read_parameters(path: str | Path, choice: str = "best") -> tuple[Network, Pa
             )
         raise UserError(f"{path}: holds no {choice} parameters: {reason}")
     return network, parameters
+
+
+def _check(contents: dict[str, Any], network: Network) -> None:
+    """Raise StateError for a value that no run saves, whichever parameters are asked for.
+
+    Those of a run that diverged may have infinities and NaN. Earlier versions wrote no `best`.
+    """
+    kinds = torch.float32, torch.float64
+    shapes = network.parameter_shapes
+    matrices = items([tensor(shape, *kinds, nan=True) for shape in shapes], or_none=True)
+    sets = {key: contents[key] for key in CHOICES.values() if key in contents}
+    for key, value in sets.items():
+        matrices(value, key)
+    if len({w.dtype for value in sets.values() for w in value}) > 1:
+        raise StateError(f"{', '.join(sets)}: must be of one dtype")
+    record({"iteration": count()}, others=True)(contents, "")
+    if "errors" in contents:
+        measured = {"iteration": optional(count()), "train_error": _error, "test_error": _error}
+        best = {**measured, "kind": optional(word("iterate", "average"))}
+        errors = {choice: record(best if choice == "best" else measured) for choice in CHOICES}
+        record(errors)(contents["errors"], "errors")
+
+
+def _error(value: Any, name: str) -> None:
+    """A number of any size, NaN included, or None."""
+    if value is not None and not isinstance(value, float):
+        raise refusal(name, value, "a number or null")
 
 
 def _load(path: str | Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from kfac_cli.engine.option_types import (
     Items,
 )
 from kfac_cli.engine.record import StepRecord
+from kfac_cli.engine.state_rules import Rule, count, record
 
 AtLeastTwo = Annotated[int, Integer(2, 10**9)]
 
@@ -44,6 +45,10 @@ class Schedule:
     def state_dict(self) -> dict[str, Any]:
         """The state that the settings do not determine, for `load_state_dict`."""
         return {}
+
+    def state_rules(self) -> Rule:
+        """What `state_dict` may return, whatever the options."""
+        return record({})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
@@ -197,6 +202,9 @@ class Adaptive(Schedule):
 
     def state_dict(self) -> dict[str, Any]:
         return {"size": self._size}
+
+    def state_rules(self) -> Rule:
+        return record({"size": count(1)})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._size = min(state["size"], self._maximum)

@@ -212,7 +212,7 @@ def test_a_checkpoint_cannot_name_a_class(checkpoint, refusal, alarm, place):
     [holder] = [holder for holder in holders if place in holder]
     holder[place] = {"type": "Path.touch", "__class__": "os.system", "arguments": [str(alarm)]}
     replace(tree)
-    assert "its checkpoint is from another version" in refusal()
+    assert "cannot be used: session." in refusal()
 
 
 def test_control_codes_in_a_checkpoint_do_not_reach_the_terminal(checkpoint, kfac_run):

@@ -1,5 +1,6 @@
 """Conversion of networks to torch.nn.Sequential and back, and from a run's parameters.pt."""
 
+import math
 import re
 
 import pytest
@@ -365,10 +366,16 @@ def test_any_other_file_is_refused_by_name(file, contents):
         {"activations": ["nosuch"] * 9},
         {"output": []},
         {"output": "nosuch"},
+        {"best": [torch.zeros(3, 5), torch.zeros(2, 4, dtype=torch.int64)]},
+        {"best": [torch.zeros(3, 5), torch.zeros(2, 4)]},
+        {"iteration": -1},
+        {"iteration": math.nan},
+        {"errors": {}},
+        {"errors": {"best": 3}},
     ],
     ids=str,
 )
-def test_a_forged_network_is_refused_in_one_line(file, change):
+def test_a_forged_value_is_refused_in_one_line(file, change):
     check_refused(file, change, "best")
 
 
@@ -377,7 +384,9 @@ def test_a_forged_network_is_refused_in_one_line(file, change):
     "forged", [3, [1, 2], [torch.zeros(2, 2)], {"a": torch.zeros(2, 2)}, "text"], ids=repr
 )
 def test_forged_parameters_are_refused_in_one_line(file, choice, forged):
-    check_refused(file, {CHOICES[choice]: forged}, choice)
+    """Whichever parameters are asked for."""
+    for asked in CHOICES:
+        check_refused(file, {CHOICES[choice]: forged}, asked)
 
 
 def check_refused(file, change, choice):

@@ -97,7 +97,7 @@ def differing_networks(before: Mapping[str, Any], config: RunConfig) -> list[tup
 def differing_datasets(before: Mapping[str, Any], config: RunConfig) -> list[str]:
     """The settings of the dataset that differ, as "name=before"."""
     changed = changed_settings(before, config)
-    return [f"{name}={shown(before[name])}" for name in changed if name.startswith("dataset.")]
+    return [f"{name}={_shown(before, name)}" for name in changed if name.startswith("dataset.")]
 
 
 def differing_states(before: Mapping[str, Any], config: RunConfig) -> list[str]:
@@ -134,8 +134,8 @@ def reasons_for_inexact_resume(
     changed = changed_settings(saved.config, config)
     reasons += [text for name, text in changed.items() if name == "chunk_size"]
     if "iterations" in changed:
-        earlier = int(saved.session["earlier"])
-        planned = int(saved.config["iterations"]) - earlier, config.iterations - earlier
+        earlier = saved.session["earlier"]
+        planned = saved.config["iterations"] - earlier, config.iterations - earlier
         if any(
             len({config.optimizer.planned_values(t, n) for n in planned}) > 1
             for t in range(saved.iteration - earlier)

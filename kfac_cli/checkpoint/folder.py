@@ -92,5 +92,10 @@ class CheckpointFolder:
             )
         return None
 
+    @property
+    def latest_path(self) -> Path:
+        """The checkpoint last written or read; the folder before any."""
+        return self._folder if self.latest is None else self._path(self.latest)
+
     def _path(self, iteration: int) -> Path:
         return self._folder / f"{PREFIX}{iteration}{SUFFIX}"

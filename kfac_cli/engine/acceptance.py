@@ -15,6 +15,7 @@ from kfac_cli.engine.direction import Update
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters, all_finite
+from kfac_cli.engine.state_rules import Rule, like, number, record
 
 NEGLIGIBLE = 1e-3
 """Fraction of the first h below which h may grow by any factor: the problem is solved there."""
@@ -119,6 +120,17 @@ class Acceptance:
             "objective": self._objective,
             "first_objective": self._first_objective,
         }
+
+    def state_rules(self) -> Rule:
+        """What `state_dict` may return: before the first step, both objectives are infinite."""
+        objective = number(0, math.inf)
+        return record(
+            {
+                "parameters": like(self.parameters),
+                "objective": objective,
+                "first_objective": objective,
+            }
+        )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from what `state_dict` returned."""

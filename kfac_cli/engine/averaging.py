@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.state_rules import Rule, like, record
 
 
 class PolyakAverage:
@@ -40,6 +41,12 @@ class PolyakAverage:
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs to resume exactly."""
         return {"parameters": list(self.parameters), "before": list(self._before)}
+
+    @staticmethod
+    def state_rules(parameters: Parameters) -> Rule:
+        """What `state_dict` may return with iterates shaped like `parameters`."""
+        average = like(parameters, or_none=True)
+        return record({"parameters": average, "before": average})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from what `state_dict` returned."""

@@ -4,6 +4,7 @@ import math
 import sys
 
 from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.state_rules import LARGEST_NUMBER, Rule, number, record
 
 INCREASE_FACTOR = 10.0
 """Factor by which a rejected step increases λ; 1/ω₁ would need many rejections."""
@@ -59,6 +60,11 @@ class Damping:
     def state_dict(self) -> dict[str, float]:
         """Everything that `load_state_dict` needs to resume exactly."""
         return {"lambda": self.value, "gamma": self.gamma}
+
+    @staticmethod
+    def state_rules() -> Rule:
+        """What `state_dict` may return; γ² does not overflow."""
+        return record({"lambda": number(), "gamma": number(0, math.sqrt(LARGEST_NUMBER))})
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Resume from what `state_dict` returned."""

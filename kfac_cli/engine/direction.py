@@ -11,6 +11,7 @@ from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.quadratic_model import ModelPoint, resolution
+from kfac_cli.engine.state_rules import Rule, like, optional, record
 from kfac_cli.engine.subspace import Subspaces
 
 ROUNDING = 1e-9
@@ -81,6 +82,15 @@ class Direction:
             "inverse": None if self.inverse is None else self.inverse.state_dict(),
             "previous_update": self.previous_update,
         }
+
+    def state_rules(self, parameters: Parameters) -> Rule:
+        """What `state_dict` may return for `parameters` of these shapes."""
+        return record(
+            {
+                "inverse": optional(self.curvature.inverse_rules(parameters)),
+                "previous_update": optional(like(parameters)),
+            }
+        )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from what `state_dict` returned."""

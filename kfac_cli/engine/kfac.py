@@ -20,6 +20,7 @@ from kfac_cli.engine.optimizer import undone_on_error
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.record import StepRecord
+from kfac_cli.engine.state_rules import Rule, count, generator, like, record
 
 logger = logging.getLogger(__name__)
 
@@ -195,6 +196,20 @@ class KFAC:
             "direction": self.direction.state_dict(),
             "generator": self.generator.get_state(),
         }
+
+    def state_rules(self) -> Rule:
+        """What `state_dict` may return with these options and parameters of these shapes."""
+        return record(
+            {
+                "iteration": count(),
+                "parameters": like(self.parameters),
+                "acceptance": self.acceptance.state_rules(),
+                "damping": self._damping.state_rules(),
+                "curvature": self.curvature.state_rules(self.parameters),
+                "direction": self.direction.state_rules(self.parameters),
+                "generator": generator,
+            }
+        )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from what `state_dict` returned."""

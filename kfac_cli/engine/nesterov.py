@@ -14,6 +14,7 @@ from kfac_cli.engine.model.network import Network
 from kfac_cli.engine.optimizer import undone_on_error
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.record import StepRecord
+from kfac_cli.engine.state_rules import Rule, count, like, record
 
 
 class NesterovSGD:
@@ -81,6 +82,13 @@ class NesterovSGD:
             "before": list(self._before),
             "velocity": list(self.velocity),
         }
+
+    def state_rules(self) -> Rule:
+        """What `state_dict` may return with parameters of these shapes."""
+        vector = like(self.parameters)
+        return record(
+            {"iteration": count(), "parameters": vector, "before": vector, "velocity": vector}
+        )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from what `state_dict` returned."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.record import StepRecord
+from kfac_cli.engine.state_rules import Rule
 
 
 class Optimizer(Protocol):
@@ -39,6 +40,13 @@ class Optimizer(Protocol):
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to continue exactly: tensors, numbers and containers."""
+        ...
+
+    def state_rules(self) -> Rule:
+        """What `state_dict` may return with these options and parameters of these shapes.
+
+        It is for states of unknown origin: `load_state_dict` does not check.
+        """
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

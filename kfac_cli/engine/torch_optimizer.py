@@ -4,7 +4,7 @@ import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,18 @@ from kfac_cli.engine.model.network import Network
 from kfac_cli.engine.optimizer import undone_on_error
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.record import StepRecord
+from kfac_cli.engine.state_rules import (
+    Rule,
+    Rules,
+    count,
+    entries,
+    items,
+    like,
+    record,
+    tensor,
+    up_to,
+    word,
+)
 from kfac_cli.errors import listed
 
 REFUSED = {
@@ -113,6 +125,22 @@ class TorchOptimizer:
             "on_host": [[k for k, value in state.items() if _on_host(value)] for state in states],
         }
 
+    def state_rules(self) -> Rule:
+        """What `state_dict` may return with these options and parameters of these shapes."""
+        kept = [_kept(self.options, p) for p in self.parameters]
+        vector = like(self.parameters)
+        return record(
+            {
+                "iteration": count(),
+                "parameters": vector,
+                "before": vector,
+                "on_host": items([up_to(len(k.counters), word(*k.counters)) for k in kept]),
+            },
+            lambda state: {
+                "states": items([record(k.later if state["iteration"] else k.first) for k in kept])
+            },
+        )
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
         self.iteration = state["iteration"]
@@ -161,6 +189,45 @@ def check(options: TorchOptions) -> None:
         optimizer.step()
     except UNFIT as error:
         raise _refusal(options, error) from error
+
+
+class _Kept(NamedTuple):
+    """What torch may keep of a parameter before and after the first step; its 0-d `counters`."""
+
+    first: Rules
+    later: Rules
+    counters: list[str]
+
+
+def _kept(options: TorchOptions, like: Tensor) -> _Kept:
+    """What torch may keep of a parameter, found by steps with two opposite gradients.
+
+    What is positive after both is a count or a moment of squares, and never negative. Moments may
+    overflow, counts cannot. The counts' dtype is torch's default, whatever the parameters'.
+    """
+    first, up = _trial(options, torch.ones_like(like))
+    _, down = _trial(options, -torch.ones_like(like))
+    later = {
+        name: tensor(
+            value.shape,
+            *dict.fromkeys((value.dtype, like.dtype)),
+            finite=value.dim() == 0,
+            nonnegative=entries if bool((torch.minimum(value, down[name]) > 0).all()) else None,
+        )
+        for name, value in up.items()
+    }
+    counters = [name for name, value in up.items() if value.dim() == 0]
+    return _Kept({name: later[name] for name in first}, later, counters)
+
+
+def _trial(options: TorchOptions, values: Tensor) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The state of a parameter before and after a step from `values` along themselves."""
+    parameter = nn.Parameter(values)
+    optimizer = construct(options, [parameter])
+    before = dict(optimizer.state.get(parameter, {}))
+    parameter.grad = values.clone()
+    optimizer.step()
+    return before, dict(optimizer.state.get(parameter, {}))
 
 
 def _refusal(options: TorchOptions, error: Exception) -> OptionError:

@@ -5,6 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kfac_cli.engine import Parameters
+from kfac_cli.engine.state_rules import (
+    Rule,
+    absent,
+    count,
+    like,
+    number,
+    optional,
+    record,
+    word,
+)
 from kfac_cli.recording.summary import BEST, best_evaluation
 from kfac_cli.recording.values import Row
 
@@ -53,6 +63,25 @@ class Best:
             "evaluations": self.evaluations,
             "latest": self.latest,
         }
+
+    @staticmethod
+    def state_rules(parameters: Parameters, origin: int, iteration: int) -> Rule:
+        """What `state_dict` may return at an `iteration` of a run that began at `origin`."""
+        none = dict.fromkeys(BEST, absent)
+        some = {
+            "best_train_error": number(),
+            "best_iteration": count(origin + 1, iteration),
+            "best_parameters": word("iterate", "average"),
+            "best_test_error": optional(number()),
+        }
+        return record(
+            {
+                "parameters": like(parameters, or_none=True),
+                "evaluations": count(0, iteration - origin),
+                "latest": count(0, iteration),
+            },
+            lambda state: some if state["parameters"] else none,
+        )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from what `state_dict` returned."""

@@ -1,14 +1,18 @@
 """Writing a run's checkpoints."""
 
+import logging
 import time
 from typing import Any
 
 from kfac_cli.checkpoint.contents import Contents
 from kfac_cli.checkpoint.folder import CheckpointFolder
 from kfac_cli.config.schema import RunConfig, flat_settings
+from kfac_cli.engine.parameters import all_finite
 from kfac_cli.recording.environment import environment
 from kfac_cli.run.recorder import Recorder
 from kfac_cli.run.session import Session
+
+logger = logging.getLogger(__name__)
 
 
 class Saver:
@@ -40,11 +44,18 @@ class Saver:
     def save(self) -> None:
         """Write a checkpoint if this iteration has none, or one from before its evaluation.
 
+        Parameters that are not finite are of no use to a resumed run: an older checkpoint is.
+
         Raises OSError, naming the file; older checkpoints are then unchanged.
         """
         iteration = self._session.iteration
         state = iteration, self._session.best.evaluations
         if self._saved == state:
+            return
+        if not all_finite(self._session.optimizer.parameters):
+            logger.warning(
+                "no checkpoint at iteration %d: its parameters are not finite", iteration
+            )
             return
         with self._recorder.clock("logging"):
             if self._constant is None:

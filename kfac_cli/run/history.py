@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from kfac_cli.engine.state_rules import Rule, number, record
+
 PARTS = ("optimizer", "evaluation", "logging")
 """What a run's time is divided into."""
 
@@ -54,6 +56,11 @@ class History:
         """The columns of seconds in metrics.csv: the parts and the whole, up to now."""
         parts = {f"{name}_seconds": seconds for name, seconds in self._parts_now().items()}
         return {"seconds": self.seconds, **parts}
+
+    @staticmethod
+    def times_rule() -> Rule:
+        """What `times` may have returned."""
+        return record(dict.fromkeys(("seconds", *(f"{part}_seconds" for part in PARTS)), number()))
 
     def _parts_now(self) -> dict[str, float]:
         parts = dict(self._parts)

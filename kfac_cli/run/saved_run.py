@@ -16,10 +16,12 @@ from kfac_cli.checkpoint.contents import Contents
 from kfac_cli.checkpoint.folder import CheckpointFolder
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.dataset import Dataset
+from kfac_cli.engine.state_rules import StateError
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import replace_text, shown_folder
 from kfac_cli.recording.environment import environment
 from kfac_cli.recording.values import Row, iterations_done
+from kfac_cli.run.history import History
 from kfac_cli.run.session import Session, make_session
 
 logger = logging.getLogger(__name__)
@@ -67,6 +69,8 @@ class SavedRun:
             earlier = contents.session["earlier"]
             session = make_session(self.config, dataset, device, earlier)
             session.load_state_dict(contents.session)
+        except StateError as error:
+            raise _unusable(self.checkpoints, error) from error
         except WRONG_STATE as error:
             raise wrong_version(shown_folder(self.folder), error) from error
         now = environment(session.device)
@@ -98,6 +102,9 @@ def read_saved_run(config: RunConfig, folder: Path, files: Mapping[str, str | No
         return SavedRun(config, folder, checkpoints, None, files)
     try:
         contents = Contents.of(tree)
+        History.times_rule()(contents.times, "times")
+    except StateError as error:
+        raise _unusable(checkpoints, error) from error
     except ValueError as error:
         raise wrong_version(name, error) from error
     check_settings(contents.config, config)
@@ -120,6 +127,11 @@ def check_evaluations(session: Session, rows: Sequence[Row]) -> None:
         logger.warning("evaluations.csv has no rows for some evaluations up to %d", latest)
     if rows and iterations_done(rows[-1]) == session.iteration > latest:
         session.include_evaluation(rows[-1])
+
+
+def _unusable(checkpoints: CheckpointFolder, error: StateError) -> UserError:
+    name = shown_folder(checkpoints.latest_path)
+    return UserError(f"{name}: cannot be used: {error}; remove it to resume from an older one")
 
 
 def wrong_version(name: object, error: Exception) -> UserError:

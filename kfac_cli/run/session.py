@@ -1,5 +1,6 @@
 """The state of one run: network, optimizer, average, schedule, generators."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from kfac_cli.engine import (
     initial_parameters,
 )
 from kfac_cli.engine.registry import make_optimizer
+from kfac_cli.engine.state_rules import Rule, Rules, count, flag, generator, like, record
 from kfac_cli.errors import UserError
 from kfac_cli.recording.values import Row
 from kfac_cli.run.best import Best
@@ -105,16 +107,59 @@ class Session:
             "best": self.best.state_dict(),
         }
 
+    def check(self, state: object) -> None:
+        """Raise StateError, naming the value, unless `state_dict` can return this."""
+        record(self._rules(), self._rules_beside)(state, "session")
+
+    def check_some(self, state: object, names: Iterable[str]) -> None:
+        """Raise StateError unless `state_dict` can return values such as these at this iteration.
+
+        Other values in `state` are not checked.
+        """
+        rules = self._rules() | self._totals(self.iteration)
+        record({name: rules[name] for name in names}, others=True)(state, "session")
+
+    def _rules(self) -> dict[str, Rule]:
+        """What each value of the state may be."""
+        parameters = self.optimizer.parameters
+        counts = ("cases", "rejections", "rejections_in_a_row", "earlier", "origin")
+        return {
+            "parameters": like(parameters),
+            "optimizer": self.optimizer.state_rules(),
+            "average": self.average.state_rules(parameters),
+            "schedule": self.schedule.state_rules(),
+            "batches": generator,
+            "last_step_taken": flag,
+            **dict.fromkeys(counts, count()),
+        }
+
+    def _rules_beside(self, state: Mapping[str, Any]) -> Rules:
+        """What the counts may be beside each other, and what was best until then."""
+        origin, iteration = state["origin"], state["earlier"] + state["optimizer"]["iteration"]
+        return {
+            **self._totals(iteration),
+            "origin": count(state["earlier"], iteration),
+            "rejections_in_a_row": count(0, state["rejections"]),
+            "best": self.best.state_rules(self.optimizer.parameters, origin, iteration),
+        }
+
+    def _totals(self, iteration: int) -> dict[str, Rule]:
+        """What so many iterations may add up to: each has at least one case, and at most |S|."""
+        largest = len(self.dataset.train_inputs)
+        return {
+            "cases": count(iteration, iteration * largest),
+            "rejections": count(0, iteration),
+        }
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned, on the session's device.
 
-        Raises ValueError if it is the state of another network, LookupError or TypeError if it is
-        no such state.
+        Raises StateError, naming the value, if it is not what `state_dict` of such a session can
+        return; this one is then unchanged.
         """
-        own = self.optimizer.parameters
         state = to_device(state, self.device)
+        self.check(state)
         self.optimizer.load_state_dict(state["optimizer"])
-        _check_alike(self.optimizer.parameters, own)
         self.average.load_state_dict(state["average"])
         self.schedule.load_state_dict(state["schedule"])
         self.batches.set_state(state["batches"])
@@ -122,9 +167,8 @@ class Session:
         self.rejections = state["rejections"]
         self.rejections_in_a_row = state["rejections_in_a_row"]
         self.last_step_taken = state["last_step_taken"]
-        self.earlier, self.origin = int(state["earlier"]), int(state["origin"])
+        self.earlier, self.origin = state["earlier"], state["origin"]
         self.best.load_state_dict(state["best"])
-        _check_alike(self.best.parameters or own, own)
 
 
 def to_device(
@@ -159,7 +203,7 @@ def make_session(
 ) -> Session:
     """A new session; `earlier` iterations of another optimizer led to its `parameters`, if any.
 
-    Raises ValueError if these are not the parameters of the network.
+    Raises StateError if these are not parameters of the network.
 
     The seed gives three independent streams: initial parameters, mini-batches and the targets
     sampled by the optimizer. So optimizers with the same seed share initial parameters and
@@ -173,7 +217,7 @@ def make_session(
     drawn = initial_parameters(network, initial, setup.initialization, setup.connections)
     drawn = [w.to(device, dtype) for w in drawn]
     if parameters is not None:
-        _check_alike(parameters, drawn)
+        like(drawn)(parameters, "session.parameters")
     planned = config.iterations - earlier
     return Session(
         network=network,
@@ -184,12 +228,6 @@ def make_session(
         dataset=dataset,
         earlier=earlier,
     )
-
-
-def _check_alike(parameters: Parameters, own: Parameters) -> None:
-    """Raise ValueError unless both are of the same shapes and dtype."""
-    if [(p.shape, p.dtype) for p in parameters] != [(p.shape, p.dtype) for p in own]:
-        raise ValueError("its parameters are not of the shapes and the dtype of the network")
 
 
 def choose_device(setting: str, turn: int | None = None) -> torch.device:

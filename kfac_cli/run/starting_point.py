@@ -18,6 +18,7 @@ from kfac_cli.checkpoint.folder import CheckpointFolder
 from kfac_cli.checkpoint.tree import DamagedFileError, Tree, read_tree
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.dataset import Dataset
+from kfac_cli.engine.state_rules import StateError
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import shown_folder, typed_path
 from kfac_cli.run.best import Best
@@ -29,12 +30,13 @@ from kfac_cli.run.session import DTYPES, Session, make_session, to_device
 class StartingPoint:
     """The state of another run, with which a new one starts.
 
-    `name` is its folder or checkpoint; `obstacles` are the settings for which the state of its
-    optimizer cannot be taken over, none if it can.
+    `name` is its folder or checkpoint, `file` the checkpoint; `obstacles` are the settings for
+    which the state of its optimizer cannot be taken over, none if it can.
     """
 
     config: RunConfig
     name: str
+    file: Path
     contents: Contents
     obstacles: tuple[str, ...]
 
@@ -58,6 +60,8 @@ class StartingPoint:
             session = (self._from_parameters if self.obstacles else self._continued)(
                 state, dataset, device
             )
+        except StateError as error:
+            raise _unusable(self.file, error) from error
         except WRONG_STATE as error:
             raise wrong_version(f"start_from={self.name}", error) from error
         before.session.clear()
@@ -88,8 +92,10 @@ class StartingPoint:
         self, state: dict[str, Any], dataset: Dataset, device: torch.device
     ) -> Session:
         """A session whose optimizer starts from scratch, at the parameters of the other run."""
-        iteration, parameters = self.contents.iteration, list(state["parameters"])
-        session = make_session(self.config, dataset, device, iteration, parameters)
+        iteration = self.contents.iteration
+        session = make_session(self.config, dataset, device, iteration, state.get("parameters"))
+        names = ["average", "batches", "cases", "rejections"]
+        session.check_some(state, [*names, *(["schedule"] if self._same_schedule else [])])
         session.average.load_state_dict(state["average"])
         session.batches.set_state(state["batches"])
         if self._same_schedule:
@@ -113,10 +119,13 @@ def read_starting_point(config: RunConfig) -> StartingPoint | None:
     path = typed_path(config.start_from)
     name = shown(str(shown_folder(path)))
     try:
-        contents = Contents.of(_read(path, f"start_from={name}"))
+        tree, file = _read(path, f"start_from={name}")
+        contents = Contents.of(tree)
         before: Mapping[str, Any] = contents.config
         others = differing_networks(before, config)
         obstacles = differing_states(before, config)
+    except StateError as error:
+        raise _unusable(file, error) from error
     except (ValueError, LookupError) as error:
         raise wrong_version(f"start_from={name}", error) from error
     if others:
@@ -128,20 +137,26 @@ def read_starting_point(config: RunConfig) -> StartingPoint | None:
             f"iterations={config.iterations}: must be larger than {contents.iteration}, at which "
             f"start_from={name} is: iterations are counted from that run's beginning"
         )
-    return StartingPoint(config, name, contents, tuple(obstacles))
+    return StartingPoint(config, name, file, contents, tuple(obstacles))
 
 
-def _read(path: Path, argument: str) -> Tree:
-    """The tree in a checkpoint, or in the newest one of a run's folder."""
+def _unusable(file: Path, error: StateError) -> UserError:
+    name = shown(str(shown_folder(file)))
+    return UserError(f"start_from={name}: cannot be used: {error}; name another checkpoint")
+
+
+def _read(path: Path, argument: str) -> tuple[Tree, Path]:
+    """The tree in a checkpoint, or in the newest one of a run's folder, and the checkpoint."""
     if path.is_dir():
-        tree = CheckpointFolder(path).read()
+        checkpoints = CheckpointFolder(path)
+        tree = checkpoints.read()
         if tree is None:
             raise UserError(f"{argument}: holds no checkpoint; give the folder of a run")
-        return tree
+        return tree, checkpoints.latest_path
     if not path.exists():
         raise UserError(f"{argument}: no such folder or file")
     try:
-        return read_tree(path)
+        return read_tree(path), path
     except DamagedFileError as error:
         raise UserError(f"{argument}: is damaged ({error})") from error
     except OSError as error:

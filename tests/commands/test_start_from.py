@@ -414,8 +414,9 @@ def test_a_state_of_another_form_is_one_line(kfac_run, file, half, tmp_path, opt
         write_tree(out, tree)
     answer = kfac_run(*words_of(file, optimizer), "start_from=half")
     assert answer.code == 1
-    line = "half: its checkpoint is from another version of kfac-run ("
-    assert answer.err.splitlines()[-1].startswith(f"kfac-run: error: start_from={line}")
+    line = f"start_from={CHECKPOINT}: cannot be used: session."
+    assert answer.err.splitlines()[-1].startswith(f"kfac-run: error: {line}")
+    assert answer.err.endswith("; name another checkpoint\n")
 
 
 @pytest.mark.parametrize("options", [kind.options for kind in OPTIMIZERS.values()])

@@ -10,6 +10,7 @@ from soak.compare import differences
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.data.options import ArraysOptions
+from kfac_cli.data.registry import DATASETS
 from kfac_cli.tune import trial as trial_module
 
 from .conftest import RANGE, send, trials
@@ -114,15 +115,15 @@ def test_a_pruned_trials_folder_says_so(kfac_tune, words, tmp_path, monkeypatch)
 def test_a_failing_trial_is_recorded_and_the_study_continues(
     kfac_tune, words, tmp_path, monkeypatch
 ):
-    load, calls = ArraysOptions.load, []
+    load, calls = DATASETS[ArraysOptions], []
 
-    def failing(self, folder):
+    def failing(*arguments):
         calls.append(1)
         if len(calls) == 2:
             raise OSError(5, "Input/output error", "cases.npz")
-        return load(self, folder)
+        return load(*arguments)
 
-    monkeypatch.setattr(ArraysOptions, "load", failing)
+    monkeypatch.setitem(DATASETS, ArraysOptions, failing)
     answer = kfac_tune(*words, "trials=3", "output=study")
     assert answer.code == 0
     states = [t.state for t in trials(tmp_path / "study")]

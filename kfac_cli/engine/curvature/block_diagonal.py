@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
 from kfac_cli.engine.curvature.factored import FactoredCurvature
-from kfac_cli.engine.curvature.factors import CaseFactors, KroneckerFactors
+from kfac_cli.engine.curvature.factors import CaseFactors, KroneckerFactors, block_rules
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import inverse_root
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
@@ -15,6 +15,7 @@ from kfac_cli.engine.curvature.tikhonov import factored_tikhonov
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.saved_state import attributes, restore
+from kfac_cli.engine.state_rules import Rule, record, word
 
 
 class BlockDiagonalInverse(Inverse):
@@ -88,6 +89,18 @@ class BlockDiagonalInverse(Inverse):
         return attributes(self)
 
     @classmethod
+    def state_rules(cls, parameters: Parameters) -> Rule:
+        """What `state_dict` may return for `parameters` of these shapes."""
+        activation, gradient = block_rules(parameters)
+        return record(
+            {
+                "type": word(cls.__name__),
+                "activation_inverse": activation,
+                "gradient_inverse": gradient,
+            }
+        )
+
+    @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "BlockDiagonalInverse":
         """The inverse that `state_dict` describes, without recomputing it."""
         return restore(state, cls)
@@ -115,6 +128,12 @@ class BlockDiagonal(FactoredCurvature):
             return [ExactTikhonovInverse(factors, g, fallbacks=fallbacks) for g in gammas]
         return [BlockDiagonalInverse(factors, g, pi=pi, fallbacks=fallbacks) for g in gammas]
 
+    def inverse_rules(self, parameters: Parameters) -> Rule:
+        return self._inverse.state_rules(parameters)
+
     def restore(self, state: dict[str, Any]) -> Inverse:
-        kind = ExactTikhonovInverse if self._exact else BlockDiagonalInverse
-        return kind.from_state_dict(state)
+        return self._inverse.from_state_dict(state)
+
+    @property
+    def _inverse(self) -> type[ExactTikhonovInverse | BlockDiagonalInverse]:
+        return ExactTikhonovInverse if self._exact else BlockDiagonalInverse

@@ -1,13 +1,14 @@
 """F̂⁻¹, the block-tridiagonal approximate inverse Fisher (section 4.3)."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kfac_cli.engine.curvature.factored import FactoredCurvature
-from kfac_cli.engine.curvature.factors import KroneckerFactors
+from kfac_cli.engine.curvature.factors import KroneckerFactors, neighbour_rules
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import KroneckerSumInverse, inverse_root
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
@@ -15,6 +16,7 @@ from kfac_cli.engine.curvature.stein import DoublingInverse, stein_inverse
 from kfac_cli.engine.curvature.tikhonov import factored_tikhonov
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.saved_state import attributes, restore
+from kfac_cli.engine.state_rules import Rule, items, record, square, variant, word
 from kfac_cli.errors import choose
 
 SigmaInverse = KroneckerSumInverse | DoublingInverse
@@ -93,12 +95,34 @@ class BlockTridiagonalInverse(Inverse):
         return {**attributes(self), "conditional": [attributes(s) for s in self.conditional]}
 
     @classmethod
+    def state_rules(cls, parameters: Parameters) -> Rule:
+        """What `state_dict` may return for `parameters` of these shapes."""
+        psi_activation, psi_gradient = neighbour_rules(parameters)
+        last = parameters[-1]
+        return record(
+            {
+                "type": word(cls.__name__),
+                "psi_activation": psi_activation,
+                "psi_gradient": psi_gradient,
+                "conditional": items([_sigma_rules(*pair) for pair in pairwise(parameters)]),
+                "last_activation_inverse": square(last.shape[1], last.dtype),
+                "last_gradient_inverse": square(last.shape[0], last.dtype),
+            }
+        )
+
+    @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "BlockTridiagonalInverse":
         """The inverse that `state_dict` describes, without recomputing it."""
         inverse = restore(state, cls)
         solvers: tuple[type[SigmaInverse], ...] = (KroneckerSumInverse, DoublingInverse)
         inverse.conditional = [restore(s, *solvers) for s in state["conditional"]]
         return inverse
+
+
+def _sigma_rules(weights: Tensor, above: Tensor) -> Rule:
+    """What the attributes of a Σ⁻¹ may be: doubling may have fallen back to decompositions."""
+    solvers: tuple[type[SigmaInverse], ...] = (KroneckerSumInverse, DoublingInverse)
+    return variant({each.__name__: each.state_rules(weights, above) for each in solvers})
 
 
 class BlockTridiagonal(FactoredCurvature):
@@ -118,6 +142,9 @@ class BlockTridiagonal(FactoredCurvature):
             )
             for gamma in gammas
         ]
+
+    def inverse_rules(self, parameters: Parameters) -> Rule:
+        return BlockTridiagonalInverse.state_rules(parameters)
 
     def restore(self, state: dict[str, Any]) -> Inverse:
         return BlockTridiagonalInverse.from_state_dict(state)

@@ -8,6 +8,7 @@ from kfac_cli.engine.curvature.kronecker import DiagonalizedInverse
 from kfac_cli.engine.curvature.protocol import Inverse
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.saved_state import attributes, restore
+from kfac_cli.engine.state_rules import Rule, items, record, word
 
 
 class ExactTikhonovInverse(Inverse):
@@ -33,6 +34,12 @@ class ExactTikhonovInverse(Inverse):
     def state_dict(self) -> dict[str, Any]:
         """The cached matrices as tensors."""
         return {**attributes(self), "layers": [attributes(layer) for layer in self.layers]}
+
+    @classmethod
+    def state_rules(cls, parameters: Parameters) -> Rule:
+        """What `state_dict` may return for `parameters` of these shapes."""
+        layers = [DiagonalizedInverse.state_rules(w) for w in parameters]
+        return record({"type": word(cls.__name__), "layers": items(layers)})
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "ExactTikhonovInverse":

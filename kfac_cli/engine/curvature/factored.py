@@ -1,11 +1,14 @@
 """What the curvatures that are made from Ā and G have in common: their running averages."""
 
+from dataclasses import fields
 from typing import Any
 
 from kfac_cli.engine.curvature.factors import KroneckerFactors, running_average_weight
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Curvature
 from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.state_rules import Rule, count, optional, record
 
 
 class FactoredCurvature(Curvature):
@@ -42,6 +45,11 @@ class FactoredCurvature(Curvature):
             "factors": None if factors is None else factors.state_dict(),
             "fallbacks": dict(vars(self.fallbacks)),
         }
+
+    def state_rules(self, parameters: Parameters) -> Rule:
+        factors = KroneckerFactors.state_rules(parameters, self.needs.neighbours)
+        fallbacks = record({field.name: count() for field in fields(Fallbacks)})
+        return record({"factors": optional(factors), "fallbacks": fallbacks})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         factors = state["factors"]

@@ -1,11 +1,14 @@
 """The statistics Ā and G behind both approximate Fishers (section 5)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 
 import torch
 from torch import Tensor
+
+from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.state_rules import Rule, items, record, square, tensor
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,13 @@ class KroneckerFactors:
     def state_dict(self) -> dict[str, list[Tensor]]:
         """The matrices, by the names of their lists."""
         return {name: list(matrices) for name, matrices in vars(self).items()}
+
+    @staticmethod
+    def state_rules(parameters: Parameters, neighbours: bool) -> Rule:
+        """What `state_dict` may return for `parameters` of these shapes."""
+        rules = *block_rules(parameters), *neighbour_rules(parameters if neighbours else [])
+        names = (each.name for each in fields(KroneckerFactors))
+        return record(dict(zip(names, rules, strict=True)))
 
     @classmethod
     def from_state_dict(cls, state: dict[str, list[Tensor]]) -> "KroneckerFactors":
@@ -76,6 +86,23 @@ class KroneckerFactors:
             trace += float(a.diagonal().double().sum()) * float(g.diagonal().double().sum())
             size += a.shape[0] * g.shape[0]
         return trace / size
+
+
+def block_rules(parameters: Parameters) -> tuple[Rule, Rule]:
+    """What saved matrices of the form of Ā_{i,i} and of G_{i,i} may be."""
+    return (
+        items([square(w.shape[1], w.dtype) for w in parameters]),
+        items([square(w.shape[0], w.dtype) for w in parameters]),
+    )
+
+
+def neighbour_rules(parameters: Parameters) -> tuple[Rule, Rule]:
+    """What saved matrices of the form of Ā_{i,i+1} and of G_{i,i+1} may be."""
+    pairs = list(pairwise(parameters))
+    return (
+        items([tensor((w.shape[1], above.shape[1]), w.dtype) for w, above in pairs]),
+        items([tensor((w.shape[0], above.shape[0]), w.dtype) for w, above in pairs]),
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from kfac_cli.engine.curvature.protocol import Curvature, Inverse, Needs
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.saved_state import attributes, restore
+from kfac_cli.engine.state_rules import Rule, record, word
 
 
 class IdentityInverse(Inverse):
@@ -46,6 +47,12 @@ class Identity(Curvature):
 
     def state_dict(self) -> dict[str, Any]:
         return {}
+
+    def state_rules(self, parameters: Parameters) -> Rule:
+        return record({})
+
+    def inverse_rules(self, parameters: Parameters) -> Rule:
+        return record({"type": word("IdentityInverse")})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         pass

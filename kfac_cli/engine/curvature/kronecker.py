@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.state_rules import Rule, entries, record, square, tensor, word
 
 MIN_GAP = 1e-10
 """Lower bound for 1 - s₁s₂, where rounding would make A⊗B - C⊗D singular or indefinite."""
@@ -106,6 +107,22 @@ class KroneckerSumInverse:
         result = self.b_inverse @ matrix @ self.a_inverse
         return result.add_(self.p2 @ middle @ self.p1.T)
 
+    @staticmethod
+    def state_rules(weights: Tensor, above: Tensor) -> Rule:
+        """What the `attributes` may be for Σ of `weights` (p, q) and those of the layer `above`."""
+        (p, q), kind = weights.shape, weights.dtype
+        rank1, rank2 = min(q, above.shape[1]), min(p, above.shape[0])
+        return record(
+            {
+                "type": word("KroneckerSumInverse"),
+                "a_inverse": square(q, kind),
+                "b_inverse": square(p, kind),
+                "p1": tensor((q, rank1), kind),
+                "p2": tensor((p, rank2), kind),
+                "weights": tensor((rank2, rank1), kind, nonnegative=entries),
+            }
+        )
+
 
 def _spectral_part(root: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues s of RᵀXXᵀR and P = R E √s, from the smaller of the two Gram matrices."""
@@ -151,3 +168,16 @@ class DiagonalizedInverse:
         """The product with vec(V), V (dim D, dim C), as a matrix of V's shape."""
         middle = (self.k2.T @ matrix @ self.k1).mul_(self.weights)
         return self.k2 @ middle @ self.k1.T
+
+    @staticmethod
+    def state_rules(weights: Tensor) -> Rule:
+        """What the `attributes` may be for a layer with `weights` (p, q)."""
+        (p, q), kind = weights.shape, weights.dtype
+        return record(
+            {
+                "type": word("DiagonalizedInverse"),
+                "k1": tensor((q, q), kind),
+                "k2": tensor((p, p), kind),
+                "weights": tensor((p, q), kind, nonnegative=entries),
+            }
+        )

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from kfac_cli.engine.curvature.factors import CaseFactors, KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.state_rules import Rule
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,14 @@ class Curvature(Protocol):
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs to resume exactly."""
+
+    @abstractmethod
+    def state_rules(self, parameters: Parameters) -> Rule:
+        """What `state_dict` may return for `parameters` of these shapes."""
+
+    @abstractmethod
+    def inverse_rules(self, parameters: Parameters) -> Rule:
+        """What the `state_dict` of an inverse may return for `parameters` of these shapes."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import KroneckerSumInverse, symmetrized
+from kfac_cli.engine.state_rules import Rule, items, record, square, tensor, up_to, word
 
 MAX_DOUBLINGS = 20
 """Maximum number of squarings: 2²⁰ terms converge for s₁s₂ up to about 1 - 2e-5."""
@@ -58,6 +59,24 @@ class DoublingInverse:
             series = series + b_power @ series @ a_power
         result = self.b_inverse @ matrix @ self.a_inverse
         return result.add_(self.b_outer @ series @ self.a_outer.T)
+
+    @staticmethod
+    def state_rules(weights: Tensor, above: Tensor) -> Rule:
+        """What the `attributes` may be for Σ of `weights` (p, q) and those of the layer `above`."""
+        (p, q), kind = weights.shape, weights.dtype
+        rank1, rank2 = min(q, above.shape[1]), min(p, above.shape[0])
+        a_power, b_power = (tensor((rank, rank), kind) for rank in (rank1, rank2))
+        return record(
+            {
+                "type": word("DoublingInverse"),
+                "a_inverse": square(q, kind),
+                "b_inverse": square(p, kind),
+                **dict.fromkeys(("a_inner", "a_outer"), tensor((q, rank1), kind)),
+                **dict.fromkeys(("b_inner", "b_outer"), tensor((p, rank2), kind)),
+                "a_powers": up_to(MAX_DOUBLINGS, a_power),
+            },
+            lambda state: {"b_powers": items([b_power] * len(state["a_powers"]))},
+        )
 
 
 def stein_inverse(
