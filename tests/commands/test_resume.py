@@ -4,6 +4,7 @@ import contextlib
 import io
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -348,6 +349,27 @@ def test_writing_checkpoints_counts_as_logging(tmp_path, words, monkeypatch):
     monkeypatch.setattr(checkpointing.CheckpointFolder, "write", slow)
     start(tmp_path / "run", [*words, "iterations=4", "checkpoint.every=2"])
     assert json.loads((tmp_path / "run/summary.json").read_text())["logging_seconds"] > 0.6
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_parameters_that_are_not_finite_do_not_replace_an_older_checkpoint(
+    monkeypatch, tmp_path, words, value, caplog
+):
+    """Nothing could be resumed from them."""
+    step = Session.step
+
+    def spoiled(self):
+        result = step(self)
+        if self.iteration == 4:
+            self.optimizer.parameters = [
+                torch.full_like(w, value) for w in self.optimizer.parameters
+            ]
+        return result
+
+    monkeypatch.setattr(Session, "step", spoiled)
+    start(tmp_path / "run", [*words, "checkpoint.every=2", "iterations=5", "evaluate_every=100"])
+    assert checkpoint_iterations(tmp_path / "run") == [5, 2]
+    assert "no checkpoint at iteration 4: its parameters are not finite" in caplog.text
 
 
 # What may change, and what must not
