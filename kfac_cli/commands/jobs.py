@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,16 +45,17 @@ class Jobs:
     """The jobs of one command: a single one, or those of a sweep, which continues after failures.
 
     `failures` has a line for each failed job, in the order in which they ran, `of_sweep` all jobs
-    of a sweep that ran in this process. With `resumes_sweep`, jobs that have ended are skipped and
-    those that have begun are resumed.
+    of a sweep that ran in this process. With the `resumed_grid` of a sweep, jobs that have ended
+    are skipped and those that have begun are resumed.
     """
 
-    def __init__(self, resumes_sweep: bool = False) -> None:
+    def __init__(self, resumed_grid: Sequence[str] | None = None) -> None:
         self.failures: list[str] = []
-        self.resumes_sweep = resumes_sweep
+        self.resumes_sweep = resumed_grid is not None
+        self.sweep: Path | None = None
         self.of_sweep: list[Job] = []
         self._process = os.getpid()
-        self._swept = swept_settings(sys.argv[1:])
+        self._swept = swept_settings(sys.argv[1:] if resumed_grid is None else resumed_grid)
         self._command = shlex.join(["kfac-run", *sys.argv[1:]])  # as it was typed
 
     def run(self, settings: DictConfig) -> float:
@@ -65,11 +66,12 @@ class Jobs:
         """
         job = HydraConfig.get()
         folder, sweep = Path(job.runtime.output_dir), Path(job.sweep.dir)
-        if _sweeping():
-            self.of_sweep.append(Job(folder, list(job.overrides.task)))
         # Where the command was typed: hydra.job.chdir=true must not change what a path means.
         with contextlib.chdir(job.runtime.cwd), _beside_other_jobs(sweep, folder):
             best = self._run_in(folder, settings)
+        if _sweeping():
+            self.sweep = sweep.absolute()
+            self.of_sweep.append(Job(folder, list(job.overrides.task), best))
         if self._beside_others() and self.failures:
             # The process that counts failures does not see those of this one, and reports one.
             print(self.failures[-1], file=sys.stderr, flush=True)
@@ -89,6 +91,7 @@ class Jobs:
         except UserError as error:  # write nothing there
             self._add_failure(str(error), folder)
             return math.inf
+        (folder / ERROR_FILE).unlink(missing_ok=True)  # of a start that failed
         try:
             return self._record_errors(folder, lambda: self._start(settings, folder))
         except UserError as error:
@@ -139,7 +142,7 @@ class Jobs:
         if ending.status == DIVERGED:
             self._add_failure("the run diverged", folder)
         if ending.status == TARGET_MISSED and config.require_target:
-            self._add_failure("the run did not reach its target_error", folder)
+            self._add_miss(config, ending.best_train_error, folder)
         return math.inf if ending.status == DIVERGED else ending.best_train_error
 
     def _start(self, settings: DictConfig, folder: Path) -> float:
@@ -182,13 +185,15 @@ class Jobs:
                 folder,
             )
         if missed and config.require_target:
-            self._add_failure(
-                f"target_error={config.target_error:g}: not reached, the best training error is "
-                f"{significant(result.best_train_error)}; the results are in "
-                f"{shown_folder(folder)}",
-                folder,
-            )
+            self._add_miss(config, result.best_train_error, folder)
         return result.best_train_error
+
+    def _add_miss(self, config: RunConfig, best: float, folder: Path) -> None:
+        self._add_failure(
+            f"target_error={config.target_error:g}: not reached, the best training error is "
+            f"{significant(best)}; the results are in {shown_folder(folder)}",
+            folder,
+        )
 
     def _add_failure(self, line: str, folder: Path) -> None:
         if _sweeping():

@@ -141,8 +141,8 @@ def _run_hydra(options: argparse.Namespace, jobs: Jobs) -> int:
         without_record(options),
     ):
         application()
-        if len(jobs.of_sweep) > 1:
-            print(sweep_ranking(jobs.of_sweep), flush=True)
+        if len(jobs.of_sweep) > 1 and jobs.sweep is not None:
+            print(sweep_ranking(jobs.of_sweep, jobs.sweep), flush=True)
     if _only_prints(options):
         return exit_code_of_text()
     return EXIT_FAILED if jobs.failures else 0
@@ -152,7 +152,7 @@ def _resume_sweep(sweep: SavedSweep, options: argparse.Namespace) -> int:
     if _has_options(argparse.Namespace(**{**vars(options), "multirun": False})):
         raise UserError(f"{KEYWORD}{shown_folder(sweep.folder)}: takes no option but -m")
     check_unchanged(sweep, options.overrides)
-    jobs = Jobs(resumes_sweep=True)
+    jobs = Jobs(resumed_grid=sweep.grid)
     with exclusive_use(sweep.folder):
         pass  # no other process runs its jobs
     with command_line(sweep):

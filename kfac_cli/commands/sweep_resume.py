@@ -23,7 +23,7 @@ from kfac_cli.config.settings_file import CONFIG_FILE, read_settings
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import shown_folder
 
-FREE = ("hydra.sweep.dir=", "hydra/launcher=", "hydra.launcher.", "hydra.mode=")
+FREE = ("hydra.sweep.dir=", "hydra/launcher=", "hydra.launcher.", "hydra.mode=", "hydra.job.chdir=")
 """Options of Hydra that change neither the jobs nor the names of their folders."""
 
 WRITTEN_BY_US = ("hydra.output_subdir=null",)

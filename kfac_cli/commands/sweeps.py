@@ -1,6 +1,5 @@
 """Sweeps: what a command line sweeps, in how many runs, and how its jobs rank at the end."""
 
-import json
 import math
 import shlex
 from collections.abc import Sequence
@@ -12,8 +11,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 
 from kfac_cli.errors import UserError, one_line, shown
 from kfac_cli.files import shown_folder
-from kfac_cli.recording.summary import SUMMARY_FILE
-from kfac_cli.recording.values import as_finite, significant
+from kfac_cli.recording.values import significant
 
 MAX_JOBS = 100_000
 
@@ -22,10 +20,11 @@ MAX_RANKED = 20
 
 
 class Job(NamedTuple):
-    """A job of a sweep: its folder, and the settings that the sweep gave it."""
+    """A job of a sweep: its folder, what the sweep gave it, its best error or infinity."""
 
     folder: Path
     overrides: Sequence[str]
+    best_train_error: float
 
 
 def check_sweep(overrides: Sequence[str]) -> None:
@@ -73,27 +72,17 @@ def _values(override: Override) -> float:
     return 1
 
 
-def sweep_ranking(jobs: Sequence[Job]) -> str:
+def sweep_ranking(jobs: Sequence[Job], sweep: Path) -> str:
     """The jobs by their best training errors, and the command that compares them, as lines."""
-    results = [(_best_error(job.folder), number) for number, job in enumerate(jobs)]
-    ordered = sorted(results, key=lambda each: (math.inf if each[0] is None else each[0], each[1]))
+    ordered = sorted((job.best_train_error, number) for number, job in enumerate(jobs))
     common = set.intersection(*(set(job.overrides) for job in jobs))
     lines = ["", "  best training errors"]
     for error, number in ordered[:MAX_RANKED]:
-        text = "none" if error is None else significant(error)
+        text = significant(error) if math.isfinite(error) else "none"
         what = " ".join(word for word in jobs[number].overrides if word not in common)
         lines.append(f"    {text:<8} {one_line(what)}  {shown_folder(jobs[number].folder)}")
     if len(jobs) > MAX_RANKED:
         lines.append(f"    and {len(jobs) - MAX_RANKED} more")
-    sweep = str(shown_folder(jobs[0].folder.parent))
-    lines += ["", f"  {shlex.join(['kfac-report', sweep])}  compares them"]
+    command = shlex.join(["kfac-report", str(shown_folder(sweep))])
+    lines += ["", f"  {command}  compares them"]
     return "\n".join(lines)
-
-
-def _best_error(folder: Path) -> float | None:
-    """The best training error in a job's summary; None if it has none."""
-    try:
-        summary = json.loads((folder / SUMMARY_FILE).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return as_finite(summary.get("best_train_error"))

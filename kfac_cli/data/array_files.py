@@ -1,6 +1,7 @@
 """Reading .npy and .npz files of the user, which may be anything else."""
 
 import textwrap
+import zipfile
 from collections.abc import Collection
 from typing import Any
 
@@ -46,6 +47,8 @@ def read_array_file(
 
 def _reason(error: Exception) -> str:
     text = str(error)
+    if isinstance(error, zipfile.BadZipFile):
+        return f"it is a damaged zip archive: {text}"
     if "allow_pickle" in text:  # numpy advises to load them, which executes code
         return "it holds Python objects instead of numbers"
     return textwrap.shorten(text, 200, placeholder=" ...") or type(error).__name__

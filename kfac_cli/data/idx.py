@@ -48,7 +48,7 @@ def _cases(config: IdxOptions, part: str, count: int | None, dtype: str) -> Case
     flat = _leading(path, raw.reshape(len(raw), width), count, f"dataset.{part or 'train_'}cases")
     images = intensities(flat) if flat.dtype == np.uint8 else finite(path, flat, dtype)
     if flat.dtype != np.uint8:
-        _warn(path, flat, images, dtype)
+        _warn(path, flat, images, dtype, targets=getattr(config, f"{part}labels") is None)
     inputs = torch.from_numpy(images)
     labels = getattr(config, f"{part}labels")
     if labels is None:
@@ -71,8 +71,8 @@ def _leading(path: str, images: NDArray[Any], count: int | None, setting: str) -
     return leading(images, count)
 
 
-def _warn(path: str, raw: NDArray[Any], images: NDArray[Any], dtype: str) -> None:
-    loss = loss_of_inputs(raw, images) or loss_of_targets(raw, images)
+def _warn(path: str, raw: NDArray[Any], images: NDArray[Any], dtype: str, *, targets: bool) -> None:
+    loss = loss_of_inputs(raw, images) or (loss_of_targets(raw, images) if targets else None)
     if loss is not None and dtype == "float32":
         logger.warning(
             "%s: rounding to float32 %s; dtype=float64 keeps the precision of the data", path, loss

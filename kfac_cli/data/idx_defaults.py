@@ -4,10 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from kfac_cli.errors import UserError
 from kfac_cli.files import typed_path
 
 CODER = (1000, 500, 250, 30, 250, 500, 1000)  # as the paper has for MNIST
 CLASSIFIER = (400, 200)
+MAX_CLASSES = 100_000  # the widest layer that is allowed
 
 DERIVED = ("layer_sizes", "activations", "output")
 
@@ -47,8 +49,13 @@ def _layer_sizes(images: str, labels: str | None) -> tuple[int, ...]:
     pixels = math.prod(read_header(typed_path(images), "dataset.images").shape[1:])
     if labels is None:
         return (pixels, *CODER, pixels)
-    largest = int(read_idx(typed_path(labels), "dataset.labels").max())
-    return (pixels, *CLASSIFIER, max(2, largest + 1))
+    largest = float(read_idx(typed_path(labels), "dataset.labels").max(initial=0))
+    if not 0 <= largest < MAX_CLASSES:  # nan too
+        raise UserError(
+            f"{labels}: has a label {largest:g}; those of dataset.labels must be whole numbers "
+            f"from 0 to {MAX_CLASSES - 1}"
+        )
+    return (pixels, *CLASSIFIER, max(2, int(largest) + 1))
 
 
 def _activations(layer_sizes: Any, classifies: bool) -> Any:

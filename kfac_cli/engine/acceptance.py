@@ -60,6 +60,8 @@ class Acceptance:
         statistics = here.first.statistics
         factors = () if statistics is None else statistics.tensors()
         if not (math.isfinite(here.objective) and all_finite(here.gradient, factors)):
+            if self._first_objective == math.inf:
+                return "the objective or its gradient is not finite at the initial parameters"
             return "the last step led to non-finite values"
         if self._exceeds_growth_limit(self._objective, here.objective):
             self._objective = here.objective_at(self.parameters)

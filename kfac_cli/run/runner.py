@@ -134,6 +134,8 @@ def _run(
                 saver.save()
             if names:
                 status, reason = DIVERGED, _reason_for_divergence(names, case)
+        elif (case := extreme_case(session)) is not None:
+            reason = f"the data are the cause: {case}"
         recorder.finish(status, reason)
     return RunResult(status, session.best.train_error, session.iteration, stop.signal, reason)
 

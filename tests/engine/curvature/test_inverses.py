@@ -77,7 +77,7 @@ def same_state(left, right):
             BlockTridiagonalInverse(factors(), GAMMA, sigma_solver="doubling", pi="one"),
         ),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else type(value).__name__,
 )
 def test_options_name_an_inverse(options, expected):
     inverse = inverse_of(factors(), **options)
