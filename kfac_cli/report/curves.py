@@ -8,11 +8,11 @@ import numpy as np
 
 from kfac_cli.report.figures import (
     MAX_LINES,
-    REFERENCE_COLOR,
     Figure,
     Line,
     Panel,
     Style,
+    reference_style,
 )
 from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import COSTS, MEASURES, Cost, Measure, Values, measured, spent
@@ -59,13 +59,18 @@ def curves_figure(
 ) -> Figure:
     """Training and test error and log-likelihood against iterations, cases and seconds."""
     drawn = problem.groups[:MAX_LINES]
-    published = [each for each in references if each.belongs_to(problem.dataset)]
+    published = {
+        each.label: each for each in references if each.belongs_to(problem.dataset)
+    }.values()
+    greys = {each.label: reference_style(place) for place, each in enumerate(published)}
     panels = []
     for measure in MEASURES:
         lines: dict[str, tuple[Line, ...]] = {}
         for cost in COSTS:
             ours = [_line(problem, group, looks[group.label], cost, measure) for group in drawn]
-            theirs = [_reference_line(each, cost, measure.name) for each in published]
+            theirs = [
+                _reference_line(each, greys[each.label], cost, measure.name) for each in published
+            ]
             lines[cost.label] = tuple(
                 line for line in [*ours, *theirs] if line is not None and len(line.x)
             )
@@ -75,7 +80,7 @@ def curves_figure(
             )
             panels.append(Panel(measure.name, measure.label, lines, y_log=positive))
     legend = [(group.label, looks[group.label], _remark(problem, group)) for group in drawn]
-    legend += [(each.label, Style(REFERENCE_COLOR, "dash"), "published") for each in published]
+    legend += [(each.label, greys[each.label], "published") for each in published]
     note = NOTE
     if len(problem.groups) > MAX_LINES:
         note += f" The {MAX_LINES} groups of {len(problem.groups)} with the smallest errors."
@@ -152,12 +157,11 @@ def _quantile(rows: Values, share: float) -> Values:
     return between
 
 
-def _reference_line(reference: Reference, cost: Cost, measure: str) -> Line | None:
+def _reference_line(reference: Reference, style: Style, cost: Cost, measure: str) -> Line | None:
     x, y = reference.columns.get(cost.column), reference.columns.get(measure)
     if x is None or y is None:
         return None
     good = np.isfinite(x) & np.isfinite(y)
-    style = Style(REFERENCE_COLOR, "dash")
     return Line(reference.label, style, x[good], y[good], kind="reference")
 
 

@@ -9,7 +9,7 @@ from kfac_cli.errors import UserError, shown
 from kfac_cli.recording.summary import DIVERGED, INTERRUPTED
 from kfac_cli.report.claim import Claim, CostToError, ErrorAtIteration, Selection
 from kfac_cli.report.comparison import Comparison, compare
-from kfac_cli.report.groups import compared_settings, group_runs
+from kfac_cli.report.groups import compared_settings, group_runs, shown_fully, with_data
 from kfac_cli.report.measures import CASES, ITERATIONS, SECONDS, spent, time_to
 from kfac_cli.report.problem import median
 from kfac_cli.report.runs import FAILED, UNFINISHED, Run
@@ -80,16 +80,21 @@ def decide(claim: Claim, runs: Sequence[Run], level: float = LEVEL) -> Decision:
     """Test a claim over the seeds at a level.
 
     Runs that ended early for another reason than the optimizer, and so could still have reached the
-    target, are not counted. A cost beyond what the shortest run without the target had is counted
-    as not reached, so that runs of different lengths are compared fairly.
+    target, are not counted. A run that missed the target counts as worse than any that reached it;
+    a note says where it had less time than those took.
 
-    Raises UserError if a side stands for runs that differ in more than the seed, the sides are on
-    different data, or seconds were measured in different circumstances.
+    Raises UserError if a side stands for no run or for runs that differ in more than the seed, both
+    sides have a run in common or are on different data, no run was evaluated at the iteration, or
+    seconds were measured in different circumstances.
     """
     notes: list[str] = []
+    runs = with_data(runs)
     better, worse = (_side(side, runs, notes) for side in (claim.better, claim.worse))
     _check_comparable(claim, [*better, *worse])
+    if any(run in worse for run in better):
+        raise UserError("--claim: a run belongs to both sides")
     if isinstance(claim.measure, ErrorAtIteration):
+        _check_evaluated(claim.measure, [*better, *worse])
         samples = _errors(claim.measure, better, notes), _errors(claim.measure, worse, notes)
     else:
         samples = _costs(claim.measure, better, worse, notes)
@@ -100,29 +105,66 @@ def decide(claim: Claim, runs: Sequence[Run], level: float = LEVEL) -> Decision:
 def _side(selection: Selection, runs: Sequence[Run], notes: list[str]) -> list[Run]:
     """The runs of one side, one for each seed."""
     chosen = [run for run in runs if selection.holds(run.settings)]
+    if not chosen:
+        raise UserError(f"--claim: no run has {selection.text}{_known(selection, runs)}")
     groups, complaints = group_runs(chosen)
     notes += complaints
     settings = [compared_settings(run) for run in chosen]
     names = dict.fromkeys(name for own in settings for name in own if name not in BUDGETS)
     for name in names:
-        values = {shown(own.get(name)): None for own in settings}
+        values = {shown_fully(own.get(name)): shown(own.get(name)) for own in settings}
         if len(values) > 1:
             raise UserError(
                 f"--claim: {selection.text} stands for runs with different values of {name}: "
-                f"{', '.join(values)}; add one of them, such as {name}={next(iter(values))}"
+                f"{', '.join(values.values())}; add one of them, such as "
+                f"{name}={next(iter(values.values()))}"
             )
-    return [run for group in groups for run in group.runs]
+    return _one_per_seed([run for group in groups for run in group.runs], notes)
+
+
+def _one_per_seed(runs: Sequence[Run], notes: list[str]) -> list[Run]:
+    """Of runs with the same seed and different lengths, the longest."""
+    kept: dict[object, Run] = {}
+    for run in sorted(runs, key=lambda run: -run.iterations):
+        other = kept.setdefault(run.seed if run.seed is not None else run.folder, run)
+        if other is not run:
+            notes.append(f"{run.name}: has the seed of {other.name} and is not counted")
+    return [run for run in runs if run in kept.values()]
+
+
+def _known(selection: Selection, runs: Sequence[Run]) -> str:
+    """The values that the runs have of the first setting that excludes all of them."""
+    for name in selection.settings:
+        values = dict.fromkeys(shown(run.settings[name]) for run in runs if name in run.settings)
+        if not values:
+            return f"; they have no setting {name}"
+        if not any(
+            Selection("", {name: selection.settings[name]}).holds(run.settings) for run in runs
+        ):
+            return f"; their {name}: {', '.join(values)}"
+    return " together"
 
 
 def _check_comparable(claim: Claim, runs: Sequence[Run]) -> None:
-    if len({run.data for run in runs}) > 1:
+    if len({run.data for run in runs if run.data is not None}) > 1:
         raise UserError(f"--claim: {claim.better.text} and {claim.worse.text} ran on other data")
     by_seconds = isinstance(claim.measure, CostToError) and claim.measure.cost == "seconds"
-    if by_seconds and len({run.environment.key for run in runs}) > 1:
-        places = ", ".join(dict.fromkeys(str(run.environment) for run in runs))
+    timed = [run for run in runs if len(run.evaluations.get("iteration", ()))]
+    if by_seconds and len({run.environment.key for run in timed}) > 1:
+        places = ", ".join(dict.fromkeys(str(run.environment) for run in timed))
         raise UserError(
             f"--claim: seconds of different machines, thread counts or versions ({places}) are not "
             "comparable; claim by iterations or by cases"
+        )
+
+
+def _check_evaluated(measure: ErrorAtIteration, runs: Sequence[Run]) -> None:
+    known = sorted({int(k) for run in runs for k in run.evaluations.get("iteration", ())})
+    if measure.iteration not in known:
+        text = ", ".join(map(str, known[:20])) + (", …" if len(known) > 20 else "")
+        raise UserError(
+            f"--claim: at iteration {measure.iteration} no run was evaluated, but at "
+            f"{text or 'none'}"
         )
 
 
@@ -143,7 +185,8 @@ def _costs(
     measure: CostToError, better: Sequence[Run], worse: Sequence[Run], notes: list[str]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     cost = COST_NAMED[measure.cost]
-    kept, budget = [], math.inf
+    kept: list[tuple[float, ...]] = []
+    budget = math.inf
     for side in (better, worse):
         values = []
         for run in side:
@@ -154,17 +197,14 @@ def _costs(
             if math.isinf(value) and run.status != DIVERGED:
                 budget = min(budget, *spent(run, cost)[-1:].tolist() or [0.0])
             values.append(value)
-        kept.append(values)
-    late = sum(budget < value < math.inf for side in kept for value in side)
-    if late:
+        kept.append(tuple(values))
+    slowest = max((value for side in kept for value in side if value < math.inf), default=0.0)
+    if budget < slowest:
         notes.append(
-            f"{late} of the targets reached only after {_number(budget)} {measure.cost}, the "
-            "length of the shortest run that did not reach it, count as not reached"
+            f"a run that missed the target ended after {_number(budget)} {measure.cost}, before "
+            f"the slowest that reached it ({_number(slowest)}): longer runs would be fairer"
         )
-    return (
-        tuple(value if value <= budget else math.inf for value in kept[0]),
-        tuple(value if value <= budget else math.inf for value in kept[1]),
-    )
+    return kept[0], kept[1]
 
 
 def _sample(values: Sequence[float], claim: Claim) -> str:

@@ -16,7 +16,8 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#22
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 
-REFERENCE_COLOR = "#8a8a8a"
+REFERENCE_COLORS = ("#8a8a8a", "#5c5c5c", "#b5b5b5")
+REFERENCE_DASHES = ("dash", "dot", "dashdot")
 
 MAX_LINES = 12
 """More groups than this are not drawn: those with the smallest errors are."""
@@ -95,6 +96,13 @@ class Figure:
     def saved_axes(self) -> tuple[str, ...]:
         """The choices of the x axis that become files; one without a name if there is no choice."""
         return (self.saved if self.saved is not None else self.axes) or ("",)
+
+
+def reference_style(place: int) -> Style:
+    """The looks of a published curve: a grey and a dash, no two alike up to 9."""
+    dashes = len(REFERENCE_DASHES)
+    color = REFERENCE_COLORS[place // dashes % len(REFERENCE_COLORS)]
+    return Style(color, REFERENCE_DASHES[place % dashes])
 
 
 def top_of(lines: Sequence[Line]) -> float:

@@ -1,7 +1,8 @@
 """Runs that differ only in the seed, and short names for them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kfac_cli.errors import shown
@@ -73,13 +74,43 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
     Of runs with the same seed, which are no independent samples, the one that got farthest counts.
     """
     members: dict[tuple[object, ...], list[Run]] = {}
-    for run in runs:
+    for run in with_data(runs):
         members.setdefault(_key(run), []).append(run)
     complaints: list[str] = []
     kept = [_one_per_seed(group, complaints) for group in members.values()]
-    labels = group_labels([group[0] for group in kept])
+    labels = _unique(group_labels([group[0] for group in kept]))
     groups = [Group(label, tuple(group)) for label, group in zip(labels, kept, strict=True)]
     return groups, complaints
+
+
+def with_data(runs: Sequence[Run]) -> list[Run]:
+    """The runs, those without a record of their data taken to be on that of equal settings.
+
+    A run that was killed, or failed early, leaves none; its files and all else are the same.
+    """
+    known = {_settings_key(run): run.data for run in runs if run.data is not None}
+    return [
+        run if run.data is not None else replace(run, data=known.get(_settings_key(run)))
+        for run in runs
+    ]
+
+
+def _settings_key(run: Run) -> tuple[object, ...]:
+    return tuple(
+        (name, shown_fully(value))
+        for name, value in sorted(run.settings.items())
+        if name not in IGNORED
+    )
+
+
+def _unique(labels: Sequence[str]) -> list[str]:
+    """The labels, a number after each one that was there before."""
+    seen: Counter[str] = Counter()
+    unique = []
+    for label in labels:
+        seen[label] += 1
+        unique.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
+    return unique
 
 
 def group_labels(runs: Sequence[Run]) -> list[str]:

@@ -26,7 +26,7 @@ class Picture:
 
 
 def pairs_of(run: Run) -> Picture | None:
-    """The pairs in the picture of a run; the whole picture if it has none; None without a picture.
+    """The pairs in the picture of a run; None if it has none.
 
     It is read and written anew, so that only pixels pass. A picture that cannot be read is none.
     """
@@ -41,17 +41,18 @@ def pairs_of(run: Run) -> Picture | None:
                 picture = opened.convert("L")
     except (OSError, ValueError, SyntaxError):
         return None
-    if _has_pairs(picture.width, picture.height):
-        left, bottom, width, height = PAIRS_PLACE
-        top = 1 - bottom - height
-        picture = picture.crop(
-            (
-                round(left * picture.width),
-                round(top * picture.height),
-                round((left + width) * picture.width),
-                round((top + height) * picture.height),
-            )
+    if not _has_pairs(picture.width, picture.height):
+        return None
+    left, bottom, width, height = PAIRS_PLACE
+    top = 1 - bottom - height
+    picture = picture.crop(
+        (
+            round(left * picture.width),
+            round(top * picture.height),
+            round((left + width) * picture.width),
+            round((top + height) * picture.height),
         )
+    )
     scale = WIDTH / picture.width
     size = WIDTH, max(1, round(scale * picture.height))
     picture = picture.resize(size, Image.Resampling.LANCZOS)

@@ -6,6 +6,7 @@ they were published, with `iteration` first.
 """
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -34,6 +35,9 @@ COLUMNS = (
     "test_log_likelihood",
     "test_log_likelihood_average",
 )
+NOT_DRAWN = ("optimizer_seconds", "train_error_best")
+"""Further columns of evaluations.csv."""
+
 DRAWN = ("iteration", "cases", "train_error", "test_error")
 _PUBLISHED = files("kfac_cli.report").joinpath("published")
 
@@ -64,8 +68,12 @@ class ReferenceCurve:
 
     @property
     def label(self) -> str:
-        """What a legend says."""
-        return f"{self.method} ({self.source})" if self.source else self.method
+        """What a legend says; no two published curves are called alike."""
+        if not self.source:
+            return self.method
+        size = re.search(r"_m(\d+)", self.name)
+        cases = f", m = {int(size[1]):,}" if size else ""
+        return f"{self.method} ({self.source}{cases})"
 
     @property
     def note(self) -> str:
@@ -142,7 +150,7 @@ def _published(name: str) -> ReferenceCurve:
 
 def _own(path: Path) -> ReferenceCurve:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not text in UTF-8"
         raise UserError(f"--reference {shown(str(path))}: {reason}") from None
@@ -154,7 +162,7 @@ def _table(name: str, lines: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the columns of a CSV table; an empty cell is NaN."""
     rows = list(csv.reader(lines))
     header = rows[0] if rows else []
-    unknown = [column for column in header if column not in COLUMNS]
+    unknown = [column for column in header if column not in (*COLUMNS, *NOT_DRAWN)]
     if header[:1] != ["iteration"] or unknown or len(header) < 2:
         found = ", ".join(map(shown, unknown or header[:1])) or "nothing"
         raise UserError(

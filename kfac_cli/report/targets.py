@@ -14,7 +14,8 @@ def automatic_targets(problem: Problem) -> tuple[float, ...]:
 
     The hardest is what the best group reaches in the median, the easiest what every group does,
     the third is in the middle between them on a logarithmic scale; all rounded up to two digits. A
-    group that hardly moved from its first evaluation does not count for the easiest.
+    group that hardly moved from its first evaluation does not count for the easiest. Where only one
+    group did move, the easiest is in the middle between its start and its best error.
     """
     best = [typical_error(group) for group in problem.ranked]
     finite = [value for value in best if math.isfinite(value) and value > 0]
@@ -29,6 +30,8 @@ def automatic_targets(problem: Problem) -> tuple[float, ...]:
     )
     low = min(finite)
     high = max([value for value in finite if value < 0.7 * start], default=low)
+    if high == low < start:  # nothing between groups: between the start and the best error
+        high = math.sqrt(low * start)
     chosen = [rounded_up(high), rounded_up(math.sqrt(low * high)), rounded_up(low)]
     return tuple(dict.fromkeys(chosen))
 

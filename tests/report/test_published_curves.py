@@ -37,6 +37,18 @@ def test_every_published_curve_can_be_loaded_and_says_where_it_comes_from() -> N
         assert (np.diff(curve.values["cases"]) > 0).all()
 
 
+def test_no_two_published_curves_are_called_alike() -> None:
+    labels = [(one(name).dataset, one(name).label) for name in published_names()]
+    assert len(set(labels)) == len(labels)
+
+
+def test_the_evaluations_of_a_run_can_be_a_reference(tmp_path: Path) -> None:
+    path = tmp_path / "evaluations.csv"
+    path.write_text("\ufeffiteration,optimizer_seconds,train_error,train_error_best\n5,1,2.5,2\n")
+    drawn = one(str(path)).drawn()
+    assert list(drawn.columns) == ["iteration", "train_error"]
+
+
 def test_the_authors_runs_hold_what_their_readers_quote() -> None:
     mnist = one("mnist_kfac_tridiag_martens_grosse").values
     curves = one("curves_kfac_tridiag_martens_grosse").values
