@@ -91,7 +91,7 @@ def prepare_resumption(folder: Path, arguments: Sequence[str]) -> Resumption:
     path = folder / CONFIG_FILE
     changes = [_parsed(argument) for argument in arguments if not argument.startswith(KEYWORD)]
     settings = read_settings(path)
-    if "preset" not in settings:
+    if "dataset" in settings and "preset" not in settings:
         raise UserError(f"{path}: was written by an earlier version, whose runs cannot be resumed")
     try:
         before = validate(settings)

@@ -14,7 +14,9 @@ from kfac_cli.recording.progress import Progress
 @pytest.fixture
 def runner(monkeypatch):
     """A stub for kfac_cli.run.runner: records the calls; `behave` decides how a run ends."""
-    stub = SimpleNamespace(calls=[], behave=lambda config: "finished", shown=[], done=None)
+    stub = SimpleNamespace(
+        calls=[], behave=lambda config: "finished", shown=[], done=None, best=1.5
+    )
 
     class Silent(Progress):
         def __init__(self, total, label=None):
@@ -33,7 +35,7 @@ def runner(monkeypatch):
         number = signal.SIGTERM if status == "terminated" else None
         status = "interrupted" if status == "terminated" else status
         ended = {"signal": number, "iterations": stub.done or config.iterations}
-        return SimpleNamespace(status=status, best_train_error=1.5, reason=None, **ended)
+        return SimpleNamespace(status=status, best_train_error=stub.best, reason=None, **ended)
 
     monkeypatch.setattr(jobs, "Progress", Silent)
     monkeypatch.setitem(sys.modules, "kfac_cli.run.runner", SimpleNamespace(run=run))

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import re
 import signal
@@ -303,11 +304,10 @@ def test_a_sweep_runs_every_combination_in_numbered_folders(kfac_run, runner, tm
 
 
 def test_a_sweep_ends_with_the_ranking_of_its_jobs(kfac_run, runner, tmp_path):
-    errors = {0: 4.0, 1: None, 2: 2.5}
+    errors = {0: 4.0, 1: math.inf, 2: 2.5}
 
     def behave(config):
-        summary = {"best_train_error": errors[config.seed]}
-        (tmp_path / f"sweep/{config.seed}/summary.json").write_text(json.dumps(summary))
+        runner.best = errors[config.seed]
         return "finished"
 
     runner.behave = behave
@@ -323,9 +323,24 @@ def test_a_sweep_ends_with_the_ranking_of_its_jobs(kfac_run, runner, tmp_path):
     ]
 
 
+def test_a_refused_job_is_not_credited_with_the_run_in_its_folder(kfac_run, runner, tmp_path):
+    kfac_run("hydra.run.dir=sweep/0")
+    runner.best = 2.5
+    answer = kfac_run("-m", "experiment=smoke", "seed=0,1", "hydra.sweep.dir=sweep")
+    assert answer.code == 1
+    assert "    2.500    seed=1  sweep/1\n    none     seed=0  sweep/0\n" in answer.out
+
+
+def test_a_start_after_a_failed_one_leaves_no_error_log(kfac_run, runner, tmp_path):
+    assert kfac_run("hydra.run.dir=mine", "seed=${oc.env:NOT_SET_AT_ALL}").code == 1
+    assert (tmp_path / "mine/error.log").exists()
+    assert kfac_run("hydra.run.dir=mine").code == 0
+    assert not (tmp_path / "mine/error.log").exists()
+
+
 def test_a_long_ranking_shows_the_best_jobs(tmp_path):
-    jobs = [Job(tmp_path / str(number), [f"seed={number}"]) for number in range(30)]
-    lines = sweep_ranking(jobs).splitlines()
+    jobs = [Job(tmp_path / str(number), [f"seed={number}"], 1.0) for number in range(30)]
+    lines = sweep_ranking(jobs, tmp_path).splitlines()
     assert lines[-3] == "    and 10 more"
     assert len(lines) == 25
 
