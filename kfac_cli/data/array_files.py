@@ -48,7 +48,7 @@ def read_array_file(
 def _reason(error: Exception) -> str:
     text = str(error)
     if isinstance(error, zipfile.BadZipFile):
-        return f"it is a damaged zip archive: {text}"
+        return "it is a damaged zip archive"
     if "allow_pickle" in text:  # numpy advises to load them, which executes code
         return "it holds Python objects instead of numbers"
     return textwrap.shorten(text, 200, placeholder=" ...") or type(error).__name__
