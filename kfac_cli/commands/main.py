@@ -44,7 +44,7 @@ from kfac_cli.commands.sweep_resume import (
     command_line,
     sweep_to_resume,
 )
-from kfac_cli.commands.sweeps import check_sweep, sweep_ranking
+from kfac_cli.commands.sweeps import check_sweep, jobs_in, sweep_folder, sweep_ranking
 from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE, composed
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError, background_errors_logged, one_line, shown
@@ -65,7 +65,8 @@ def main() -> int:
     arguments = sys.argv[1:]
     overrides: list[str] = []
     wants_traceback = os.environ.get(FULL_ERROR) == "1"
-    OmegaConf.register_new_resolver("run_stamp", run_stamp, use_cache=True, replace=True)
+    stamp = run_stamp()  # one for the whole command, so that a sweep's folder is known
+    OmegaConf.register_new_resolver("run_stamp", lambda: stamp, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     try:
         if "--version" in arguments:
@@ -140,12 +141,24 @@ def _run_hydra(options: argparse.Namespace, jobs: Jobs) -> int:
         _explaining_package(options),
         without_record(options),
     ):
-        application()
-        if len(jobs.of_sweep) > 1 and jobs.sweep is not None:
-            print(sweep_ranking(jobs.of_sweep, jobs.sweep), flush=True)
+        try:
+            application()
+        finally:
+            check_interrupted()
+            if options.multirun and not _only_prints(options):
+                _print_ranking(options, jobs)
     if _only_prints(options):
         return exit_code_of_text()
     return EXIT_FAILED if jobs.failures else 0
+
+
+def _print_ranking(options: argparse.Namespace, jobs: Jobs) -> None:
+    sweep, done = jobs.sweep, jobs.of_sweep
+    if sweep is None:  # its jobs ran in other processes
+        sweep = sweep_folder(options.overrides)
+        done = jobs_in(sweep, options.overrides) if sweep is not None else []
+    if len(done) > 1 and sweep is not None:
+        print(sweep_ranking(done, sweep), flush=True)
 
 
 def _resume_sweep(sweep: SavedSweep, options: argparse.Namespace) -> int:

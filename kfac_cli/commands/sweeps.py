@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 
+from kfac_cli.commands.resume import read_ending
+from kfac_cli.config.compose import composed
 from kfac_cli.errors import UserError, one_line, shown
 from kfac_cli.files import shown_folder
 from kfac_cli.recording.values import significant
@@ -70,6 +73,35 @@ def _values(override: Override) -> float:
         steps = (stop - start) / step if step != 0 else math.inf
         return max(0.0, steps) if not math.isnan(steps) else math.inf
     return 1
+
+
+def sweep_folder(overrides: Sequence[str]) -> Path | None:
+    """The folder of a sweep; None if it cannot be composed without the sweep."""
+    named = [word for word in overrides if word.lstrip("+").startswith("hydra.sweep.dir=")]
+    try:
+        return Path(composed(named, hydra=True).hydra.sweep.dir).absolute()
+    except Exception:  # Hydra has reported it
+        return None
+
+
+def jobs_in(sweep: Path, overrides: Sequence[str]) -> list[Job]:
+    """The jobs of a sweep that have ended, by the summaries in folders named by their numbers."""
+    parser = OverridesParser.create()
+    try:
+        parsed = [parser.parse_override(word) for word in overrides]
+        task = [override for override in parsed if not override.is_hydra_override()]
+        [every] = BasicSweeper.split_arguments(task, None)
+    except Exception:  # Hydra has reported it
+        return []
+    folders = [sweep / str(number) for number in range(len(every))]
+    endings = [
+        (folder, words, read_ending(folder)) for folder, words in zip(folders, every, strict=True)
+    ]
+    return [
+        Job(folder, words, ending.best_train_error)
+        for folder, words, ending in endings
+        if ending is not None
+    ]
 
 
 def sweep_ranking(jobs: Sequence[Job], sweep: Path) -> str:

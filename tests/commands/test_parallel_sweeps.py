@@ -34,6 +34,9 @@ def test_parallel_jobs_share_the_terminal_line_by_line_and_equal_those_in_a_row(
             "iteration 8/8",
         ]
         assert f"{name}: arrays, kfac_tridiag: finished after 8 iterations" in parallel.stdout
+    ranking = parallel.stdout.partition("best training errors\n")[2].splitlines()
+    assert {line.split()[-1] for line in ranking[:2]} == {"parallel/0", "parallel/2"}
+    assert "  kfac-report parallel  compares them" in ranking
     for job, seed in [(1, 1), (3, 2)]:
         refusal = f"job {job} (seed={seed} optimizer.learning_rate=-1): optimizer.learning_rate=-1"
         assert refusal in parallel.stderr
