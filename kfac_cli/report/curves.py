@@ -23,6 +23,9 @@ from kfac_cli.report.verdicts import lost
 FEW = 5
 """With fewer seeds than this the band is the full range, otherwise from 20 to 80 per cent."""
 
+REFERENCE_SHARE = 3
+"""Published curves are drawn up to so many times the longest run."""
+
 NOTE = (
     "The iterate or its Polyak average, whichever has the smaller training error (section 13). A "
     "point is the median over the seeds of error and cost at one evaluation; the band is the full "
@@ -68,8 +71,16 @@ def curves_figure(
         lines: dict[str, tuple[Line, ...]] = {}
         for cost in COSTS:
             ours = [_line(problem, group, looks[group.label], cost, measure) for group in drawn]
+            ends = [line.x[-1] for line in ours if line is not None and len(line.x)]
             theirs = [
-                _reference_line(each, greys[each.label], cost, measure.name) for each in published
+                _reference_line(
+                    each,
+                    greys[each.label],
+                    cost,
+                    measure.name,
+                    REFERENCE_SHARE * max(ends, default=math.inf),
+                )
+                for each in published
             ]
             lines[cost.label] = tuple(
                 line for line in [*ours, *theirs] if line is not None and len(line.x)
@@ -157,11 +168,13 @@ def _quantile(rows: Values, share: float) -> Values:
     return between
 
 
-def _reference_line(reference: Reference, style: Style, cost: Cost, measure: str) -> Line | None:
+def _reference_line(
+    reference: Reference, style: Style, cost: Cost, measure: str, end: float
+) -> Line | None:
     x, y = reference.columns.get(cost.column), reference.columns.get(measure)
     if x is None or y is None:
         return None
-    good = np.isfinite(x) & np.isfinite(y)
+    good = np.isfinite(x) & np.isfinite(y) & (x <= end)
     return Line(reference.label, style, x[good], y[good], kind="reference")
 
 
