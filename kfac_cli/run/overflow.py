@@ -1,5 +1,7 @@
 """Data whose losses overflow the precision of a run, whatever the parameters."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -36,13 +38,13 @@ def refuse_overflow(config: RunConfig, dataset: Dataset) -> None:
             )
 
 
-def extreme_case(session: Session) -> str | None:
+def extreme_case(session: Session, parts: Sequence[str] = PARTS) -> str | None:
     """The first case whose sum of squares overflows the run's dtype, in words; None without one.
 
-    Such a case makes errors and losses infinite for all parameters.
+    Such a case in one of these `parts` makes errors and losses infinite for all parameters.
     """
     dtype = session.optimizer.parameters[0].dtype
-    for name in PARTS:
+    for name in parts:
         cases: Tensor = getattr(session.dataset, name)
         squares = cases.to(dtype).square().sum(1)
         if not bool(torch.isfinite(squares).all()):

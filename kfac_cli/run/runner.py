@@ -33,6 +33,8 @@ from kfac_cli.signals import StopRequest
 
 logger = logging.getLogger(__name__)
 
+TRAINING_PARTS = ("train_inputs", "train_targets")
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -134,7 +136,7 @@ def _run(
                 saver.save()
             if names:
                 status, reason = DIVERGED, _reason_for_divergence(names, case)
-        elif (case := extreme_case(session)) is not None:
+        elif (case := extreme_case(session, TRAINING_PARTS)) is not None:
             reason = f"the data are the cause: {case}"
         recorder.finish(status, reason)
     return RunResult(status, session.best.train_error, session.iteration, stop.signal, reason)
