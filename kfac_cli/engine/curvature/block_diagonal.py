@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
 from kfac_cli.engine.curvature.factored import FactoredCurvature
+from kfac_cli.engine.curvature.factorization import Factorization
 from kfac_cli.engine.curvature.factors import CaseFactors, KroneckerFactors, block_rules
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.kronecker import inverse_root
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
-from kfac_cli.engine.curvature.tikhonov import factored_tikhonov
+from kfac_cli.engine.curvature.sandwich import sandwich
+from kfac_cli.engine.curvature.tikhonov import UndampedFactors
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.saved_state import attributes, restore
@@ -21,7 +23,8 @@ from kfac_cli.engine.state_rules import Rule, record, word
 class BlockDiagonalInverse(Inverse):
     """diag(Ā_{i-1,i-1} ⊗ G_{i,i})⁻¹ with factored Tikhonov damping of strength γ.
 
-    `pi` is the name of one of `PI_RULES`; any other raises ValueError.
+    `pi` is the name of one of `PI_RULES`; any other raises ValueError. `shared` is
+    `UndampedFactors(factors, pi)`, if there is one already.
     """
 
     def __init__(
@@ -31,18 +34,31 @@ class BlockDiagonalInverse(Inverse):
         *,
         pi: str = "trace",
         fallbacks: Fallbacks | None = None,
+        shared: UndampedFactors | None = None,
     ) -> None:
-        dtype = factors.activation[0].dtype
-        activation, gradient = factored_tikhonov(factors, gamma, pi)
+        shared = shared or UndampedFactors(factors, pi)
+        self._invert(*shared.factorized(gamma, fallbacks), shared.dtype)
+
+    @classmethod
+    def of(
+        cls, activation: list[Factorization], gradient: list[Factorization], dtype: torch.dtype
+    ) -> "BlockDiagonalInverse":
+        """The inverse from the factorisations of the damped factors, to be applied in `dtype`."""
+        inverse = cls.__new__(cls)
+        inverse._invert(activation, gradient, dtype)
+        return inverse
+
+    def _invert(
+        self, activation: list[Factorization], gradient: list[Factorization], dtype: torch.dtype
+    ) -> None:
         self.activation_inverse, self.gradient_inverse = (
-            [(root @ root.T).to(dtype) for root in (inverse_root(m, fallbacks) for m in matrices)]
-            for matrices in (activation, gradient)
+            [each.inverse().to(dtype) for each in side] for side in (activation, gradient)
         )
 
     def multiply(self, vectors: Parameters) -> Parameters:
         """U_i = G_{i,i}⁻¹ V_i Ā_{i-1,i-1}⁻¹, for `vectors` shaped like the parameters."""
         return [
-            g @ v @ a
+            sandwich(g, v, a)
             for v, a, g in zip(vectors, self.activation_inverse, self.gradient_inverse, strict=True)
         ]
 
@@ -81,7 +97,7 @@ class BlockDiagonalInverse(Inverse):
             if low_rank_is_cheaper(g.shape[0], v.shape[0], v.shape[1], l2):
                 products.append((g @ g_inverse.T).T.div(g.shape[0]) @ (a @ a_inverse))
             else:
-                products.append(g_inverse @ v @ a_inverse)
+                products.append(sandwich(g_inverse, v, a_inverse))
         return products
 
     def state_dict(self) -> dict[str, Any]:
@@ -126,7 +142,11 @@ class BlockDiagonal(FactoredCurvature):
         factors, pi, fallbacks = self.known_factors, self.options.pi, self.fallbacks
         if self._exact:
             return [ExactTikhonovInverse(factors, g, fallbacks=fallbacks) for g in gammas]
-        return [BlockDiagonalInverse(factors, g, pi=pi, fallbacks=fallbacks) for g in gammas]
+        shared = UndampedFactors(factors, pi)
+        return [
+            BlockDiagonalInverse(factors, g, pi=pi, fallbacks=fallbacks, shared=shared)
+            for g in gammas
+        ]
 
     def inverse_rules(self, parameters: Parameters) -> Rule:
         return self._inverse.state_rules(parameters)

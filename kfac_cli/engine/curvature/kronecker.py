@@ -1,138 +1,12 @@
-"""Inverses of small factors and of A⊗B ± C⊗D by decompositions (appendix B).
-
-Two forms of the appendix's formula: `KroneckerSumInverse` for Σ of section 4.3, and the simpler
-`DiagonalizedInverse`, where A⊗B is a multiple of I, for eqn 6.
-
-Decompositions are in float64: at the small γ of late training the factors are so ill-conditioned
-that float32 has no correct digits. Products with the results are in the dtype of the parameters.
-"""
+"""The inverse of ξ I⊗I + C⊗D by eigendecompositions in float64 (appendix B), for eqn 6."""
 
 import torch
 from torch import Tensor
 
+from kfac_cli.engine.curvature.factorization import finite
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.state_rules import Rule, entries, record, square, tensor, word
-
-MIN_GAP = 1e-10
-"""Lower bound for 1 - s₁s₂, where rounding would make A⊗B - C⊗D singular or indefinite."""
-
-
-def inverse_root(matrix: Tensor, fallbacks: Fallbacks | None = None) -> Tensor:
-    """R with R Rᵀ = M⁻¹ for a symmetric positive definite M (d, d); float64.
-
-    R = L⁻ᵀ for the Cholesky factor L of M = L Lᵀ. If rounding has made M indefinite, the fallback
-    is its eigendecomposition, the spectrum clipped from below at d·eps times the largest
-    eigenvalue. Raises ValueError if M is not finite.
-    """
-    matrix = symmetrized(matrix.to(torch.float64))
-    factor, failed = torch.linalg.cholesky_ex(matrix)
-    if int(failed) == 0:
-        identity = torch.eye(matrix.shape[0], dtype=matrix.dtype, device=matrix.device)
-        root: Tensor = torch.linalg.solve_triangular(factor.T, identity, upper=True)
-        return root
-    values, vectors = torch.linalg.eigh(_finite(matrix))
-    largest = max(float(values[-1]), torch.finfo(matrix.dtype).tiny)
-    smallest = matrix.shape[0] * torch.finfo(matrix.dtype).eps * largest
-    (fallbacks or Fallbacks()).record(
-        "clipped_factors",
-        "a %d x %d curvature factor is not positive definite (smallest eigenvalue %.3g): "
-        "its spectrum is clipped at %.3g",
-        *matrix.shape,
-        float(values[0]),
-        smallest,
-    )
-    clipped: Tensor = vectors * values.clamp_min(smallest).rsqrt()
-    return clipped
-
-
-def _finite(matrix: Tensor) -> Tensor:
-    if not bool(torch.isfinite(matrix).all()):
-        raise ValueError("a curvature factor has entries that are not finite")
-    return matrix
-
-
-def symmetrized(matrix: Tensor) -> Tensor:
-    """(M + Mᵀ)/2, since eigensolvers read one triangle only."""
-    return (matrix + matrix.T) / 2
-
-
-class KroneckerSumInverse:
-    """(A⊗B + sign·C⊗D)⁻¹ for positive definite A, B and C = X Xᵀ, D = Y Yᵀ.
-
-    With A⁻¹ = R_A R_Aᵀ and B⁻¹ = R_B R_Bᵀ, the matrices R_AᵀC R_A and R_BᵀD R_B have eigenvectors E
-    and eigenvalues s, and
-
-        (A⊗B ± C⊗D)⁻¹ = A⁻¹⊗B⁻¹ ∓ (P₁⊗P₂) diag(1 / (1 ± s₁s₂)) (P₁⊗P₂)ᵀ,  P = R E √s.
-
-    This is the appendix's formula with 1/(1 ± s₁s₂) = 1 ∓ s₁s₂/(1 ± s₁s₂) substituted. It needs
-    only as many eigenvectors as X and Y have columns, and so is cheap if X or Y is narrow.
-
-    For sign = -1 its relative error is about eps·cond/(1 - s₁s₂), with the larger condition of A
-    and B and the largest s₁s₂. 1 - s₁s₂ is clipped at 1e-10, and the event counted: the result is
-    then still finite and positive definite. For sign = 1 the two terms cancel if s₁s₂ is large.
-
-    `a_root`, `b_root` are R_A, R_B from `inverse_root`; `c_root`, `d_root` are X, Y.
-    """
-
-    def __init__(
-        self,
-        a_root: Tensor,
-        b_root: Tensor,
-        c_root: Tensor,
-        d_root: Tensor,
-        sign: int,
-        dtype: torch.dtype,
-        fallbacks: Fallbacks | None = None,
-    ) -> None:
-        s1, p1 = _spectral_part(a_root, c_root)
-        s2, p2 = _spectral_part(b_root, d_root)
-        gap = 1 + sign * torch.outer(s2, s1)
-        smallest = float(gap.min())
-        if smallest < MIN_GAP:
-            (fallbacks or Fallbacks()).record(
-                "clipped_sums",
-                "1 - s1 s2 of a difference of Kronecker products is %.3g: clipped at %.3g",
-                smallest,
-                MIN_GAP,
-            )
-        self.a_inverse = (a_root @ a_root.T).to(dtype)
-        self.b_inverse = (b_root @ b_root.T).to(dtype)
-        self.p1 = p1.to(dtype)
-        self.p2 = p2.to(dtype)
-        self.weights = (-sign / gap.clamp_min(MIN_GAP)).to(dtype)
-
-    def multiply(self, matrix: Tensor) -> Tensor:
-        """The product with vec(V), V (dim B, dim A), as a matrix of V's shape."""
-        middle = (self.p2.T @ matrix @ self.p1).mul_(self.weights)
-        result = self.b_inverse @ matrix @ self.a_inverse
-        return result.add_(self.p2 @ middle @ self.p1.T)
-
-    @staticmethod
-    def state_rules(weights: Tensor, above: Tensor) -> Rule:
-        """What the `attributes` may be for Σ of `weights` (p, q) and those of the layer `above`."""
-        (p, q), kind = weights.shape, weights.dtype
-        rank1, rank2 = min(q, above.shape[1]), min(p, above.shape[0])
-        return record(
-            {
-                "type": word("KroneckerSumInverse"),
-                "a_inverse": square(q, kind),
-                "b_inverse": square(p, kind),
-                "p1": tensor((q, rank1), kind),
-                "p2": tensor((p, rank2), kind),
-                "weights": tensor((rank2, rank1), kind, nonnegative=entries),
-            }
-        )
-
-
-def _spectral_part(root: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues s of RᵀXXᵀR and P = R E √s, from the smaller of the two Gram matrices."""
-    product = root.T @ other
-    if product.shape[0] <= product.shape[1]:
-        values, vectors = torch.linalg.eigh(symmetrized(product @ product.T))
-        values = values.clamp_min(0)
-        return values, root @ (vectors * values.sqrt())
-    values, vectors = torch.linalg.eigh(symmetrized(product.T @ product))
-    return values.clamp_min(0), root @ (product @ vectors)
+from kfac_cli.engine.curvature.tikhonov import symmetrized
+from kfac_cli.engine.state_rules import Rule, entries, record, tensor, word
 
 
 class DiagonalizedInverse:
@@ -145,8 +19,8 @@ class DiagonalizedInverse:
     """
 
     def __init__(self, xi: float, c: Tensor, d: Tensor, fallbacks: Fallbacks | None = None) -> None:
-        s1, k1 = torch.linalg.eigh(_finite(symmetrized(c.to(torch.float64))))
-        s2, k2 = torch.linalg.eigh(_finite(symmetrized(d.to(torch.float64))))
+        s1, k1 = torch.linalg.eigh(finite(symmetrized(c.to(torch.float64))))
+        s2, k2 = torch.linalg.eigh(finite(symmetrized(d.to(torch.float64))))
         products = torch.outer(s2.clamp_min(0), s1.clamp_min(0))
         eigenvalues = xi + products
         limits = torch.finfo(eigenvalues.dtype)

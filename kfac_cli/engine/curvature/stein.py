@@ -1,32 +1,28 @@
-"""(A⊗B ± C⊗D)⁻¹ by a Smith-type iteration with squaring: matrix products only (appendix B).
+"""Couplings of neighbouring layers by matrix products only (appendix B).
 
-u = (A⊗B ± C⊗D)⁻¹v solves the generalised Stein equation B U A ± D U C = V, that is
-U = B⁻¹V A⁻¹ ∓ (B⁻¹D) U (C A⁻¹). Iterating this sums a geometric series; squaring the two matrices
-doubles the number of terms summed. The squares do not depend on V.
+U = (I - H₁⊗H₂)⁻¹Z solves the Stein equation U - H₂ U H₁ = Z. A Smith-type iteration with squaring
+sums the series Σₖ H₂ᵏ Z H₁ᵏ: squaring the two matrices doubles the number of terms. The squares do
+not depend on Z.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from kfac_cli.engine.curvature.canonical import CanonicalCoupling, canonical_couplings
+from kfac_cli.engine.curvature.coupling import Coupling, Whitened, coupling_ranks, root_rules
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.kronecker import KroneckerSumInverse, symmetrized
-from kfac_cli.engine.state_rules import Rule, items, record, square, tensor, up_to, word
+from kfac_cli.engine.curvature.sandwich import sandwich
+from kfac_cli.engine.curvature.tikhonov import symmetrized
+from kfac_cli.engine.state_rules import Rule, items, record, square, up_to, word
 
 MAX_DOUBLINGS = 20
 """Maximum number of squarings: 2²⁰ terms converge for s₁s₂ up to about 1 - 2e-5."""
 
 
-class DoublingInverse:
-    """(A⊗B + sign·C⊗D)⁻¹ by doubling, with the arguments of `KroneckerSumInverse`.
-
-    With H = Xᵀ A⁻¹X, and likewise for B and D, the series is
-
-        (A⊗B ± C⊗D)⁻¹ = A⁻¹⊗B⁻¹ ∓ (P₁⊗P₂) Σₖ (∓H₁⊗H₂)ᵏ (P₁⊗P₂)ᵀ,  P = A⁻¹X.
-
-    H has as many rows as X has columns and is, unlike C A⁻¹, symmetric, so its powers are accurate.
-    Where X has more columns than A, R Sᵏ Rᵀ with S = RᵀC R replaces P Hᵏ⁻¹ Pᵀ.
+class DoublingCoupling(Coupling):
+    """K_i by doubling, with H₁ and H₂ as they are.
 
     The powers H^(2ʲ) are computed in float64 until the bound ‖H₁^(2ʲ)‖ ‖H₂^(2ʲ)‖ (Frobenius) on
     the relative size of the series' remainder falls below `dtype`'s eps. The relative error is then
@@ -34,90 +30,83 @@ class DoublingInverse:
     `MAX_DOUBLINGS` are not enough or the series diverges (s₁s₂ ≥ 1).
     """
 
-    def __init__(
-        self,
-        a_root: Tensor,
-        b_root: Tensor,
-        c_root: Tensor,
-        d_root: Tensor,
-        sign: int,
-        dtype: torch.dtype,
-    ) -> None:
-        first, second = _terms(a_root, c_root), _terms(b_root, d_root)
-        powers = _powers(-sign * first.core, second.core, torch.finfo(dtype).eps)
-        self.a_inverse = (a_root @ a_root.T).to(dtype)
-        self.b_inverse = (b_root @ b_root.T).to(dtype)
-        self.a_inner, self.a_outer = first.inner.to(dtype), (-sign * first.outer).to(dtype)
-        self.b_inner, self.b_outer = second.inner.to(dtype), second.outer.to(dtype)
+    def __init__(self, activation: Whitened, gradient: Whitened, dtype: torch.dtype) -> None:
+        a_core, g_core = _core(activation), _core(gradient)
+        powers = _powers(a_core, g_core, torch.finfo(dtype).eps)
+        self.a_here, self.a_above = (root.to(dtype) for root in _roots(activation))
+        self.g_here, self.g_above = (root.to(dtype) for root in _roots(gradient))
+        self.a_core, self.g_core = a_core.to(dtype), g_core.to(dtype)
         self.a_powers = [power.to(dtype) for power, _ in powers]
-        self.b_powers = [power.to(dtype) for _, power in powers]
+        self.g_powers = [power.to(dtype) for _, power in powers]
 
-    def multiply(self, matrix: Tensor) -> Tensor:
-        """The product with vec(V), V (dim B, dim A), as a matrix of V's shape."""
-        series = self.b_inner.T @ matrix @ self.a_inner
-        for a_power, b_power in zip(self.a_powers, self.b_powers, strict=True):
-            series = series + b_power @ series @ a_power
-        result = self.b_inverse @ matrix @ self.a_inverse
-        return result.add_(self.b_outer @ series @ self.a_outer.T)
+    def _solve(self, matrix: Tensor) -> Tensor:
+        for a_power, g_power in zip(self.a_powers, self.g_powers, strict=True):
+            matrix = matrix + sandwich(g_power, matrix, a_power)
+        return matrix
+
+    def _times_a_core(self, matrix: Tensor) -> Tensor:
+        return matrix @ self.a_core
+
+    def _times_g_core(self, matrix: Tensor) -> Tensor:
+        return self.g_core @ matrix
 
     @staticmethod
     def state_rules(weights: Tensor, above: Tensor) -> Rule:
-        """What the `attributes` may be for Σ of `weights` (p, q) and those of the layer `above`."""
-        (p, q), kind = weights.shape, weights.dtype
-        rank1, rank2 = min(q, above.shape[1]), min(p, above.shape[0])
-        a_power, b_power = (tensor((rank, rank), kind) for rank in (rank1, rank2))
+        """What the `attributes` may be for a layer's `weights` (p, q) and the layer `above`."""
+        a_rule, g_rule = (square(rank, weights.dtype) for rank in coupling_ranks(weights, above))
         return record(
             {
-                "type": word("DoublingInverse"),
-                "a_inverse": square(q, kind),
-                "b_inverse": square(p, kind),
-                **dict.fromkeys(("a_inner", "a_outer"), tensor((q, rank1), kind)),
-                **dict.fromkeys(("b_inner", "b_outer"), tensor((p, rank2), kind)),
-                "a_powers": up_to(MAX_DOUBLINGS, a_power),
+                "type": word("DoublingCoupling"),
+                **root_rules(weights, above),
+                "a_core": a_rule,
+                "g_core": g_rule,
+                "a_powers": up_to(MAX_DOUBLINGS, a_rule),
             },
-            lambda state: {"b_powers": items([b_power] * len(state["a_powers"]))},
+            lambda state: {"g_powers": items([g_rule] * len(state["a_powers"]))},
         )
 
 
-def stein_inverse(
-    a_root: Tensor,
-    b_root: Tensor,
-    c_root: Tensor,
-    d_root: Tensor,
-    sign: int,
+def doubling_couplings(
+    pairs: Sequence[tuple[Whitened, Whitened]],
     dtype: torch.dtype,
     fallbacks: Fallbacks | None = None,
-) -> "DoublingInverse | KroneckerSumInverse":
-    """The inverse by doubling or, counted as a fallback, by decompositions if that fails."""
+) -> list[DoublingCoupling | CanonicalCoupling]:
+    """K_i of each pair by doubling or, counted as a fallback, by decompositions if that fails."""
+    return [_coupling(pair, dtype, fallbacks or Fallbacks()) for pair in pairs]
+
+
+def _coupling(
+    pair: tuple[Whitened, Whitened], dtype: torch.dtype, fallbacks: Fallbacks
+) -> DoublingCoupling | CanonicalCoupling:
+    activation, gradient = pair
     try:
-        return DoublingInverse(a_root, b_root, c_root, d_root, sign, dtype)
+        return DoublingCoupling(activation, gradient, dtype)
     except ArithmeticError as error:
-        (fallbacks or Fallbacks()).record(
+        fallbacks.record(
             "unconverged_doublings",
             "a %d x %d Stein equation: %s; it is solved by decompositions",
-            b_root.shape[0],
-            a_root.shape[0],
+            gradient.matrix.shape[0],
+            activation.matrix.shape[0],
             error,
         )
-    return KroneckerSumInverse(a_root, b_root, c_root, d_root, sign, dtype, fallbacks)
+    return canonical_couplings([pair], dtype, fallbacks)[0]
 
 
-@dataclass(frozen=True)
-class _Terms:
-    """One Kronecker factor of the series: R Sᵏ Rᵀ = outer · coreᵏ⁻¹ · innerᵀ, S = RᵀXXᵀR, k ≥ 1."""
-
-    outer: Tensor
-    core: Tensor
-    inner: Tensor
+def _core(side: Whitened) -> Tensor:
+    """H, the smaller Gram matrix of T."""
+    narrow = side.matrix if side.is_tall else side.matrix.T
+    return symmetrized(narrow.T @ narrow)
 
 
-def _terms(root: Tensor, other: Tensor) -> _Terms:
-    product = root.T @ other
-    if product.shape[0] <= product.shape[1]:
-        core = symmetrized(product @ product.T)
-        return _Terms(root @ core, core, root)
-    mixed = root @ product
-    return _Terms(mixed, symmetrized(product.T @ product), mixed)
+def _roots(side: Whitened) -> tuple[Tensor, Tensor]:
+    """R_i T and R_{i+1} if T is tall, else R_i and R_{i+1} Tᵀ."""
+    if side.is_tall:
+        return side.here.root(side.matrix), side.above.root(_identity(side.matrix, 1))
+    return side.here.root(_identity(side.matrix, 0)), side.above.root(side.matrix.T)
+
+
+def _identity(matrix: Tensor, dimension: int) -> Tensor:
+    return torch.eye(matrix.shape[dimension], dtype=matrix.dtype, device=matrix.device)
 
 
 def _powers(left: Tensor, right: Tensor, tolerance: float) -> list[tuple[Tensor, Tensor]]:
@@ -128,8 +117,8 @@ def _powers(left: Tensor, right: Tensor, tolerance: float) -> list[tuple[Tensor,
     powers: list[tuple[Tensor, Tensor]] = []
     divergent = (left.shape[0] * right.shape[0]) ** 0.5  # ‖H‖ ≤ √n s: more means s₁s₂ > 1
     while True:
-        left_norm = float(torch.linalg.matrix_norm(left))
-        right_norm = float(torch.linalg.matrix_norm(right))
+        norms = torch.stack([torch.linalg.matrix_norm(each) for each in (left, right)]).tolist()
+        left_norm, right_norm = norms
         size = left_norm * right_norm
         if size <= tolerance:
             return powers

@@ -6,50 +6,94 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kfac_cli.engine.curvature.factorization import Factorization, factorized
 from kfac_cli.engine.curvature.factors import KroneckerFactors
+from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.errors import choose
 
 
-def trace_norm_pi(activation: Tensor, gradient: Tensor) -> float:
-    """π_i, the square root of the ratio of the average eigenvalues of Ā and G (section 6.3).
-
-    1 if a factor is zero or not finite.
-    """
-    return _pi(
-        float(activation.diagonal().mean(dtype=torch.float64)),
-        float(gradient.diagonal().mean(dtype=torch.float64)),
-    )
+def mean_eigenvalue(matrix: Tensor) -> Tensor:
+    """The average eigenvalue, for π_i of the trace norm (section 6.3); 0-dimensional, float64."""
+    return matrix.diagonal().mean(dtype=torch.float64)
 
 
-def frobenius_norm_pi(activation: Tensor, gradient: Tensor) -> float:
-    """π_i of the Frobenius norm: the same ratio of root mean square eigenvalues.
+def root_mean_square_eigenvalue(matrix: Tensor) -> Tensor:
+    """The same for π_i of the Frobenius norm.
 
     ‖Ā⊗I‖ / ‖I⊗G‖ = √dim G ‖Ā‖ / (√dim Ā ‖G‖), so each norm is divided by the root of the dimension
     of its own matrix.
     """
-    return _pi(_root_mean_square_eigenvalue(activation), _root_mean_square_eigenvalue(gradient))
+    norm: Tensor = torch.linalg.matrix_norm(matrix, dtype=torch.float64)
+    return norm / math.sqrt(matrix.shape[0])
 
 
-def spectral_norm_pi(activation: Tensor, gradient: Tensor) -> float:
-    """π_i of the spectral norm: the same ratio of largest eigenvalues.
+def largest_eigenvalue(matrix: Tensor) -> Tensor:
+    """The same for π_i of the spectral norm; NaN if the matrix is not finite.
 
     The symmetric eigensolver is more expensive than power iteration, but needs no starting vector
     and no stopping criterion.
     """
-    return _pi(_largest_eigenvalue(activation), _largest_eigenvalue(gradient))
+    if not bool(torch.isfinite(matrix).all()):
+        return matrix.new_full((), math.nan, dtype=torch.float64)
+    eigenvalues: Tensor = torch.linalg.eigvalsh(symmetrized(matrix.to(torch.float64)))
+    return eigenvalues[-1]
 
 
-def unit_pi(activation: Tensor, gradient: Tensor) -> float:
-    """π_i = 1, whatever the factors."""
-    return 1.0
+def one(matrix: Tensor) -> Tensor:
+    """1, for π_i = 1, whatever the factors."""
+    return matrix.new_ones((), dtype=torch.float64)
 
 
-PI_RULES: dict[str, Callable[[Tensor, Tensor], float]] = {
-    "trace": trace_norm_pi,
-    "frobenius": frobenius_norm_pi,
-    "spectral": spectral_norm_pi,
-    "one": unit_pi,
+PI_RULES: dict[str, Callable[[Tensor], Tensor]] = {
+    "trace": mean_eigenvalue,
+    "frobenius": root_mean_square_eigenvalue,
+    "spectral": largest_eigenvalue,
+    "one": one,
 }
+"""The size of a factor: π_i is the root of the ratio of those of Ā and G."""
+
+
+def balance(factors: KroneckerFactors, pi: str = "trace") -> list[float]:
+    """π_i of every layer; 1 where a factor is zero or not finite.
+
+    `pi` is the name of one of `PI_RULES`; any other raises ValueError.
+    """
+    size = choose("pi", pi, PI_RULES)
+    matrices = [*factors.activation, *factors.gradient]
+    sizes = torch.stack([size(matrix) for matrix in matrices]).tolist()
+    layers = len(factors.activation)
+    return [_root_ratio(*pair) for pair in zip(sizes[:layers], sizes[layers:], strict=True)]
+
+
+class UndampedFactors:
+    """The factors in float64, and their π_i: what the inverses for several γ share.
+
+    The diagonal blocks are symmetrised, since rounding makes running averages slightly asymmetric
+    and factorisations read one triangle only. `dtype` is that of the given factors.
+    """
+
+    def __init__(self, factors: KroneckerFactors, pi: str = "trace") -> None:
+        self.dtype = factors.activation[0].dtype
+        self.pi = balance(factors, pi)
+        self.activation = [symmetrized(a.to(torch.float64)) for a in factors.activation]
+        self.gradient = [symmetrized(g.to(torch.float64)) for g in factors.gradient]
+        self.activation_next = [a.to(torch.float64) for a in factors.activation_next]
+        self.gradient_next = [g.to(torch.float64) for g in factors.gradient_next]
+
+    def damped(self, gamma: float) -> tuple[list[Tensor], list[Tensor]]:
+        """Ā_{i-1,i-1} + π_i γ I and G_{i,i} + γ/π_i I for each layer, as new tensors (eqn 7)."""
+        return (
+            [_plus_identity(a, gamma * pi) for a, pi in zip(self.activation, self.pi, strict=True)],
+            [_plus_identity(g, gamma / pi) for g, pi in zip(self.gradient, self.pi, strict=True)],
+        )
+
+    def factorized(
+        self, gamma: float, fallbacks: Fallbacks | None = None
+    ) -> tuple[list[Factorization], list[Factorization]]:
+        """The factorisations of the damped Ā_{i-1,i-1} and G_{i,i}."""
+        activation, gradient = self.damped(gamma)
+        every = factorized([*activation, *gradient], fallbacks)
+        return every[: len(activation)], every[len(activation) :]
 
 
 def factored_tikhonov(
@@ -59,35 +103,22 @@ def factored_tikhonov(
 
     `pi` is the name of one of `PI_RULES`; any other raises ValueError.
     """
-    rule = choose("pi", pi, PI_RULES)
-    activation, gradient = [], []
-    for a, g in zip(factors.activation, factors.gradient, strict=True):
-        pi_i = rule(a, g)
-        activation.append(_plus_identity(a, gamma * pi_i))
-        gradient.append(_plus_identity(g, gamma / pi_i))
-    return activation, gradient
+    return UndampedFactors(factors, pi).damped(gamma)
 
 
-def _pi(activation_size: float, gradient_size: float) -> float:
+def symmetrized(matrix: Tensor) -> Tensor:
+    """(M + Mᵀ)/2, since factorisations and eigensolvers read one triangle only."""
+    return (matrix + matrix.T).mul_(0.5)
+
+
+def _root_ratio(activation_size: float, gradient_size: float) -> float:
     if not (activation_size > 0 and gradient_size > 0):
         return 1.0
     pi = math.sqrt(activation_size / gradient_size)
     return pi if math.isfinite(pi) and pi > 0 else 1.0
 
 
-def _root_mean_square_eigenvalue(matrix: Tensor) -> float:
-    norm = float(torch.linalg.matrix_norm(matrix, dtype=torch.float64))
-    return norm / math.sqrt(matrix.shape[0])
-
-
-def _largest_eigenvalue(matrix: Tensor) -> float:
-    if not bool(torch.isfinite(matrix).all()):
-        return math.nan
-    symmetric = (matrix + matrix.T).to(torch.float64) / 2
-    return float(torch.linalg.eigvalsh(symmetric)[-1])
-
-
 def _plus_identity(matrix: Tensor, scale: float) -> Tensor:
-    damped = matrix.to(torch.float64, copy=True)
+    damped = matrix.clone()
     damped.diagonal().add_(scale)
     return damped

@@ -1,0 +1,120 @@
+"""Couplings of neighbouring layers from eigendecompositions (appendix B)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kfac_cli.engine.curvature.coupling import Coupling, Whitened, coupling_ranks, root_rules
+from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.tikhonov import symmetrized
+from kfac_cli.engine.state_rules import Rule, entries, record, tensor, word
+
+MIN_GAP = 1e-10
+"""Lower bound for 1 - s₁s₂, where rounding would make Σ_{i|i+1} singular or indefinite."""
+
+MIN_GAP_FLOAT32 = 1e-3
+"""Smallest 1 - s₁s₂ at which float32 eigenvalues, whose error is below 1e-6, are used."""
+
+
+@dataclass(frozen=True)
+class _Spectrum:
+    """Eigenvalues s of H in ascending order, and both roots in the basis of its eigenvectors."""
+
+    values: Tensor
+    here: Tensor
+    above: Tensor
+
+    @classmethod
+    def of(cls, side: Whitened, dtype: torch.dtype) -> "_Spectrum":
+        """The spectrum of the smaller Gram matrix of T, computed in `dtype`."""
+        narrow = side.matrix.to(dtype) if side.is_tall else side.matrix.T.to(dtype)
+        values, vectors = torch.linalg.eigh(symmetrized(narrow.T @ narrow))
+        wide = narrow @ vectors
+        here, above = (wide, vectors) if side.is_tall else (vectors, wide)
+        return cls(values.clamp_min_(0), side.here.root(here), side.above.root(above))
+
+
+class CanonicalCoupling(Coupling):
+    """K_i with H₁ and H₂ diagonal: D is 1/(1 - s₁s₂), element by element.
+
+    Its relative error is about eps·cond/(1 - s₁s₂), with the largest condition of the factors and
+    the largest s₁s₂. 1 - s₁s₂ is clipped at 1e-10: the result is then still finite and positive
+    definite.
+    """
+
+    def __init__(self, activation: _Spectrum, gradient: _Spectrum, dtype: torch.dtype) -> None:
+        gap = 1 - torch.outer(gradient.values.double(), activation.values.double())
+        self.a_here, self.a_above = activation.here.to(dtype), activation.above.to(dtype)
+        self.g_here, self.g_above = gradient.here.to(dtype), gradient.above.to(dtype)
+        self.a_eigenvalues, self.g_eigenvalues = (
+            activation.values.to(dtype),
+            gradient.values.to(dtype),
+        )
+        self.weights = gap.clamp_min_(MIN_GAP).reciprocal_().to(dtype)
+
+    def _solve(self, matrix: Tensor) -> Tensor:
+        return matrix * self.weights
+
+    def _times_a_core(self, matrix: Tensor) -> Tensor:
+        return matrix * self.a_eigenvalues
+
+    def _times_g_core(self, matrix: Tensor) -> Tensor:
+        return matrix * self.g_eigenvalues[:, None]
+
+    @staticmethod
+    def state_rules(weights: Tensor, above: Tensor) -> Rule:
+        """What the `attributes` may be for a layer's `weights` (p, q) and the layer `above`."""
+        kind = weights.dtype
+        rank1, rank2 = coupling_ranks(weights, above)
+        return record(
+            {
+                "type": word("CanonicalCoupling"),
+                **root_rules(weights, above),
+                "a_eigenvalues": tensor((rank1,), kind, nonnegative=entries),
+                "g_eigenvalues": tensor((rank2,), kind, nonnegative=entries),
+                "weights": tensor((rank2, rank1), kind, nonnegative=entries),
+            }
+        )
+
+
+def canonical_couplings(
+    pairs: Sequence[tuple[Whitened, Whitened]],
+    dtype: torch.dtype,
+    fallbacks: Fallbacks | None = None,
+) -> list[CanonicalCoupling]:
+    """K_i for T₁ and T₂ of each pair of neighbouring layers, to be applied in `dtype`.
+
+    T is well scaled, as the factors from which it is made are not. So its Gram matrices are
+    decomposed in `dtype`, and again in float64 if 1 - s₁s₂ turns out too small for float32. A pair
+    whose 1 - s₁s₂ is clipped is counted.
+    """
+    spectra = [_spectra(pair, dtype) for pair in pairs]
+    gaps = _gaps(spectra)
+    if dtype != torch.float64:
+        for index in (i for i, gap in enumerate(gaps) if not gap >= MIN_GAP_FLOAT32):
+            spectra[index] = _spectra(pairs[index], torch.float64)
+            gaps[index] = _gaps([spectra[index]])[0]
+    for gap in gaps:
+        if gap < MIN_GAP:
+            (fallbacks or Fallbacks()).record(
+                "clipped_sums",
+                "1 - s1 s2 of a difference of Kronecker products is %.3g: clipped at %.3g",
+                gap,
+                MIN_GAP,
+            )
+    return [CanonicalCoupling(*pair, dtype) for pair in spectra]
+
+
+def _spectra(pair: tuple[Whitened, Whitened], dtype: torch.dtype) -> tuple[_Spectrum, _Spectrum]:
+    activation, gradient = pair
+    return _Spectrum.of(activation, dtype), _Spectrum.of(gradient, dtype)
+
+
+def _gaps(spectra: Sequence[tuple[_Spectrum, _Spectrum]]) -> list[float]:
+    """The smallest 1 - s₁s₂ of each pair, with one transfer from the device."""
+    if not spectra:
+        return []
+    largest = [a.values[-1].double() * g.values[-1].double() for a, g in spectra]
+    return (1 - torch.stack(largest)).tolist()

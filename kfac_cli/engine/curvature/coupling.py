@@ -1,0 +1,115 @@
+"""What the block-tridiagonal inverse adds to the block-diagonal one for two neighbouring layers.
+
+F̂⁻¹ = Ξᵀ Λ Ξ (section 4.3) is the inverse covariance of a chain, so that, multiplied out, it is
+
+    F̂⁻¹ = F̆⁻¹ + Σ_i K_i,
+
+where K_i acts on the layers i and i+1 alone: the inverse of their 2 × 2 blocks of F̂, minus F̆⁻¹ of
+both. With roots R of the inverses of the diagonal factors, and T = T₁⊗T₂ where T₁ is
+R_iᵀ Ā_{i-1,i} R_{i+1} and T₂ the same for G, these blocks are diag(R)⁻ᵀ [I, T; Tᵀ, I] diag(R)⁻¹ and
+
+    K_i = diag(R) [D T Tᵀ, -D T; -Tᵀ D, Tᵀ D T] diag(R)ᵀ,   D = (I - T Tᵀ)⁻¹.
+
+As Σ_{i|i+1} = R_i⁻ᵀ (I - T Tᵀ) R_i⁻¹, computing D is what appendix B is for. This form takes fewer
+products with a vector than Ξ, Λ and Ξᵀ one after the other, since Ψ has none of its own.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from kfac_cli.engine.curvature.factorization import Factorization
+from kfac_cli.engine.curvature.sandwich import sandwich
+from kfac_cli.engine.state_rules import Rules, tensor
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """T = R_iᵀ N R_{i+1} (n, n') for N = Ā_{i-1,i} or G_{i,i+1}, and its two roots; float64.
+
+    Its singular values are the canonical correlations of the two layers' units. They are below 1 in
+    exact arithmetic.
+    """
+
+    matrix: Tensor
+    here: Factorization
+    above: Factorization
+
+    @property
+    def is_tall(self) -> bool:
+        """Whether Tᵀ T is the smaller of the two Gram matrices."""
+        return self.matrix.shape[0] >= self.matrix.shape[1]
+
+
+def whitened(between: Sequence[Tensor], factorizations: Sequence[Factorization]) -> list[Whitened]:
+    """T for each pair of neighbours, from N (n, n') and the factorisations of all layers."""
+    return [
+        Whitened(above.transposed_root(here.transposed_root(n).T).T, here, above)
+        for n, here, above in zip(between, factorizations[:-1], factorizations[1:], strict=True)
+    ]
+
+
+class Coupling(Protocol):
+    """K_i in the dtype of the parameters.
+
+    `a_here` and `a_above` are R_i T₁ and R_{i+1} if T₁ is tall, else R_i and R_{i+1} T₁ᵀ, up to the
+    same rotation of their columns; H₁ is T₁ᵀ T₁ or T₁ T₁ᵀ, whichever is smaller, in the rotated
+    coordinates. `g_here`, `g_above` and H₂ are the same for T₂. In these coordinates D is
+    (I - H₁⊗H₂)⁻¹. No T appears, only H on either side.
+    """
+
+    a_here: Tensor
+    a_above: Tensor
+    g_here: Tensor
+    g_above: Tensor
+
+    def add_product_(
+        self, here: Tensor, above: Tensor, sum_here: Tensor, sum_above: Tensor
+    ) -> None:
+        """Add K_i's product with V_i = `here` and V_{i+1} = `above` to two sums, in place."""
+        x = sandwich(self.g_here.T, here, self.a_here)
+        y = sandwich(self.g_above.T, above, self.a_above)
+        m = self._solve(self._times_core(x, tall=False) - y)
+        n = self._times_core(m, tall=True) + x
+        sum_here.add_(sandwich(self.g_here, m, self.a_here.T))
+        sum_above.sub_(sandwich(self.g_above, n, self.a_above.T))
+
+    def _times_core(self, matrix: Tensor, *, tall: bool) -> Tensor:
+        """The product with H₁, H₂, both or none: those whose T is tall, or is not."""
+        if (self.a_here.shape[0] >= self.a_above.shape[0]) == tall:
+            matrix = self._times_a_core(matrix)
+        if (self.g_here.shape[0] >= self.g_above.shape[0]) == tall:
+            matrix = self._times_g_core(matrix)
+        return matrix
+
+    @abstractmethod
+    def _solve(self, matrix: Tensor) -> Tensor:
+        """(I - H₁⊗H₂)⁻¹ times a matrix."""
+
+    @abstractmethod
+    def _times_a_core(self, matrix: Tensor) -> Tensor:
+        """A matrix times H₁."""
+
+    @abstractmethod
+    def _times_g_core(self, matrix: Tensor) -> Tensor:
+        """H₂ times a matrix."""
+
+
+def root_rules(weights: Tensor, above: Tensor) -> Rules:
+    """What the saved roots may be for a layer's `weights` (p, q) and those of the layer `above`."""
+    (p, q), (p_above, q_above), kind = weights.shape, above.shape, weights.dtype
+    rank1, rank2 = coupling_ranks(weights, above)
+    return {
+        "a_here": tensor((q, rank1), kind),
+        "a_above": tensor((q_above, rank1), kind),
+        "g_here": tensor((p, rank2), kind),
+        "g_above": tensor((p_above, rank2), kind),
+    }
+
+
+def coupling_ranks(weights: Tensor, above: Tensor) -> tuple[int, int]:
+    """The dimensions of H₁ and H₂."""
+    return min(weights.shape[1], above.shape[1]), min(weights.shape[0], above.shape[0])
