@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kfac_cli.engine import KFACOptions, KroneckerFactors
-from kfac_cli.engine.curvature.tikhonov import factored_tikhonov, trace_norm_pi
+from kfac_cli.engine.curvature.tikhonov import balance, factored_tikhonov
 from kfac_cli.engine.damping import (
     Damping,
     gamma_candidates,
@@ -25,13 +25,14 @@ OMEGA_2 = (19 / 20) ** 10
 def test_pi_is_the_root_of_the_ratio_of_average_eigenvalues():
     activation = torch.diag(torch.tensor([1.0, 2.0, 9.0], dtype=torch.float64))  # average 4
     gradient = torch.diag(torch.tensor([0.125, 0.375], dtype=torch.float64))  # average 1/4
-    assert trace_norm_pi(activation, gradient) == 4.0
+    assert balance(KroneckerFactors([activation], [gradient])) == [4.0]
 
 
 @pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
 def test_pi_is_1_if_a_factor_is_zero_or_not_finite(value):
     eye = torch.eye(3, dtype=torch.float64)
-    assert trace_norm_pi(eye, value * torch.ones(2, 2, dtype=torch.float64)) == 1.0
+    other = value * torch.ones(2, 2, dtype=torch.float64)
+    assert balance(KroneckerFactors([eye], [other])) == [1.0]
 
 
 def test_damping_is_added_to_the_diagonal_factors_only():

@@ -15,12 +15,12 @@ MIN_GAP = 1e-10
 """Lower bound for 1 - s₁s₂, where rounding would make Σ_{i|i+1} singular or indefinite."""
 
 MIN_GAP_FLOAT32 = 1e-3
-"""Smallest 1 - s₁s₂ at which float32 eigenvalues, whose error is below 1e-6, are used."""
+"""Smallest 1 - s₁s₂ at which eigenvectors in float32 are used."""
 
 
 @dataclass(frozen=True)
 class _Spectrum:
-    """Eigenvalues s of H in ascending order, and both roots in the basis of its eigenvectors."""
+    """Eigenvalues s of H, in float64, and both roots in the basis of its eigenvectors."""
 
     values: Tensor
     here: Tensor
@@ -28,12 +28,30 @@ class _Spectrum:
 
     @classmethod
     def of(cls, side: Whitened, dtype: torch.dtype) -> "_Spectrum":
-        """The spectrum of the smaller Gram matrix of T, computed in `dtype`."""
-        narrow = side.matrix.to(dtype) if side.is_tall else side.matrix.T.to(dtype)
-        values, vectors = torch.linalg.eigh(symmetrized(narrow.T @ narrow))
-        wide = narrow @ vectors
+        """The spectrum of the smaller Gram matrix of T, its eigenvectors computed in `dtype`.
+
+        The eigenvalues are Rayleigh quotients in float64: their error is the square of that of the
+        eigenvectors.
+        """
+        narrow = side.matrix if side.is_tall else side.matrix.T
+        vectors = _eigenvectors(narrow, dtype)
+        wide = narrow @ vectors.to(torch.float64)
+        values = wide.square().sum(0) / vectors.square().sum(0, dtype=torch.float64)
+        wide = wide.to(dtype)
         here, above = (wide, vectors) if side.is_tall else (vectors, wide)
-        return cls(values.clamp_min_(0), side.here.root(here), side.above.root(above))
+        return cls(values, side.here.root(here), side.above.root(above))
+
+
+def _eigenvectors(narrow: Tensor, dtype: torch.dtype) -> Tensor:
+    """Eigenvectors of NᵀN, from float64 if the solver does not converge in a shorter `dtype`."""
+    matrix = narrow.to(dtype)
+    try:
+        vectors: Tensor = torch.linalg.eigh(symmetrized(matrix.T @ matrix)).eigenvectors
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        if dtype == torch.float64:
+            raise
+        return _eigenvectors(narrow, torch.float64).to(dtype)
+    return vectors
 
 
 class CanonicalCoupling(Coupling):
@@ -45,7 +63,7 @@ class CanonicalCoupling(Coupling):
     """
 
     def __init__(self, activation: _Spectrum, gradient: _Spectrum, dtype: torch.dtype) -> None:
-        gap = 1 - torch.outer(gradient.values.double(), activation.values.double())
+        gap = 1 - torch.outer(gradient.values, activation.values)
         self.a_here, self.a_above = activation.here.to(dtype), activation.above.to(dtype)
         self.g_here, self.g_above = gradient.here.to(dtype), gradient.above.to(dtype)
         self.a_eigenvalues, self.g_eigenvalues = (
@@ -116,5 +134,5 @@ def _gaps(spectra: Sequence[tuple[_Spectrum, _Spectrum]]) -> list[float]:
     """The smallest 1 - s₁s₂ of each pair, with one transfer from the device."""
     if not spectra:
         return []
-    largest = [a.values[-1].double() * g.values[-1].double() for a, g in spectra]
+    largest = [a.values.max() * g.values.max() for a, g in spectra]
     return (1 - torch.stack(largest)).tolist()

@@ -3,7 +3,11 @@
 import torch
 
 from engine import oracles
-from kfac_cli.engine.curvature.kronecker import inverse_root, symmetrized
+from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse
+from kfac_cli.engine.curvature.block_tridiagonal import SIGMA_SOLVERS
+from kfac_cli.engine.curvature.coupling import whitened
+from kfac_cli.engine.curvature.factorization import factorized
+from kfac_cli.engine.curvature.tikhonov import symmetrized
 
 FLOAT64_EPS = torch.finfo(torch.float64).eps
 ROWS, COLUMNS = 5, 4  # of B, D and of A, C
@@ -41,6 +45,38 @@ class SumInverse:
     def multiply(self, matrix):
         """The product with vec(V), V (dim B, dim A), as a matrix of V's shape."""
         return self.k2 @ ((self.k2.T @ matrix @ self.k1) * self.weights) @ self.k1.T
+
+
+class DifferenceInverse:
+    """(A (x) B - C (x) D)^-1 for C = X X^T and D = Y Y^T by the engine's couplings.
+
+    It is the block of the first of two layers in the inverse of [A (x) B, X (x) Y; (X (x) Y)^T, I].
+    `couple` makes the couplings, in `dtype`; one of `SIGMA_SOLVERS`.
+    """
+
+    def __init__(
+        self, a, b, x, y, dtype=torch.float64, fallbacks=None, couple=SIGMA_SOLVERS["decomposition"]
+    ):
+        sides = [
+            factorized([m, torch.eye(n.shape[1], dtype=m.dtype)], fallbacks)
+            for m, n in ((a, x), (b, y))
+        ]
+        pairs = list(zip(whitened([x], sides[0]), whitened([y], sides[1]), strict=True))
+        self.diagonal = BlockDiagonalInverse.of(*sides, dtype)
+        [self.coupling] = couple(pairs, dtype, fallbacks)
+        self.above = torch.zeros(y.shape[1], x.shape[1], dtype=dtype)
+
+    def multiply(self, matrix):
+        """The product with vec(V), V (dim B, dim A), as a matrix of V's shape."""
+        products = self.diagonal.multiply([matrix, self.above])
+        self.coupling.add_product_(matrix, self.above, *products)
+        return products[0]
+
+
+def inverse_root(matrix, fallbacks=None):
+    """R with R R^T = M^-1, as the engine computes it."""
+    [factorization] = factorized([matrix], fallbacks)
+    return factorization.root(torch.eye(len(matrix), dtype=matrix.dtype))
 
 
 def _simultaneously_diagonal(first, second, fallbacks):
