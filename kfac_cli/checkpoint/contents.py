@@ -9,7 +9,7 @@ from kfac_cli.data.dataset import Fingerprint
 from kfac_cli.engine.state_rules import Rules, count, record, refusal
 from kfac_cli.errors import shown
 
-FORMAT = 4
+FORMAT = 5
 """Version of the contents; raise it when older checkpoints can no longer be resumed."""
 
 

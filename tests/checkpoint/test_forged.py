@@ -37,7 +37,15 @@ VARIANTS = {
         for algorithm in ("RMSprop", "Rprop")
     },
 }
-NOT_NEGATIVE = ("activation", "gradient", "weights", "_inverse", "exp_avg_sq", "step")
+NOT_NEGATIVE = (
+    "activation",
+    "gradient",
+    "weights",
+    "_inverse",
+    "_eigenvalues",
+    "exp_avg_sq",
+    "step",
+)
 """Ends of the names of tensors that have no negative value, or none on their diagonals."""
 
 MAY_BE_NULL = ("best_test_error", "factors", "inverse", "previous_update")
@@ -150,7 +158,7 @@ def forgeries(true, name):
         if true and last not in MAY_BE_FEWER:
             yield true[:-1]
     elif isinstance(true, torch.Tensor):
-        yield from forged_tensors(true, last.endswith(NOT_NEGATIVE) and "psi" not in last)
+        yield from forged_tensors(true, last.endswith(NOT_NEGATIVE))
     elif isinstance(true, str):
         yield from ("other", 3, True)
     elif isinstance(true, bool):

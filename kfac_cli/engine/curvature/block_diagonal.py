@@ -11,6 +11,7 @@ from kfac_cli.engine.curvature.factored import FactoredCurvature
 from kfac_cli.engine.curvature.factorization import Factorization
 from kfac_cli.engine.curvature.factors import CaseFactors, KroneckerFactors, block_rules
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.parallel import side_by_side
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
 from kfac_cli.engine.curvature.sandwich import sandwich
 from kfac_cli.engine.curvature.tikhonov import UndampedFactors
@@ -51,9 +52,13 @@ class BlockDiagonalInverse(Inverse):
     def _invert(
         self, activation: list[Factorization], gradient: list[Factorization], dtype: torch.dtype
     ) -> None:
-        self.activation_inverse, self.gradient_inverse = (
-            [each.inverse().to(dtype) for each in side] for side in (activation, gradient)
+        every = side_by_side(
+            lambda each: each.inverse().to(dtype),
+            [*activation, *gradient],
+            lambda each: each.factor,
         )
+        self.activation_inverse = every[: len(activation)]
+        self.gradient_inverse = every[len(activation) :]
 
     def multiply(self, vectors: Parameters) -> Parameters:
         """U_i = G_{i,i}⁻¹ V_i Ā_{i-1,i-1}⁻¹, for `vectors` shaped like the parameters."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kfac_cli.engine.curvature.coupling import Coupling, Whitened, coupling_ranks, root_rules
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.parallel import side_by_side
 from kfac_cli.engine.curvature.tikhonov import symmetrized
 from kfac_cli.engine.state_rules import Rule, entries, record, tensor, word
 
@@ -108,12 +109,13 @@ def canonical_couplings(
     decomposed in `dtype`, and again in float64 if 1 - s₁s₂ turns out too small for float32. A pair
     whose 1 - s₁s₂ is clipped is counted.
     """
-    spectra = [_spectra(pair, dtype) for pair in pairs]
+    spectra = _spectra(pairs, dtype)
     gaps = _gaps(spectra)
     if dtype != torch.float64:
-        for index in (i for i, gap in enumerate(gaps) if not gap >= MIN_GAP_FLOAT32):
-            spectra[index] = _spectra(pairs[index], torch.float64)
-            gaps[index] = _gaps([spectra[index]])[0]
+        again = [index for index, gap in enumerate(gaps) if not gap >= MIN_GAP_FLOAT32]
+        better = _spectra([pairs[index] for index in again], torch.float64)
+        for index, pair, gap in zip(again, better, _gaps(better), strict=True):
+            spectra[index], gaps[index] = pair, gap
     for gap in gaps:
         if gap < MIN_GAP:
             (fallbacks or Fallbacks()).record(
@@ -125,9 +127,12 @@ def canonical_couplings(
     return [CanonicalCoupling(*pair, dtype) for pair in spectra]
 
 
-def _spectra(pair: tuple[Whitened, Whitened], dtype: torch.dtype) -> tuple[_Spectrum, _Spectrum]:
-    activation, gradient = pair
-    return _Spectrum.of(activation, dtype), _Spectrum.of(gradient, dtype)
+def _spectra(
+    pairs: Sequence[tuple[Whitened, Whitened]], dtype: torch.dtype
+) -> list[tuple[_Spectrum, _Spectrum]]:
+    sides = [side for pair in pairs for side in pair]
+    spectra = side_by_side(lambda side: _Spectrum.of(side, dtype), sides, lambda side: side.matrix)
+    return list(zip(spectra[::2], spectra[1::2], strict=True))
 
 
 def _gaps(spectra: Sequence[tuple[_Spectrum, _Spectrum]]) -> list[float]:

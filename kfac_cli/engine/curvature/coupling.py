@@ -22,6 +22,7 @@ from typing import Protocol
 from torch import Tensor
 
 from kfac_cli.engine.curvature.factorization import Factorization
+from kfac_cli.engine.curvature.parallel import side_by_side
 from kfac_cli.engine.curvature.sandwich import sandwich
 from kfac_cli.engine.state_rules import Rules, tensor
 
@@ -38,6 +39,11 @@ class Whitened:
     here: Factorization
     above: Factorization
 
+    @classmethod
+    def of(cls, between: Tensor, here: Factorization, above: Factorization) -> "Whitened":
+        """T for N = `between`."""
+        return cls(above.transposed_root(here.transposed_root(between).T).T, here, above)
+
     @property
     def is_tall(self) -> bool:
         """Whether Tᵀ T is the smaller of the two Gram matrices."""
@@ -46,10 +52,11 @@ class Whitened:
 
 def whitened(between: Sequence[Tensor], factorizations: Sequence[Factorization]) -> list[Whitened]:
     """T for each pair of neighbours, from N (n, n') and the factorisations of all layers."""
-    return [
-        Whitened(above.transposed_root(here.transposed_root(n).T).T, here, above)
-        for n, here, above in zip(between, factorizations[:-1], factorizations[1:], strict=True)
-    ]
+    return side_by_side(
+        lambda each: Whitened.of(*each),
+        list(zip(between, factorizations[:-1], factorizations[1:], strict=True)),
+        lambda each: each[0],
+    )
 
 
 class Coupling(Protocol):

@@ -11,10 +11,16 @@ import torch
 from torch import Tensor
 
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.parallel import side_by_side
 
 
 class Factorization(Protocol):
-    """A root R of M⁻¹ = R Rᵀ for a symmetric positive definite M (d, d), and products with it."""
+    """A root R of M⁻¹ = R Rᵀ for a symmetric positive definite M (d, d), and products with it.
+
+    `factor` (d, d) is what they are computed from.
+    """
+
+    factor: Tensor
 
     def inverse(self) -> Tensor:
         """M⁻¹."""
@@ -30,18 +36,18 @@ class CholeskyFactorization:
     """R = L⁻ᵀ for the Cholesky factor L of M = L Lᵀ; R itself is never formed."""
 
     def __init__(self, factor: Tensor) -> None:
-        self._factor = factor
+        self.factor = factor
 
     def inverse(self) -> Tensor:
-        return torch.cholesky_inverse(self._factor)
+        return torch.cholesky_inverse(self.factor)
 
     def root(self, matrix: Tensor) -> Tensor:
-        factor = self._factor.T.to(matrix.dtype)
+        factor = self.factor.T.to(matrix.dtype)
         result: Tensor = torch.linalg.solve_triangular(factor, matrix, upper=True)
         return result
 
     def transposed_root(self, matrix: Tensor) -> Tensor:
-        factor = self._factor.to(matrix.dtype)
+        factor = self.factor.to(matrix.dtype)
         result: Tensor = torch.linalg.solve_triangular(factor, matrix, upper=False)
         return result
 
@@ -65,16 +71,16 @@ class ClippedFactorization:
             float(values[0]),
             smallest,
         )
-        self._root: Tensor = vectors * values.clamp_min(smallest).rsqrt()
+        self.factor: Tensor = vectors * values.clamp_min(smallest).rsqrt()
 
     def inverse(self) -> Tensor:
-        return self._root @ self._root.T
+        return self.factor @ self.factor.T
 
     def root(self, matrix: Tensor) -> Tensor:
-        return self._root.to(matrix.dtype) @ matrix
+        return self.factor.to(matrix.dtype) @ matrix
 
     def transposed_root(self, matrix: Tensor) -> Tensor:
-        return self._root.T.to(matrix.dtype) @ matrix
+        return self.factor.T.to(matrix.dtype) @ matrix
 
 
 def factorized(
@@ -85,7 +91,9 @@ def factorized(
     Those that are not positive definite are clipped and counted. One transfer from the device says
     for all of them which these are. Raises ValueError if a matrix is not finite.
     """
-    factors, failed = zip(*(torch.linalg.cholesky_ex(matrix) for matrix in matrices), strict=True)
+    factors, failed = zip(
+        *side_by_side(torch.linalg.cholesky_ex, matrices, lambda matrix: matrix), strict=True
+    )
     return [
         ClippedFactorization(matrix, fallbacks or Fallbacks())
         if failure

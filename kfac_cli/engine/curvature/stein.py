@@ -13,6 +13,7 @@ from torch import Tensor
 from kfac_cli.engine.curvature.canonical import CanonicalCoupling, canonical_couplings
 from kfac_cli.engine.curvature.coupling import Coupling, Whitened, coupling_ranks, root_rules
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.parallel import side_by_side
 from kfac_cli.engine.curvature.sandwich import sandwich
 from kfac_cli.engine.curvature.tikhonov import symmetrized
 from kfac_cli.engine.state_rules import Rule, items, record, square, up_to, word
@@ -72,23 +73,33 @@ def doubling_couplings(
     fallbacks: Fallbacks | None = None,
 ) -> list[DoublingCoupling | CanonicalCoupling]:
     """K_i of each pair by doubling or, counted as a fallback, by decompositions if that fails."""
-    return [_coupling(pair, dtype, fallbacks or Fallbacks()) for pair in pairs]
+
+    def attempt(pair: tuple[Whitened, Whitened]) -> DoublingCoupling | ArithmeticError:
+        try:
+            return DoublingCoupling(*pair, dtype)
+        except ArithmeticError as error:
+            return error
+
+    attempts = side_by_side(attempt, pairs, lambda pair: pair[0].matrix)
+    return [
+        _decomposed(pair, dtype, attempt, fallbacks or Fallbacks())
+        if isinstance(attempt, ArithmeticError)
+        else attempt
+        for pair, attempt in zip(pairs, attempts, strict=True)
+    ]
 
 
-def _coupling(
-    pair: tuple[Whitened, Whitened], dtype: torch.dtype, fallbacks: Fallbacks
-) -> DoublingCoupling | CanonicalCoupling:
+def _decomposed(
+    pair: tuple[Whitened, Whitened], dtype: torch.dtype, error: Exception, fallbacks: Fallbacks
+) -> CanonicalCoupling:
     activation, gradient = pair
-    try:
-        return DoublingCoupling(activation, gradient, dtype)
-    except ArithmeticError as error:
-        fallbacks.record(
-            "unconverged_doublings",
-            "a %d x %d Stein equation: %s; it is solved by decompositions",
-            gradient.matrix.shape[0],
-            activation.matrix.shape[0],
-            error,
-        )
+    fallbacks.record(
+        "unconverged_doublings",
+        "a %d x %d Stein equation: %s; it is solved by decompositions",
+        gradient.matrix.shape[0],
+        activation.matrix.shape[0],
+        error,
+    )
     return canonical_couplings([pair], dtype, fallbacks)[0]
 
 

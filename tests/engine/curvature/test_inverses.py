@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from engine import oracles
+from engine.curvature.appendix_b import inverse_root
 from engine.oracles import Architecture, problem
 from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse, KroneckerFactors
 from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.kronecker import inverse_root
 from kfac_cli.engine.curvature.registry import make_curvature
 from kfac_cli.engine.options import KFACOptions
 
@@ -165,7 +165,7 @@ def test_a_fallback_from_doubling_to_decompositions_is_restored_as_such():
     given = factors(cases=1)
     given.gradient_next[1].zero_()
     inverse = inverse_of(given, 1e-8, sigma_solver="doubling")
-    assert len({type(sigma) for sigma in inverse.conditional}) == 2
+    assert len({type(coupling) for coupling in inverse.couplings}) == 2
     again = restored(inverse.state_dict(), sigma_solver="doubling")
     assert same(again.multiply(vectors()), inverse.multiply(vectors()))
 
