@@ -10,6 +10,7 @@ from kfac_cli.engine.curvature.protocol import Curvature, Inverse
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.pending import PendingInverses
 from kfac_cli.engine.quadratic_model import ModelPoint, resolution
 from kfac_cli.engine.state_rules import Rule, like, optional, record
 from kfac_cli.engine.subspace import Subspaces
@@ -43,7 +44,8 @@ class Direction:
     """Proposes Δ = -F₀⁻¹∇h and turns it into δ.
 
     `inverse` is F₀⁻¹ for the γ last chosen, and `previous_update` is δ₀; both are None at the start
-    and after a rejected step.
+    and after a rejected step. `pending` are the inverses that are being computed in the background,
+    if there are any.
     """
 
     def __init__(self, options: KFACOptions, curvature: Curvature) -> None:
@@ -51,22 +53,35 @@ class Direction:
         self.curvature = curvature
         self.inverse: Inverse | None = None
         self.previous_update: Parameters | None = None
+        self.pending: PendingInverses | None = None
 
     def best(
         self, here: Linearization, iteration: int, gammas: Sequence[float], damping: float
     ) -> Update:
         """The update with the lowest M(δ) over the candidates for γ; `damping` is λ.
 
-        The inverse is refreshed at k ≤ 3, every T₃ iterations (section 8), and for a new γ.
+        The inverse is refreshed at k ≤ 3, every T₃ iterations (section 8), and for a new γ. In the
+        background, a refresh or search that begins at k > 3 is used `refresh_delay` iterations
+        later.
         """
-        inverse = self.inverse
-        if inverse is None or len(gammas) > 1 or iteration <= 3 or iteration % self.options.t3 == 0:
-            inverses = self.curvature.inverses(gammas)
-        else:
-            inverses = [inverse]
-        candidates = list(zip(gammas, inverses, strict=True))
+        candidates = self._candidates(iteration, gammas)
         previous = self.previous_update if self.options.momentum else None
         return best_update(here, candidates, previous, damping, self.options)
+
+    def _candidates(self, iteration: int, gammas: Sequence[float]) -> list[tuple[float, Inverse]]:
+        """Each γ to choose from, and its inverse."""
+        options, inverse = self.options, self.inverse
+        due = len(gammas) > 1 or iteration <= 3 or iteration % options.t3 == 0
+        if inverse is None or (due and (options.refresh == "immediate" or iteration <= 3)):
+            self.pending = None
+            return list(zip(gammas, self.curvature.inverses(gammas), strict=True))
+        if due:
+            later = iteration + options.refresh_delay
+            self.pending = PendingInverses(options, self.curvature.state_dict(), gammas, later)
+        elif self.pending is not None and self.pending.iteration == iteration:
+            pending, self.pending = self.pending, None
+            return pending.candidates(self.curvature)
+        return [(gammas[0], inverse)]
 
     def follow(self, update: Update) -> None:
         """Continue from an update that was made."""
@@ -74,13 +89,14 @@ class Direction:
 
     def forget(self) -> None:
         """Start again without momentum, and with a new inverse."""
-        self.inverse = self.previous_update = None
+        self.inverse = self.previous_update = self.pending = None
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs to resume exactly."""
         return {
             "inverse": None if self.inverse is None else self.inverse.state_dict(),
             "previous_update": self.previous_update,
+            "pending": None if self.pending is None else self.pending.state_dict(),
         }
 
     def state_rules(self, parameters: Parameters) -> Rule:
@@ -89,6 +105,7 @@ class Direction:
             {
                 "inverse": optional(self.curvature.inverse_rules(parameters)),
                 "previous_update": optional(like(parameters)),
+                "pending": optional(PendingInverses.state_rules(self.curvature, parameters)),
             }
         )
 
@@ -97,6 +114,9 @@ class Direction:
         inverse = state["inverse"]
         self.inverse = None if inverse is None else self.curvature.restore(inverse)
         self.previous_update = state["previous_update"]
+        self.pending = None
+        if (pending := state["pending"]) is not None:
+            self.pending = PendingInverses(self.options, **pending)
 
 
 def best_update(

@@ -17,6 +17,8 @@ Initialization = Literal["sparse", "glorot", "he"]
 CONNECTIONS = 15
 """Incoming weights of a unit in sparse initialisation (Martens 2010)."""
 
+REFRESH_DELAY = 5
+
 LearningRate = Annotated[float, Number(0, 1000, low_open=True)]
 Gamma = Annotated[float, Number(0, 1e6, low_open=True)]
 Decay = Annotated[float, Number(0, 1, low_open=True, high_open=True)]
@@ -117,6 +119,18 @@ class KFACOptions(OptimizerOptions):
         BelowOne, About("upper bound of the factors' decay ε = min(1 - 1/k, bound)", "ε", "5")
     ] = 0.95
     t3: Annotated[Count, About("iterations between refreshes of the inverse", "T₃", "8")] = 20
+    refresh: Annotated[
+        Literal["immediate", "background"],
+        About(
+            "whether an iteration waits for its new inverse, or a thread computes it beside the "
+            "next refresh_delay iterations; the first three wait in any case",
+            "",
+            "8",
+        ),
+    ] = "immediate"
+    refresh_delay: Annotated[
+        Count, About("iterations after which an inverse from the background is used; below T₃")
+    ] = REFRESH_DELAY
 
     lambda_initial: Annotated[
         Literal["auto"] | Annotated[float, Number(0, 1e12, low_open=True)],
@@ -255,12 +269,24 @@ class KFACOptions(OptimizerOptions):
         if self.samples > 1 and self.fisher != "sampled":
             reason = f"needs {{fisher}}=sampled; {self.fisher} samples nothing"
             raise OptionError("samples", self.samples, reason)
+        self._check_refresh()
+
+    def _check_refresh(self) -> None:
+        if self.refresh == "immediate" and self.refresh_delay != REFRESH_DELAY:
+            reason = "needs {refresh}=background; an immediate refresh has no delay"
+            raise OptionError("refresh_delay", self.refresh_delay, reason)
+        if self.refresh == "background" and self.refresh_delay >= self.t3:
+            reason = f"must be less than {{t3}}, which is {self.t3}"
+            raise OptionError("refresh_delay", self.refresh_delay, reason)
 
     def _check_identity(self) -> None:
         """Refuse what could change nothing: F₀ = I has no factors, and γ only scales it."""
         if self.inverse != "identity":
             return
-        defaults = {"pi": "trace", "fisher": "sampled", "samples": 1, "gamma_rule": "fixed"}
+        defaults = {
+            **{"pi": "trace", "fisher": "sampled", "samples": 1},
+            **{"gamma_rule": "fixed", "refresh": "immediate"},
+        }
         for name, value in defaults.items():
             if getattr(self, name) != value:
                 reason = f"must be {value} with {{inverse}}=identity, on which it has no effect"

@@ -20,7 +20,7 @@ MIN_GAP_FLOAT32 = 1e-3
 
 
 @dataclass(frozen=True)
-class _Spectrum:
+class Spectrum:
     """Eigenvalues s of H, in float64, and both roots in the basis of its eigenvectors."""
 
     values: Tensor
@@ -28,7 +28,7 @@ class _Spectrum:
     above: Tensor
 
     @classmethod
-    def of(cls, side: Whitened, dtype: torch.dtype) -> "_Spectrum":
+    def of(cls, side: Whitened, dtype: torch.dtype) -> "Spectrum":
         """The spectrum of the smaller Gram matrix of T, its eigenvectors computed in `dtype`.
 
         The eigenvalues are Rayleigh quotients in float64: their error is the square of that of the
@@ -36,8 +36,9 @@ class _Spectrum:
         """
         narrow = side.matrix if side.is_tall else side.matrix.T
         vectors = _eigenvectors(narrow, dtype)
-        wide = narrow @ vectors.to(torch.float64)
-        values = wide.square().sum(0) / vectors.square().sum(0, dtype=torch.float64)
+        basis = vectors.to(torch.float64)
+        wide = narrow @ basis
+        values = wide.square().sum(0) / basis.square().sum(0)
         wide = wide.to(dtype)
         here, above = (wide, vectors) if side.is_tall else (vectors, wide)
         return cls(values, side.here.root(here), side.above.root(above))
@@ -63,7 +64,7 @@ class CanonicalCoupling(Coupling):
     definite.
     """
 
-    def __init__(self, activation: _Spectrum, gradient: _Spectrum, dtype: torch.dtype) -> None:
+    def __init__(self, activation: Spectrum, gradient: Spectrum, dtype: torch.dtype) -> None:
         gap = 1 - torch.outer(gradient.values, activation.values)
         self.a_here, self.a_above = activation.here.to(dtype), activation.above.to(dtype)
         self.g_here, self.g_above = gradient.here.to(dtype), gradient.above.to(dtype)
@@ -129,13 +130,13 @@ def canonical_couplings(
 
 def _spectra(
     pairs: Sequence[tuple[Whitened, Whitened]], dtype: torch.dtype
-) -> list[tuple[_Spectrum, _Spectrum]]:
+) -> list[tuple[Spectrum, Spectrum]]:
     sides = [side for pair in pairs for side in pair]
-    spectra = side_by_side(lambda side: _Spectrum.of(side, dtype), sides, lambda side: side.matrix)
+    spectra = side_by_side(lambda side: Spectrum.of(side, dtype), sides, lambda side: side.matrix)
     return list(zip(spectra[::2], spectra[1::2], strict=True))
 
 
-def _gaps(spectra: Sequence[tuple[_Spectrum, _Spectrum]]) -> list[float]:
+def _gaps(spectra: Sequence[tuple[Spectrum, Spectrum]]) -> list[float]:
     """The smallest 1 - s₁s₂ of each pair, with one transfer from the device."""
     if not spectra:
         return []

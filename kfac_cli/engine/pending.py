@@ -1,0 +1,95 @@
+"""Inverses that are computed beside the iterations until they are used (section 8)."""
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+from kfac_cli.engine.curvature.protocol import Curvature, Inverse
+from kfac_cli.engine.curvature.registry import make_curvature
+from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.state_rules import (
+    LARGEST_NUMBER,
+    Rule,
+    count,
+    number,
+    record,
+    refusal,
+    up_to,
+)
+
+MAX_CANDIDATES = 3
+
+
+class PendingInverses:
+    """The inverses for the candidates `gammas`, to be used at `iteration`.
+
+    `curvature` is the state of the curvature from which they are computed, by a thread of their
+    own, which uses one CPU thread, or the default stream of a GPU. When it is done makes no
+    difference, so a run is reproducible; resuming from a state starts the computation again.
+    """
+
+    def __init__(
+        self,
+        options: KFACOptions,
+        curvature: dict[str, Any],
+        gammas: Sequence[float],
+        iteration: int,
+    ) -> None:
+        self.iteration = iteration
+        self.gammas = list(gammas)
+        self._state = curvature
+        self._copy = make_curvature(options)
+        self._copy.load_state_dict(curvature)
+        self.result = _begin(self._copy, self.gammas)
+
+    def candidates(self, curvature: Curvature) -> list[tuple[float, Inverse]]:
+        """Each γ and its inverse, once they are computed; raises the error if that failed.
+
+        `curvature` counts the fallbacks.
+        """
+        inverses = self.result.result()
+        for kind, before in self._state.get("fallbacks", {}).items():
+            more = getattr(self._copy.fallbacks, kind) - before
+            setattr(curvature.fallbacks, kind, getattr(curvature.fallbacks, kind) + more)
+        return list(zip(self.gammas, inverses, strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that computing them again takes."""
+        return {"iteration": self.iteration, "gammas": list(self.gammas), "curvature": self._state}
+
+    @staticmethod
+    def state_rules(curvature: Curvature, parameters: Parameters) -> Rule:
+        """What `state_dict` may return for this curvature and parameters of these shapes."""
+        rules = {
+            "iteration": count(),
+            "gammas": _candidates,
+            "curvature": curvature.state_rules(parameters),
+        }
+        return record(rules, lambda state: {"curvature": _known})
+
+
+def _begin(curvature: Curvature, gammas: list[float]) -> "Future[list[Inverse]]":
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="inverse")
+    pool.submit(torch.set_num_threads, 1).result()
+    # What a thread sets holds for itself and, as a default, for threads that start later.
+    torch.set_num_threads(threads)
+    result = pool.submit(curvature.inverses, gammas)
+    pool.shutdown(wait=False)
+    return result
+
+
+def _candidates(value: Any, name: str) -> None:
+    up_to(MAX_CANDIDATES, number(0, math.sqrt(LARGEST_NUMBER)))(value, name)
+    if not value:
+        raise refusal(name, value, f"a list of 1 to {MAX_CANDIDATES}")
+
+
+def _known(value: Any, name: str) -> None:
+    """A curvature after its first update."""
+    if value.get("factors", value) is None:
+        raise refusal(f"{name}.factors", None, "known")
