@@ -26,6 +26,10 @@ VARIANTS = {
     "exact Tikhonov": ("kfac_diag", "optimizer.tikhonov=exact"),
     "identity": ("kfac_diag", "optimizer.inverse=identity", "optimizer.gamma_rule=fixed"),
     "conjugate gradients": ("kfac_tridiag", "optimizer.cg_steps=3"),
+    "background": (
+        "kfac_tridiag",
+        *("optimizer.refresh=background", "optimizer.refresh_delay=3", "optimizer.t3=5"),
+    ),
     "calibration": ("kfac_tridiag", "optimizer.lambda_initial=auto"),
     "adaptive": ("kfac_tridiag", "schedule=adaptive"),
     **{
@@ -48,7 +52,7 @@ NOT_NEGATIVE = (
 )
 """Ends of the names of tensors that have no negative value, or none on their diagonals."""
 
-MAY_BE_NULL = ("best_test_error", "factors", "inverse", "previous_update")
+MAY_BE_NULL = ("best_test_error", "factors", "inverse", "pending", "previous_update")
 MAY_BE_FEWER = ("on_host",)
 
 
