@@ -64,24 +64,36 @@ class Direction:
         background, a refresh or search that begins at k > 3 is used `refresh_delay` iterations
         later.
         """
-        candidates = self._candidates(iteration, gammas)
+        candidates = self._candidates(iteration, gammas, here.parameters)
         previous = self.previous_update if self.options.momentum else None
         return best_update(here, candidates, previous, damping, self.options)
 
-    def _candidates(self, iteration: int, gammas: Sequence[float]) -> list[tuple[float, Inverse]]:
-        """Each γ to choose from, and its inverse."""
-        options, inverse = self.options, self.inverse
+    def _candidates(
+        self, iteration: int, gammas: Sequence[float], parameters: Parameters
+    ) -> list[tuple[float, Inverse]]:
+        """Each γ to choose from, and its inverse; `parameters` is θ."""
+        if (new := self._refreshed(iteration, gammas)) is not None:
+            return [(gamma, inverse.at(parameters)) for gamma, inverse in new]
+        assert self.inverse is not None
+        return [(gammas[0], self.inverse)]
+
+    def _refreshed(
+        self, iteration: int, gammas: Sequence[float]
+    ) -> Sequence[tuple[float, Inverse]] | None:
+        """The new inverses of this iteration, if any; in the background it may begin others."""
+        options, pending = self.options, self.pending
         due = len(gammas) > 1 or iteration <= 3 or iteration % options.t3 == 0
-        if inverse is None or (due and (options.refresh == "immediate" or iteration <= 3)):
+        wait = self.inverse is None or iteration <= 3 or options.refresh == "immediate"
+        if self.inverse is None or (due and wait):
             self.pending = None
             return list(zip(gammas, self.curvature.inverses(gammas), strict=True))
         if due:
             later = iteration + options.refresh_delay
             self.pending = PendingInverses(options, self.curvature.state_dict(), gammas, later)
-        elif self.pending is not None and self.pending.iteration == iteration:
-            pending, self.pending = self.pending, None
+        elif pending is not None and pending.iteration == iteration:
+            self.pending = None
             return pending.candidates(self.curvature)
-        return [(gammas[0], inverse)]
+        return None
 
     def follow(self, update: Update) -> None:
         """Continue from an update that was made."""

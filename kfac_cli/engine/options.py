@@ -62,7 +62,7 @@ class KFACOptions(OptimizerOptions):
     """Options of K-FAC, algorithm 2."""
 
     STATE: ClassVar[str] = "factors, damping, momentum"
-    STRUCTURE: ClassVar[tuple[str, ...]] = ("inverse", "tikhonov")
+    STRUCTURE: ClassVar[tuple[str, ...]] = ("inverse", "tikhonov", "l2_product")
 
     inverse: Annotated[
         Literal["block_tridiagonal", "block_diagonal", "identity"],
@@ -99,6 +99,15 @@ class KFACOptions(OptimizerOptions):
             "B",
         ),
     ] = "decomposition"
+    l2_product: Annotated[
+        Literal["exact", "refreshed"],
+        About(
+            "product of the inverse with the ℓ₂ term ηθ: exact, or of the last refresh, so that "
+            "block_diagonal multiplies small mini-batches' gradients at low rank",
+            "",
+            "8",
+        ),
+    ] = "exact"
     fisher: Annotated[
         Literal["sampled", "exact", "empirical"],
         About(
@@ -270,6 +279,15 @@ class KFACOptions(OptimizerOptions):
             reason = f"needs {{fisher}}=sampled; {self.fisher} samples nothing"
             raise OptionError("samples", self.samples, reason)
         self._check_refresh()
+        if self.l2_product == "refreshed":
+            self._check_l2_product()
+
+    def _check_l2_product(self) -> None:
+        if self.inverse != "block_diagonal" or self.tikhonov != "factored":
+            reason = "needs {inverse}=block_diagonal and {tikhonov}=factored"
+            raise OptionError("l2_product", self.l2_product, reason)
+        if self.l2 == 0:
+            raise OptionError("l2_product", self.l2_product, "needs {l2} above 0")
 
     def _check_refresh(self) -> None:
         if self.refresh == "immediate" and self.refresh_delay != REFRESH_DELAY:

@@ -26,6 +26,7 @@ VARIANTS = {
     "exact Tikhonov": ("kfac_diag", "optimizer.tikhonov=exact"),
     "identity": ("kfac_diag", "optimizer.inverse=identity", "optimizer.gamma_rule=fixed"),
     "conjugate gradients": ("kfac_tridiag", "optimizer.cg_steps=3"),
+    "separate decay": ("kfac_diag", "optimizer.l2_product=refreshed"),
     "background": (
         "kfac_tridiag",
         *("optimizer.refresh=background", "optimizer.refresh_delay=3", "optimizer.t3=5"),

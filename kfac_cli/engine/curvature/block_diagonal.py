@@ -1,21 +1,17 @@
 """F̆⁻¹, the block-diagonal approximate inverse Fisher (section 4.2)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
-from kfac_cli.engine.curvature.factored import FactoredCurvature
 from kfac_cli.engine.curvature.factorization import Factorization
 from kfac_cli.engine.curvature.factors import CaseFactors, KroneckerFactors, block_rules
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.parallel import side_by_side
-from kfac_cli.engine.curvature.protocol import Inverse, Needs
+from kfac_cli.engine.curvature.protocol import Inverse
 from kfac_cli.engine.curvature.sandwich import sandwich
 from kfac_cli.engine.curvature.tikhonov import UndampedFactors
-from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.saved_state import attributes, restore
 from kfac_cli.engine.state_rules import Rule, record, word
@@ -132,33 +128,3 @@ def low_rank_is_cheaper(cases: int, rows: int, columns: int, l2: float) -> bool:
     direct = rows * columns * (rows + columns)
     shortcut = cases * (rows**2 + columns**2 + rows * columns)
     return shortcut + (direct if l2 > 0 else 0) < direct
-
-
-class BlockDiagonal(FactoredCurvature):
-    """F̆, with factored or, on request, exact Tikhonov damping."""
-
-    def __init__(self, options: KFACOptions, fallbacks: Fallbacks | None = None) -> None:
-        super().__init__(options, fallbacks)
-        self._exact = options.tikhonov == "exact"
-        # Section 8's shortcut: not for ηW, of full rank, nor for blocks that are no product.
-        self.needs = Needs(case_factors=options.l2 == 0 and not self._exact)
-
-    def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
-        factors, pi, fallbacks = self.known_factors, self.options.pi, self.fallbacks
-        if self._exact:
-            return [ExactTikhonovInverse(factors, g, fallbacks=fallbacks) for g in gammas]
-        shared = UndampedFactors(factors, pi)
-        return [
-            BlockDiagonalInverse(factors, g, pi=pi, fallbacks=fallbacks, shared=shared)
-            for g in gammas
-        ]
-
-    def inverse_rules(self, parameters: Parameters) -> Rule:
-        return self._inverse.state_rules(parameters)
-
-    def restore(self, state: dict[str, Any]) -> Inverse:
-        return self._inverse.from_state_dict(state)
-
-    @property
-    def _inverse(self) -> type[ExactTikhonovInverse | BlockDiagonalInverse]:
-        return ExactTikhonovInverse if self._exact else BlockDiagonalInverse

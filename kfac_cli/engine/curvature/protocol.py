@@ -36,6 +36,10 @@ class Inverse(Protocol):
         """F₀⁻¹∇h, where the gradient is the mean of g āᵀ over `cases`, if these are given."""
         return self.multiply(gradient)
 
+    def at(self, parameters: Parameters) -> "Inverse":
+        """This inverse, where a refresh at θ = `parameters` begins to use it."""
+        return self
+
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """Everything that `Curvature.restore` needs: tensors, numbers and containers."""

@@ -5,7 +5,7 @@ To add one, add its class, a line here, and its name to `KFACOptions.inverse`.
 
 from collections.abc import Callable
 
-from kfac_cli.engine.curvature.block_diagonal import BlockDiagonal
+from kfac_cli.engine.curvature.block_diagonal_curvature import BlockDiagonal
 from kfac_cli.engine.curvature.block_tridiagonal import BlockTridiagonal
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.identity import Identity

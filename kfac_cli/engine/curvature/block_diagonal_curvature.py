@@ -1,0 +1,52 @@
+"""F̆ over the iterations, and the kinds of its inverse (sections 4.2, 6.3 and 8)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse
+from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
+from kfac_cli.engine.curvature.factored import FactoredCurvature
+from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.protocol import Inverse, Needs
+from kfac_cli.engine.curvature.separate_decay import SeparateDecayInverse
+from kfac_cli.engine.curvature.tikhonov import UndampedFactors
+from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.state_rules import Rule
+
+
+class BlockDiagonal(FactoredCurvature):
+    """F̆, with factored or, on request, exact Tikhonov damping."""
+
+    def __init__(self, options: KFACOptions, fallbacks: Fallbacks | None = None) -> None:
+        super().__init__(options, fallbacks)
+        self._exact = options.tikhonov == "exact"
+        self._separate = options.l2_product == "refreshed"
+        # Section 8's shortcut: not for ηW, of full rank, nor for blocks that are no product.
+        low_rank = options.l2 == 0 or self._separate
+        self.needs = Needs(case_factors=low_rank and not self._exact)
+
+    def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
+        factors, pi, fallbacks = self.known_factors, self.options.pi, self.fallbacks
+        if self._exact:
+            return [ExactTikhonovInverse(factors, g, fallbacks=fallbacks) for g in gammas]
+        shared = UndampedFactors(factors, pi)
+        inverses = [
+            BlockDiagonalInverse(factors, g, pi=pi, fallbacks=fallbacks, shared=shared)
+            for g in gammas
+        ]
+        if not self._separate:
+            return [*inverses]
+        return [SeparateDecayInverse(inverse, self.options.l2) for inverse in inverses]
+
+    def inverse_rules(self, parameters: Parameters) -> Rule:
+        return self._inverse.state_rules(parameters)
+
+    def restore(self, state: dict[str, Any]) -> Inverse:
+        return self._inverse.from_state_dict(state)
+
+    @property
+    def _inverse(self) -> type[ExactTikhonovInverse | SeparateDecayInverse | BlockDiagonalInverse]:
+        if self._exact:
+            return ExactTikhonovInverse
+        return SeparateDecayInverse if self._separate else BlockDiagonalInverse
