@@ -15,8 +15,9 @@ from kfac_cli.engine.state_rules import Rule, entries, record, tensor, word
 MIN_GAP = 1e-10
 """Lower bound for 1 - s₁s₂, where rounding would make Σ_{i|i+1} singular or indefinite."""
 
-MIN_GAP_FLOAT32 = 1e-3
-"""Smallest 1 - s₁s₂ at which eigenvectors in float32 are used."""
+MIN_GAP_FLOAT32 = 1e-4
+"""Smallest 1 - s₁s₂ at which float32 eigenvectors are used: there they lose as many digits as the
+products with vectors in float32, or fewer."""
 
 
 @dataclass(frozen=True)
