@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse
-from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
+from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse, factor_eigenbases
 from kfac_cli.engine.curvature.factored import FactoredCurvature
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
@@ -29,7 +29,10 @@ class BlockDiagonal(FactoredCurvature):
     def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
         factors, pi, fallbacks = self.known_factors, self.options.pi, self.fallbacks
         if self._exact:
-            return [ExactTikhonovInverse(factors, g, fallbacks=fallbacks) for g in gammas]
+            bases = factor_eigenbases(factors)
+            return [
+                ExactTikhonovInverse(factors, g, fallbacks=fallbacks, bases=bases) for g in gammas
+            ]
         shared = UndampedFactors(factors, pi)
         inverses = [
             BlockDiagonalInverse(factors, g, pi=pi, fallbacks=fallbacks, shared=shared)

@@ -4,7 +4,7 @@ from typing import Any
 
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.kronecker import DiagonalizedInverse
+from kfac_cli.engine.curvature.kronecker import DiagonalizedInverse, Eigenbasis, eigenbases
 from kfac_cli.engine.curvature.protocol import Inverse
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.saved_state import attributes, restore
@@ -16,15 +16,22 @@ class ExactTikhonovInverse(Inverse):
 
     Compared with `BlockDiagonalInverse`, it has no cross terms from factored damping, but takes
     eigendecompositions and twice as many products. A block's inverse is not a Kronecker product,
-    so section 8's shortcut does not apply.
+    so section 8's shortcut does not apply. `bases` are the `factor_eigenbases`, the same for every
+    γ, if there are any already.
     """
 
     def __init__(
-        self, factors: KroneckerFactors, gamma: float, *, fallbacks: Fallbacks | None = None
+        self,
+        factors: KroneckerFactors,
+        gamma: float,
+        *,
+        fallbacks: Fallbacks | None = None,
+        bases: list[tuple[Eigenbasis, Eigenbasis]] | None = None,
     ) -> None:
+        dtype = factors.activation[0].dtype
         self.layers = [
-            DiagonalizedInverse(gamma**2, a, g, fallbacks)
-            for a, g in zip(factors.activation, factors.gradient, strict=True)
+            DiagonalizedInverse(gamma**2, a, g, dtype, fallbacks)
+            for a, g in bases or factor_eigenbases(factors)
         ]
 
     def multiply(self, vectors: Parameters) -> Parameters:
@@ -47,3 +54,10 @@ class ExactTikhonovInverse(Inverse):
         inverse = restore(state, cls)
         inverse.layers = [restore(layer, DiagonalizedInverse) for layer in state["layers"]]
         return inverse
+
+
+def factor_eigenbases(factors: KroneckerFactors) -> list[tuple[Eigenbasis, Eigenbasis]]:
+    """The eigendecompositions of Ā and G of every layer."""
+    bases = eigenbases([*factors.activation, *factors.gradient])
+    layers = len(factors.activation)
+    return list(zip(bases[:layers], bases[layers:], strict=True))

@@ -1,12 +1,34 @@
 """The inverse of ξ I⊗I + C⊗D by eigendecompositions in float64 (appendix B), for eqn 6."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from kfac_cli.engine.curvature.factorization import finite
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.parallel import side_by_side
+from kfac_cli.engine.curvature.sandwich import sandwich
 from kfac_cli.engine.curvature.tikhonov import symmetrized
 from kfac_cli.engine.state_rules import Rule, entries, record, tensor, word
+
+
+class Eigenbasis(NamedTuple):
+    """Eigenvalues, not below 0, and eigenvectors of a positive semi-definite matrix; float64."""
+
+    values: Tensor
+    vectors: Tensor
+
+
+def eigenbases(matrices: Sequence[Tensor]) -> list[Eigenbasis]:
+    """The eigendecomposition of each symmetric matrix. Raises ValueError if one is not finite."""
+    return side_by_side(_eigenbasis, matrices, lambda matrix: matrix)
+
+
+def _eigenbasis(matrix: Tensor) -> Eigenbasis:
+    values, vectors = torch.linalg.eigh(finite(symmetrized(matrix.to(torch.float64))))
+    return Eigenbasis(values.clamp_min(0), vectors)
 
 
 class DiagonalizedInverse:
@@ -14,14 +36,20 @@ class DiagonalizedInverse:
 
     With C = K₁ diag(s₁) K₁ᵀ and D = K₂ diag(s₂) K₂ᵀ it is (K₁⊗K₂) diag(1 / (ξ + s₁s₂)) (K₁⊗K₂)ᵀ.
     K₁ and K₂ are orthogonal, so ill-conditioned C and D cost no accuracy. Eigenvalues ξ + s₁s₂ are
-    clipped, and the event counted, at (dim C + dim D)·eps times the largest of ξ and s₁s₂. Raises
-    ValueError if C or D is not finite.
+    clipped, and the event counted, at (dim C + dim D)·eps times the largest of ξ and s₁s₂.
+
+    `c` and `d` are the eigendecompositions; products are in `dtype`.
     """
 
-    def __init__(self, xi: float, c: Tensor, d: Tensor, fallbacks: Fallbacks | None = None) -> None:
-        s1, k1 = torch.linalg.eigh(finite(symmetrized(c.to(torch.float64))))
-        s2, k2 = torch.linalg.eigh(finite(symmetrized(d.to(torch.float64))))
-        products = torch.outer(s2.clamp_min(0), s1.clamp_min(0))
+    def __init__(
+        self,
+        xi: float,
+        c: Eigenbasis,
+        d: Eigenbasis,
+        dtype: torch.dtype,
+        fallbacks: Fallbacks | None = None,
+    ) -> None:
+        products = torch.outer(d.values, c.values)
         eigenvalues = xi + products
         limits = torch.finfo(eigenvalues.dtype)
         largest = max(xi, float(products.max()))
@@ -34,14 +62,14 @@ class DiagonalizedInverse:
                 float(eigenvalues.min()),
                 smallest,
             )
-        self.k1: Tensor = k1.to(c.dtype)
-        self.k2: Tensor = k2.to(c.dtype)
-        self.weights = eigenvalues.clamp_min(smallest).reciprocal().to(c.dtype)
+        self.k1: Tensor = c.vectors.to(dtype)
+        self.k2: Tensor = d.vectors.to(dtype)
+        self.weights = eigenvalues.clamp_min(smallest).reciprocal().to(dtype)
 
     def multiply(self, matrix: Tensor) -> Tensor:
         """The product with vec(V), V (dim D, dim C), as a matrix of V's shape."""
-        middle = (self.k2.T @ matrix @ self.k1).mul_(self.weights)
-        return self.k2 @ middle @ self.k1.T
+        middle = sandwich(self.k2.T, matrix, self.k1).mul_(self.weights)
+        return sandwich(self.k2, middle, self.k1.T)
 
     @staticmethod
     def state_rules(weights: Tensor) -> Rule:

@@ -23,7 +23,7 @@ from engine.curvature.appendix_b import (
     with_condition,
 )
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.kronecker import DiagonalizedInverse
+from kfac_cli.engine.curvature.kronecker import DiagonalizedInverse, eigenbases
 
 # --- any positive semi-definite A, B, C, D -------------------------------------------------------
 
@@ -108,6 +108,10 @@ def test_eigenvalues_that_cancel_are_clipped_away_from_0_and_counted():
     assert (product[:, 0].abs() > 1e12).all() and torch.isfinite(product).all()
 
 
+def diagonalized(xi, c, d, fallbacks=None):
+    return DiagonalizedInverse(xi, *eigenbases([c, d]), c.dtype, fallbacks)
+
+
 # --- the special case xi I -----------------------------------------------------------------------
 
 
@@ -119,9 +123,7 @@ def test_the_inverse_of_a_multiple_of_the_identity_and_a_product(ranks, xi, sign
     c, d = (semidefinite(n, rank, seed=n) for n, rank in zip((4, 5), ranks, strict=True))
     eye_a, eye_b = (torch.eye(n, dtype=torch.float64) for n in (4, 5))
     matrix = dense(xi * eye_a, eye_b, c, d, sign)
-    inverse = (
-        DiagonalizedInverse(xi, c, d) if sign == 1 else SumInverse(xi * eye_a, eye_b, c, d, sign)
-    )
+    inverse = diagonalized(xi, c, d) if sign == 1 else SumInverse(xi * eye_a, eye_b, c, d, sign)
     assert error(inverse, matrix, normal(5, 4, seed=9)) < 1e-10
 
 
@@ -129,14 +131,14 @@ def test_the_special_case_agrees_with_the_general_formula():
     c, d, v = semidefinite(4, 3, seed=1), semidefinite(5, 2, seed=2), normal(5, 4, seed=9)
     eye_a, eye_b = (torch.eye(n, dtype=torch.float64) for n in (4, 5))
     torch.testing.assert_close(
-        DiagonalizedInverse(0.6, c, d).multiply(v),
+        diagonalized(0.6, c, d).multiply(v),
         SumInverse(2 * eye_a, 0.3 * eye_b, c, d, 1).multiply(v),
     )
 
 
 def test_no_shift_and_a_singular_product_is_clipped_and_counted():
     c, d, fallbacks = semidefinite(4, 2, seed=1), semidefinite(5, 5, seed=2), Fallbacks()
-    inverse = DiagonalizedInverse(0.0, c, d, fallbacks)
+    inverse = diagonalized(0.0, c, d, fallbacks)
     assert fallbacks.clipped_sums == 1
     assert torch.isfinite(inverse.multiply(normal(5, 4, seed=9))).all()
 
@@ -146,7 +148,7 @@ def test_products_have_the_dtype_of_the_factors_and_matrices_are_not_modified():
     v = normal(5, 4, seed=9).float()
     arguments = [*matrices, v]
     before = [m.clone() for m in arguments]
-    assert DiagonalizedInverse(1.0, *matrices).multiply(v).dtype == torch.float32
+    assert diagonalized(1.0, *matrices).multiply(v).dtype == torch.float32
     assert all(torch.equal(m, n) for m, n in zip(arguments, before, strict=True))
 
 

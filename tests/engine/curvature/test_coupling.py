@@ -151,6 +151,14 @@ def test_candidates_share_pi_and_each_equals_the_inverse_made_alone(inverse, mon
             assert torch.equal(a, b)
 
 
+def test_candidates_with_exact_tikhonov_damping_share_the_eigendecompositions(decompositions):
+    """They are those of the undamped factors: one for Abar and G of each layer."""
+    curvature = make_curvature(KFACOptions(inverse="block_diagonal", tikhonov="exact"))
+    curvature.update(factors(), 1)
+    curvature.inverses([0.5, 0.1, 0.02])
+    assert len(decompositions) == 6
+
+
 @pytest.mark.parametrize("kind", [BlockDiagonalInverse, BlockTridiagonalInverse])
 def test_a_factor_that_rounding_made_asymmetric_is_read_as_symmetric(kind):
     given, skewed = factors(), factors()
