@@ -78,11 +78,14 @@ def time_figure(problem: Problem, name: str) -> Figure | None:
 
 
 def inverse_age(run: Run) -> Values | None:
-    """Iterations since the inverse was refreshed, by the rule of section 8; None without one."""
+    """Iterations since the statistics behind the inverse, by the rule of section 8, or None."""
     t3, k = run.settings.get("optimizer.t3"), run.metrics.get("iteration")
     if not isinstance(t3, int) or t3 < 1 or k is None:
         return None
-    last = np.maximum(np.floor(k / t3) * t3, np.minimum(k, 3))
+    delay = 0
+    if run.settings.get("optimizer.refresh") == "background":
+        delay = run.settings["optimizer.refresh_delay"]
+    last = np.maximum(np.floor((k - delay) / t3) * t3, np.minimum(k, 3))
     age: Values = k - last
     return age
 

@@ -28,6 +28,8 @@ PAPER = {
     "optimizer.lambda_initial": 150,
     "optimizer.gamma_min": 0,
     "optimizer.gamma_max": None,
+    "optimizer.refresh": "immediate",  # 8
+    "optimizer.refresh_delay": 5,  # which only "background" has
     "optimizer.growth_max": None,
 }
 COMPANION = {
@@ -134,6 +136,7 @@ THE_PAPER = {
     "optimizer.tikhonov": "factored",  # 6.3
     "optimizer.pi": "trace",  # 6.3
     "optimizer.sigma_solver": "decomposition",  # appendix B
+    "optimizer.l2_product": "exact",
     "optimizer.fisher": "sampled",  # 5
     "optimizer.samples": 1,  # 5, "just one modified backwards pass"
     "optimizer.epsilon_max": 0.95,  # 5

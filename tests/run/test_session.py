@@ -23,6 +23,7 @@ KFAC = {
     "tikhonov": "exact",
     "pi": "spectral",
     "sigma_solver": "doubling",
+    "l2_product": "refreshed",
     "fisher": "empirical",
     "samples": 3,
     "epsilon_max": 0.5,
@@ -44,6 +45,8 @@ KFAC = {
     "t1": 2,
     "t2": 12,
     "t3": 6,
+    "refresh": "background",
+    "refresh_delay": 3,
 }
 """A value for each option of K-FAC that is not its default."""
 
@@ -56,10 +59,12 @@ NESTEROV = {
 }
 CONDITIONS = {
     "tikhonov": ["optimizer=kfac_diag"],
+    "l2_product": ["optimizer=kfac_diag"],
     "rescaling": ["optimizer.momentum=false"],
     "learning_rate": ["optimizer.momentum=false", "optimizer.rescaling=false"],
     "t2": ["optimizer.t3=6"],
     "t3": ["optimizer.t2=12"],
+    "refresh_delay": ["optimizer.refresh=background"],
 }
 """Settings that another one requires."""
 
