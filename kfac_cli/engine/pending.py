@@ -22,6 +22,7 @@ from kfac_cli.engine.state_rules import (
 )
 
 MAX_CANDIDATES = 3
+"""Values of γ that a search tries (section 6.6)."""
 
 
 class PendingInverses:
