@@ -14,7 +14,7 @@ from kfac_cli.engine.damping import reduction_ratio
 from kfac_cli.engine.direction import Update
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.options import KFACOptions
-from kfac_cli.engine.parameters import Parameters, all_finite
+from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.state_rules import Rule, like, number, record
 
 NEGLIGIBLE = 1e-3
@@ -57,9 +57,7 @@ class Acceptance:
         Costs a forward pass at the previous parameters, but only where h has grown too much since
         the last mini-batch.
         """
-        statistics = here.first.statistics
-        factors = () if statistics is None else statistics.tensors()
-        if not (math.isfinite(here.objective) and all_finite(here.gradient, factors)):
+        if not here.finite:
             if self._first_objective == math.inf:
                 return "the objective or its gradient is not finite at the initial parameters"
             return "the last step led to non-finite values"
@@ -75,7 +73,7 @@ class Acceptance:
     def judge_update(self, here: Linearization, update: Update, *, measure: bool) -> Verdict:
         """Whether to make an update; `measure` asks for h(θ + δ) on the same cases and for ρ."""
         parameters = here.shifted(update.delta)
-        if not all_finite(update.delta):
+        if not update.finite:
             return Verdict(parameters, "its update is not finite")
         if not measure:
             return Verdict(parameters)

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from kfac_cli.engine.conjugate_gradient import continue_conjugate_gradient
 from kfac_cli.engine.curvature.protocol import Curvature, Inverse
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.options import KFACOptions
-from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.parameters import Parameters, all_finite
 from kfac_cli.engine.pending import PendingInverses
 from kfac_cli.engine.quadratic_model import ModelPoint, resolution
 from kfac_cli.engine.state_rules import Rule, like, optional, record
@@ -21,13 +23,17 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Update:
-    """`delta` is δ, its `coefficients` α and, with momentum, μ; `change` is M(δ) - M(0)."""
+    """`delta` is δ, its `coefficients` α and, with momentum, μ; `change` is M(δ) - M(0).
+
+    `finite` says whether all entries of δ are.
+    """
 
     gamma: float
     inverse: Inverse
     delta: Parameters
     coefficients: list[float]
     change: float
+    finite: bool
 
     @property
     def alpha(self) -> float:
@@ -151,11 +157,14 @@ def best_update(
     (gamma, inverse), minimum = candidates[best], minima[best]
     delta = spans.update(best, minimum.coefficients)
     change = minimum.change
+    bound = spans.largest_entry(best, minimum.coefficients)
     if options.cg_steps > 1 and math.isfinite(change):
         delta, change = continue_conjugate_gradient(
             here, cases, inverse, delta, damping + options.l2, options.cg_steps - 1
         )
-    return Update(gamma, inverse, delta, minimum.coefficients, change)
+        bound = math.nan
+    finite = bound <= torch.finfo(delta[0].dtype).max or all_finite(delta)
+    return Update(gamma, inverse, delta, minimum.coefficients, change, finite)
 
 
 def subsample_size(tau: float, cases: int) -> int:
@@ -168,7 +177,8 @@ def subsample_size(tau: float, cases: int) -> int:
 
 def _proposal(here: Linearization, inverse: Inverse) -> Parameters:
     product = inverse.multiply_gradient(here.gradient, here.first.case_factors)
-    return [layer.neg_() for layer in product]
+    torch._foreach_neg_(product)
+    return product
 
 
 def _minimum(spans: Subspaces, index: int, damping: float, options: KFACOptions) -> ModelPoint:

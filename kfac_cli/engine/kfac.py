@@ -143,7 +143,7 @@ class KFAC:
         logger.warning(message, self.iteration, here.objective, reason, self.damping)
         return StepRecord(
             here.objective,
-            here.first.error,
+            here.error,
             damping=self.damping,
             gamma=self.gamma,
             outcome="rejected",
@@ -152,7 +152,7 @@ class KFAC:
     def _record(self, here: Linearization, update: Update, rho: float | None) -> StepRecord:
         return StepRecord(
             here.objective,
-            here.first.error,
+            here.error,
             alpha=update.alpha,
             mu=update.mu,
             rho=rho,

@@ -1,5 +1,6 @@
 """h and ∇h on a mini-batch, ℓ₂ included: what every optimizer's step begins with."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,20 +11,34 @@ from kfac_cli.engine.model.gradient_noise import noise_scale
 from kfac_cli.engine.model.minibatch import FirstOrder, MiniBatch
 from kfac_cli.engine.model.statistics import StatisticsRequest
 from kfac_cli.engine.options import KFACOptions
-from kfac_cli.engine.parameters import Parameters, add_l2_gradient, l2_penalty
+from kfac_cli.engine.parameters import (
+    Parameters,
+    add_l2_gradient,
+    added,
+    all_finite,
+    l2_penalty,
+    squared_norm,
+    sum_of_entries,
+)
+from kfac_cli.engine.transfer import fetch_numbers
 
 
 @dataclass(frozen=True, eq=False)
 class Linearization:
     """h(θ + δ) ≈ h(θ) + ∇hᵀδ on the cases of `batch`, θ being its parameters.
 
-    `objective` is h(θ) and `gradient` ∇h, both with the ℓ₂ term of coefficient η = `l2`; `first`
-    holds what else the gradient's pass gives, without it.
+    `objective` is h(θ) and `gradient` ∇h, both with the ℓ₂ term of coefficient η = `l2`; `error` is
+    the mean error; `finite` says whether all of it and the statistics are. `noise_scale` is
+    tr Var / ‖∇h‖² (`gradient_noise.py`), if the variance was requested. `first` holds what else the
+    gradient's pass gives, without the ℓ₂ term.
     """
 
     batch: MiniBatch
     l2: float
     objective: float
+    error: float
+    finite: bool
+    noise_scale: float | None
     gradient: Parameters
     first: FirstOrder
 
@@ -37,27 +52,30 @@ class Linearization:
         variance: bool = False,
         case_factors: bool = False,
     ) -> "Linearization":
-        """Compute it, with the statistics that are requested as from `MiniBatch.first_order`."""
+        """Compute it, with the statistics that are requested as from `MiniBatch.first_order`.
+
+        The host waits for the device once.
+        """
         first = batch.first_order(request, variance=variance, case_factors=case_factors)
-        objective = first.loss + l2_penalty(batch.parameters, l2)
-        return cls(
-            batch, l2, objective, add_l2_gradient(first.gradient, batch.parameters, l2), first
-        )
+        gradient = add_l2_gradient(first.gradient, batch.parameters, l2)
+        tensors = [*gradient, *(() if first.statistics is None else first.statistics.tensors())]
+        numbers = [first.loss + l2_penalty(batch.parameters, l2), first.error]
+        numbers.append(sum_of_entries(tensors))
+        if first.variance is not None:
+            numbers += [first.variance, squared_norm(gradient)]
+        objective, error, total, *noise = fetch_numbers(*numbers)
+        finite = math.isfinite(objective) and (math.isfinite(total) or all_finite(tensors))
+        scale = noise_scale(*noise) if noise else None
+        return cls(batch, l2, objective, error, finite, scale, gradient, first)
 
     @property
     def parameters(self) -> Parameters:
         """θ."""
         return self.batch.parameters
 
-    @property
-    def noise_scale(self) -> float | None:
-        """The noise scale tr Var / ‖∇h‖² (`gradient_noise.py`), if the variance was requested."""
-        variance = self.first.variance
-        return None if variance is None else noise_scale(variance, self.gradient)
-
     def shifted(self, delta: Parameters) -> Parameters:
         """θ + δ."""
-        return [p + d for p, d in zip(self.parameters, delta, strict=True)]
+        return added(self.parameters, delta)
 
     def objective_at(self, parameters: Parameters) -> float:
         """Compute h at other parameters on the same cases, by a forward pass."""

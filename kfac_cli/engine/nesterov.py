@@ -58,7 +58,7 @@ class NesterovSGD:
         batch = MiniBatch(self.network, ahead, inputs, targets, options.chunk_size)
         here = Linearization.of(batch, options.l2, variance=measure_noise)
         self.iteration += 1
-        record = StepRecord(here.objective, here.first.error, mu=mu, noise_scale=here.noise_scale)
+        record = StepRecord(here.objective, here.error, mu=mu, noise_scale=here.noise_scale)
         if not math.isfinite(here.objective):
             self.parameters = self._before
             return replace(record, outcome="reverted")

@@ -1,47 +1,80 @@
-"""θ as a list of weight matrices, and operations on vectors of its shape."""
+"""θ as a list of weight matrices, and operations on vectors of its shape.
 
+Results that are numbers stay on the device, as 0-dim float64 tensors; `transfer.fetch` gets them.
+"""
+
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
+from kfac_cli.engine.transfer import fetch_numbers
+
 Parameters = list[Tensor]
 """W_1 … W_ℓ, W_i of shape (d_i, d_{i-1}+1); the last column is the bias. Never changed in place."""
 
 
-def l2_penalty(parameters: Parameters, l2: float) -> float:
+def squared_norm(vector: Parameters) -> Tensor:
+    """‖·‖² over all layers, accumulated in float64."""
+    norms = torch._foreach_norm(vector, 2, dtype=torch.float64)
+    return torch.stack(list(norms)).square().sum()
+
+
+def l2_penalty(parameters: Parameters, l2: float) -> Tensor:
     """(η/2)‖θ‖², accumulated in float64."""
-    return 0.5 * l2 * sum(float(p.square().sum(dtype=torch.float64)) for p in parameters)
+    if l2 == 0:
+        return parameters[0].new_zeros((), dtype=torch.float64)
+    return squared_norm(parameters).mul_(0.5 * l2)
 
 
 def add_l2_gradient(gradient: Parameters, parameters: Parameters, l2: float) -> Parameters:
     """Add ηθ to the gradient of the loss, in place."""
-    return [g.add_(p, alpha=l2) for g, p in zip(gradient, parameters, strict=True)]
+    torch._foreach_add_(gradient, parameters, alpha=l2)
+    return gradient
 
 
-def inner_product(u: Parameters, v: Parameters) -> float:
+def added(u: Parameters, v: Parameters) -> Parameters:
+    """The sum u + v."""
+    return list(torch._foreach_add(u, v))
+
+
+def inner_product(u: Parameters, v: Parameters) -> Tensor:
     """uᵀv in the dtype of the vectors, cheaper than `inner_products`."""
     terms = [torch.dot(a.reshape(-1), b.reshape(-1)) for a, b in zip(u, v, strict=True)]
-    return float(torch.stack(terms).sum(dtype=torch.float64))
+    return torch.stack(terms).sum(dtype=torch.float64)
 
 
 def inner_products(vectors: Sequence[Parameters]) -> Tensor:
-    """uᵀv for all pairs of D vectors: (D, D), float64, on the CPU."""
-    total = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
+    """uᵀv for all pairs of D vectors: (D, D), float64."""
+    first = vectors[0][0]
+    total = first.new_zeros((len(vectors), len(vectors)), dtype=torch.float64)
     for layers in zip(*vectors, strict=True):
         flat = torch.stack([layer.reshape(-1) for layer in layers]).to(torch.float64)
-        total += (flat @ flat.T).cpu()
+        total.addmm_(flat, flat.T)
     return total
 
 
 def linear_combination(coefficients: Sequence[float], vectors: Sequence[Parameters]) -> Parameters:
     """Σ c_k v_k, shaped like the parameters."""
-    total = [layer * coefficients[0] for layer in vectors[0]]
+    total = list(torch._foreach_mul(vectors[0], coefficients[0]))
     for coefficient, vector in zip(coefficients[1:], vectors[1:], strict=True):
-        total = [t.add_(layer, alpha=coefficient) for t, layer in zip(total, vector, strict=True)]
+        torch._foreach_add_(total, vector, alpha=coefficient)
     return total
+
+
+def sum_of_entries(tensors: Iterable[Tensor]) -> Tensor:
+    """The sum of all entries, which is not finite if one of them is not, at a pass over each.
+
+    It may overflow for entries that are finite.
+    """
+    return torch.stack([tensor.sum() for tensor in tensors]).sum(dtype=torch.float64)
 
 
 def all_finite(*groups: Iterable[Tensor]) -> bool:
     """Whether every entry of every tensor is finite."""
-    return all(bool(torch.isfinite(tensor).all()) for group in groups for tensor in group)
+    tensors = [tensor for group in groups for tensor in group]
+    [total] = fetch_numbers(sum_of_entries(tensors))
+    if math.isfinite(total):
+        return True
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)

@@ -6,11 +6,11 @@ the part of Δ along δ₀ is removed first, from the vector itself: the span st
 system is as well conditioned as F allows.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.parameters import (
@@ -20,6 +20,7 @@ from kfac_cli.engine.parameters import (
     linear_combination,
 )
 from kfac_cli.engine.quadratic_model import ModelPoint, QuadraticModel, resolution
+from kfac_cli.engine.transfer import fetch
 
 
 @dataclass(frozen=True)
@@ -46,19 +47,18 @@ class Subspaces:
     ) -> "Subspaces":
         """Compute M, of the given slope at δ = 0, with F on `cases` cases.
 
-        Changes the proposals in place.
+        Changes the proposals in place. The host waits for the device once.
         """
         remainders = list(proposals)
-        removed = [0.0] * len(remainders)
-        directions = remainders
+        directions, parts = remainders, []
         if common is not None:
-            removed = _remove(common, remainders)
+            parts = _remove(common, remainders)
             directions = [*remainders, common]
-        inner = inner_products([*directions, slope])
+        sums = here.fisher_gram(directions, cases), inner_products([*directions, slope])
+        fisher, inner, *parts = fetch(*sums, *parts)
+        removed = [float(part) for part in parts]
         epsilon = torch.finfo(slope[0].dtype).eps
-        model = QuadraticModel(
-            here.fisher_gram(directions, cases), inner[:-1, :-1], inner[-1, :-1], epsilon
-        )
+        model = QuadraticModel(fisher, inner[:-1, :-1], inner[-1, :-1], epsilon)
         if common is not None:
             model = model.without(_parallel(model, removed))
         return cls(remainders, removed, common, model)
@@ -83,20 +83,32 @@ class Subspaces:
         alpha = coefficients[0]
         if self.common is None:
             return linear_combination([alpha], [self.remainders[index]])
-        rest = coefficients[1] + alpha * self.removed[index]
+        rest = self._along_common(index, coefficients)
         return linear_combination([alpha, rest], [self.remainders[index], self.common])
 
+    def largest_entry(self, index: int, coefficients: Sequence[float]) -> float:
+        """An upper bound of the entries of that δ; not finite if one of them is not."""
+        norms = self.model.inner.diagonal().sqrt()
+        bound = abs(coefficients[0]) * float(norms[index])
+        if self.common is not None:
+            bound += abs(self._along_common(index, coefficients)) * float(norms[-1])
+        return bound
 
-def _remove(common: Parameters, vectors: Sequence[Parameters]) -> list[float]:
+    def _along_common(self, index: int, coefficients: Sequence[float]) -> float:
+        """The coefficient of δ₀ beside that of the remainder of a proposal."""
+        return coefficients[1] + coefficients[0] * self.removed[index]
+
+
+def _remove(common: Parameters, vectors: Sequence[Parameters]) -> list[Tensor]:
     """Remove from each vector, in place, c times `common`, its projection; return the c."""
     square = inner_product(common, common)
     removed = []
     for vector in vectors:
-        c = inner_product(vector, common) / square if square > 0 else 0.0
-        if not math.isfinite(c):
-            c = 0.0  # the system itself will tell
+        c = inner_product(vector, common) / square
+        c = torch.where(c.isfinite(), c, 0.0)  # of δ₀ = 0; else the system itself will tell
+        factor = c.to(vector[0].dtype)
         for layer, along in zip(vector, common, strict=True):
-            layer.sub_(along, alpha=c)
+            layer.addcmul_(along, factor, value=-1)
         removed.append(c)
     return removed
 

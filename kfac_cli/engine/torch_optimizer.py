@@ -93,7 +93,7 @@ class TorchOptimizer:
         options = self.options
         batch = MiniBatch(self.network, self.parameters, inputs, targets, options.chunk_size)
         here = Linearization.of(batch, options.l2, variance=measure_noise)
-        record = StepRecord(here.objective, here.first.error, noise_scale=here.noise_scale)
+        record = StepRecord(here.objective, here.error, noise_scale=here.noise_scale)
         if not math.isfinite(here.objective):
             self.iteration += 1
             self.parameters = self._before

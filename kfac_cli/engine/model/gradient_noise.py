@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 
 from kfac_cli.engine.model.network import Activations
-from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.parameters import Parameters, squared_norm
 
 
-def sum_of_squared_norms(activations: Activations, gradients: list[Tensor]) -> float:
+def sum_of_squared_norms(activations: Activations, gradients: list[Tensor]) -> Tensor:
     """Σ over the m cases of ‖DW_1‖² + … + ‖DW_ℓ‖², each term being ‖g_i‖² ‖ā_{i-1}‖².
 
     `gradients` are g_1 … g_ℓ, (m, d_i), as `Network.backward` returns them.
     """
     layers = zip(activations.homogeneous, gradients, strict=True)
     terms = [_squared_row_norms(a) @ _squared_row_norms(g) for a, g in layers]
-    return float(torch.stack(terms).sum())
+    return torch.stack(terms).sum()
 
 
-def total_variance(squared_norms: float, mean: Parameters, cases: int) -> float:
+def total_variance(squared_norms: Tensor, mean: Parameters, cases: int) -> Tensor:
     """The unbiased estimate of the trace of the covariance of the cases' gradients.
 
     `squared_norms` is the sum of ‖gradient‖² over the cases, `mean` their mean gradient. Raises
@@ -32,25 +32,18 @@ def total_variance(squared_norms: float, mean: Parameters, cases: int) -> float:
     if cases < 2:
         raise ValueError(f"cases={cases}: a variance needs 2 or more")
     # Rounding could make the difference negative where all cases have the same gradient.
-    return max(squared_norms - cases * squared_norm(mean), 0.0) / (cases - 1)
+    return (squared_norms - cases * squared_norm(mean)).clamp_min(0) / (cases - 1)
 
 
-def noise_scale(variance: float, gradient: Parameters) -> float:
+def noise_scale(variance: float, square: float) -> float:
     """The mini-batch size tr Var / ‖∇h‖² at which the gradient's error is as large as ‖∇h‖.
 
-    `variance` is tr Var of the gradients of single cases, `gradient` is ∇h, ℓ₂ included. For a
+    `variance` is tr Var of the gradients of single cases, `square` is ‖∇h‖², ℓ₂ included. For a
     gradient of 0 it is infinite, or 0 if the variance is 0 too.
     """
-    square = squared_norm(gradient)
     if square == 0:
         return math.inf if variance > 0 else 0.0
     return variance / square
-
-
-def squared_norm(gradient: Parameters) -> float:
-    """‖·‖² over all layers, accumulated in float64."""
-    terms = [layer.square().sum(dtype=torch.float64) for layer in gradient]
-    return float(torch.stack(terms).sum())
 
 
 def _squared_row_norms(rows: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from kfac_cli.engine.model.gradient_noise import sum_of_squared_norms, total_var
 from kfac_cli.engine.model.network import Activations, Network
 from kfac_cli.engine.model.statistics import StatisticsRequest, sum_of_statistics
 from kfac_cli.engine.parameters import Parameters, l2_penalty
+from kfac_cli.engine.transfer import fetch_numbers
 
 Chunk = tuple[int, Tensor, Tensor]
 
@@ -35,17 +36,18 @@ class Evaluation:
 class FirstOrder:
     """Means over the cases of a mini-batch: loss, error, gradient of the loss, statistics.
 
+    All of it stays on the device; the numbers are 0-dim float64 tensors.
     `activations` are those of the last chunks, at most `CACHED_CHUNKS`, for products J·v.
     `variance`, if requested, is the trace of the covariance of the gradients of single cases, and
     `case_factors` are the factors of these gradients.
     """
 
-    loss: float
-    error: float
+    loss: Tensor
+    error: Tensor
     gradient: Parameters
     activations: tuple[Activations, ...]
     statistics: KroneckerFactors | None = None
-    variance: float | None = None
+    variance: Tensor | None = None
     case_factors: CaseFactors | None = None
 
 
@@ -102,7 +104,7 @@ class MiniBatch:
         `variance` requests the variance of the cases' gradients; it raises ValueError for a single
         case. `case_factors` requests the factors of the cases if they fit in one chunk.
         """
-        loss = error = squared_norms = 0.0
+        loss, error, squared_norms = self._zeros(), self._zeros(), self._zeros()
         gradient: Parameters = []
         statistics: KroneckerFactors | None = None
         factors: CaseFactors | None = None
@@ -112,8 +114,8 @@ class MiniBatch:
             activations = self.network.forward(self.parameters, inputs)
             cached.append(activations)
             logits = activations.logits
-            loss += float(distribution.loss(logits, targets).sum())
-            error += float(distribution.error(logits, targets).sum())
+            loss += distribution.loss(logits, targets).sum()
+            error += distribution.error(logits, targets).sum()
             backward = self.network.backward(
                 self.parameters, activations, distribution.gradient(logits, targets)
             )
@@ -135,7 +137,7 @@ class MiniBatch:
                     statistics.add_(chunk_statistics)
         if request is not None and statistics is not None:
             statistics.scale_(1 / request.cases)
-        gradient = [g.div_(self.cases) for g in gradient]
+        torch._foreach_div_(gradient, self.cases)
         total = total_variance(squared_norms, gradient, self.cases) if variance else None
         loss, error = loss / self.cases, error / self.cases
         return FirstOrder(loss, error, gradient, tuple(cached), statistics, total, factors)
@@ -146,19 +148,19 @@ class MiniBatch:
         cases: int,
         activations: Sequence[Activations] = (),
     ) -> Tensor:
-        """uᵀFv for all pairs of D directions, (D, D) float64 on the CPU (appendix C).
+        """uᵀFv for all pairs of D directions, (D, D) float64 (appendix C).
 
         F is the exact Fisher, estimated on the last `cases` cases: the mean of (Ju)ᵀF_R(Jv).
         `activations` are those that `first_order` returned, if there are any; the other chunks'
         are computed.
         """
-        gram = torch.zeros(len(directions), len(directions), dtype=torch.float64)
+        gram = self._zeros(len(directions), len(directions))
         for chunk in self._forward(cases, activations):
             tangents = self.network.jacobian_product(self.parameters, chunk, directions)
             roots = self.network.distribution.fisher_root(chunk.logits, tangents)
             by_case = roots.transpose(0, 1)
             grams = by_case @ by_case.transpose(1, 2)
-            gram += grams.sum(0, dtype=torch.float64).cpu()
+            gram += grams.sum(0, dtype=torch.float64)
         return gram / cases
 
     def fisher_product(
@@ -175,21 +177,32 @@ class MiniBatch:
             root = distribution.fisher_root(chunk.logits, tangent)
             output_gradient = distribution.fisher_root_transpose(chunk.logits, root)
             total = _plus(total, self._gradient(chunk, output_gradient))
-        return [product.div_(cases) for product in total]
+        torch._foreach_div_(total, cases)
+        return total
 
     def evaluate(self, parameters: Parameters) -> Evaluation:
         """Loss and error at other parameters on these cases."""
-        loss = error = 0.0
-        distribution = self.network.distribution
-        for _, inputs, targets in self._chunks():
-            logits = self.network.forward(parameters, inputs).logits
-            loss += float(distribution.loss(logits, targets).sum())
-            error += float(distribution.error(logits, targets).sum())
-        return Evaluation(loss / self.cases, error / self.cases)
+        return Evaluation(*fetch_numbers(*self._mean_losses(parameters)))
 
     def objective(self, parameters: Parameters, l2: float) -> float:
         """h, the mean loss plus (η/2)‖θ‖², at other parameters on these cases."""
-        return self.evaluate(parameters).loss + l2_penalty(parameters, l2)
+        loss, _ = self._mean_losses(parameters)
+        [objective] = fetch_numbers(loss + l2_penalty(parameters, l2))
+        return objective
+
+    def _mean_losses(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        """Mean loss and mean error at other parameters, on the device."""
+        loss, error = self._zeros(), self._zeros()
+        distribution = self.network.distribution
+        for _, inputs, targets in self._chunks():
+            logits = self.network.forward(parameters, inputs).logits
+            loss += distribution.loss(logits, targets).sum()
+            error += distribution.error(logits, targets).sum()
+        return loss / self.cases, error / self.cases
+
+    def _zeros(self, *shape: int) -> Tensor:
+        """Zeros to sum up in, float64 on the device of the parameters."""
+        return self.parameters[0].new_zeros(shape, dtype=torch.float64)
 
     def _chunks(self, start: int = 0, stop: int | None = None) -> Iterator[Chunk]:
         """The chunks, or their parts, that hold the cases from `start` to `stop`, the end if None.
@@ -232,7 +245,8 @@ def evaluate(
 def _plus(total: Parameters, part: Parameters) -> Parameters:
     if not total:
         return part
-    return [mine.add_(other) for mine, other in zip(total, part, strict=True)]
+    torch._foreach_add_(total, part)
+    return total
 
 
 def _check_matrix(name: str, values: Tensor, width: int) -> None:
