@@ -8,15 +8,20 @@ the objective on held-out cases.
 import logging
 import math
 from collections.abc import Callable
+from copy import copy
 from functools import cache
 
+import torch
+
 from kfac_cli.engine.acceptance import is_sufficient
-from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.registry import make_curvature
-from kfac_cli.engine.direction import best_update
-from kfac_cli.engine.linearization import Linearization, statistics_request
+from kfac_cli.engine.curvature.few_cases import FewCases
+from kfac_cli.engine.direction import model_minimum, subsample_size
+from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
+from kfac_cli.engine.model.statistics import StatisticsRequest, output_gradients
 from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.parameters import Parameters, linear_combination
+from kfac_cli.engine.subspace import Subspaces
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +31,8 @@ FACTOR = 10.0
 MIN_GAIN = 0.02
 """Relative gain in the decrease that a trial value needs for the search to move on to it."""
 
-TOLERANCE = 0.1
+TOLERANCE = 0.05
 """Fraction of the best decrease given up for a smaller λ: later steps need less damping."""
-
-MAX_STEPS_BELOW_BEST = 2
-"""Maximum number of trial values that this goes below the best: flat decreases are unreliable."""
 
 FLATNESS = 0.02
 """Relative difference of objectives on held-out cases within which the larger λ is taken."""
@@ -39,46 +41,53 @@ INEFFECTIVE = 1e-2
 SMALLEST = 1e-16
 """Fractions of η and of the mean curvature below which λ makes no difference."""
 
+CURVATURE_CASES = 256
+MAX_PASSES = 8
+"""Maximum numbers of cases, and of backward passes, for the curvature of the trials."""
+
 MAX_TRIALS = 40
 MAX_FAILURES = 5
 """Maximum numbers of trial values, and of failures before the first success."""
 
 
 def calibrated_lambda(
-    batch: MiniBatch,
-    options: KFACOptions,
-    seeds: tuple[int, ...],
-    fallbacks: Fallbacks | None = None,
+    batch: MiniBatch, options: KFACOptions, seeds: tuple[int, ...], known: float | None = None
 ) -> float:
     """The smallest λ whose first update decreases the objective about as much as any other's.
 
     The update is computed from the first half of the mini-batch, with γ = √(λ+η), and evaluated on
-    the second. The search starts at the mean eigenvalue of the curvature, the natural scale of the
-    problem, moves up or down by factors of ten while that helps, and then down while at most a
-    tenth of the decrease is lost: there are no bounds on λ. Where the curvature has several scales,
-    the largest of which accounts for nearly all of the decrease, it then moves down as long as a
-    smaller λ loses nothing, to what is left of the objective. `seeds` are for the sampled targets;
-    `fallbacks` counts the trials' fallbacks.
+    the second. Its curvature is that of at most `CURVATURE_CASES` cases, with factored Tikhonov
+    damping and π of the trace norm whatever the options say: this makes a trial cheap, and finds
+    the same λ. The search starts at the mean eigenvalue of the curvature, the natural scale of the
+    problem, moves up or down by factors of ten while that helps, and then one step down if little
+    of the decrease is lost: there are no bounds on λ. Where the curvature has several scales, the
+    largest of which accounts for nearly all of the decrease, it then moves down as long as a
+    smaller λ loses nothing, to what is left of the objective. With a `known` λ, of an earlier
+    mini-batch, it starts there, and the result is no larger. `seeds` are for the sampled targets.
     """
-    trial = _Trial(batch, options, seeds, fallbacks)
-    center = trial.curvature.mean_eigenvalue()
+    trial = _Trial(batch, options, seeds)
+    if not trial.is_finite:
+        return 1.0
+    center = trial.mean_eigenvalue() if known is None else known
     if not (math.isfinite(center) and center > 0):
         return 1.0
 
     @cache
     def decrease(exponent: int) -> float:
-        return trial.decrease(center * FACTOR**exponent, trial.held_out)
+        return trial.decrease(center * FACTOR**exponent)
 
     exponent = _best_exponent(decrease)
     if exponent is not None and batch.cases > 1:
         smallest = max(INEFFECTIVE * options.l2 / center, SMALLEST)
-        remaining = trial.held_out.objective(batch.parameters, options.l2)
-        exponent = _without_loss(decrease, exponent, remaining, round(math.log10(smallest)))
-    if exponent is None:
+        exponent = _without_loss(decrease, exponent, trial.objective, round(math.log10(smallest)))
+    if exponent is None and known is None:
         # From a small, noisy mini-batch all steps may fail on held-out cases. Then take the natural
         # scale, or the first value above it whose step succeeds on the cases it was computed from.
-        exponent = _first_success(lambda e: trial.decrease(center * FACTOR**e, trial.fit)) or 0
-    damping = center * FACTOR**exponent
+        again = trial.on_its_own_cases()
+        exponent = _first_success(lambda e: again.decrease(center * FACTOR**e))
+    damping = center * FACTOR ** (exponent or 0)
+    if known is not None:
+        damping = min(damping, known)
     logger.info("initial lambda %.4g, from a mean curvature of %.4g", damping, center)
     return damping
 
@@ -86,7 +95,7 @@ def calibrated_lambda(
 def _best_exponent(decrease: Callable[[int], float]) -> int | None:
     """The smallest exponent with nearly the best `decrease`; None if all fail (minus infinity).
 
-    The search moves from the first success up or down to the best, and down again.
+    The search moves from the first success up or down to the best.
     """
     known: dict[int, float] = {}
 
@@ -102,10 +111,8 @@ def _best_exponent(decrease: Callable[[int], float]) -> int | None:
     while value(exponent + step) > (1 + MIN_GAIN) * value(exponent):
         exponent += step
     best = value(exponent)
-    for _ in range(MAX_STEPS_BELOW_BEST):
-        if not value(exponent - 1) >= (1 - TOLERANCE) * best > 0:
-            break
-        exponent -= 1
+    if value(exponent - 1) >= (1 - TOLERANCE) * best > 0:
+        return exponent - 1
     return exponent
 
 
@@ -133,30 +140,77 @@ def _first_success(decrease: Callable[[int], float]) -> int | None:
 
 
 class _Trial:
-    """First updates for different λ from one half of a mini-batch, evaluated on the other."""
+    """First updates for different λ from one half of a mini-batch, evaluated on the other.
 
-    def __init__(
-        self,
-        batch: MiniBatch,
-        options: KFACOptions,
-        seeds: tuple[int, ...],
-        fallbacks: Fallbacks | None,
-    ) -> None:
+    There are none unless the objective and its gradient are finite.
+    """
+
+    def __init__(self, batch: MiniBatch, options: KFACOptions, seeds: tuple[int, ...]) -> None:
         half = max(1, batch.cases // 2)
-        self.fit = batch.part(slice(half))
-        self.held_out = batch.part(slice(half, None)) if batch.cases > 1 else batch
-        self.curvature = make_curvature(options, fallbacks)
-        request = statistics_request(self.curvature.needs, options, half, seeds)
-        self._here = Linearization.of(self.fit, options.l2, request)
-        self.curvature.update(self._here.first.statistics, 1)
         self._options = options
+        self._here = Linearization.of(batch.part(slice(half)), options.l2)
+        self.is_finite = self._here.finite
+        if not self.is_finite:
+            return
+        self._curvature = _few_cases(self._here, options, seeds)
+        held_out = batch.part(slice(half, None)) if batch.cases > 1 else self._here.batch
+        self._evaluate_on(held_out)
 
-    def decrease(self, damping: float, batch: MiniBatch) -> float:
-        """h(θ) - h(θ + δ) on `batch`, one of the two halves; minus infinity if the trial fails."""
+    def _evaluate_on(self, batch: MiniBatch) -> None:
+        self._batch = batch
+        self.objective = batch.objective(batch.parameters, self._options.l2)
+
+    def on_its_own_cases(self) -> "_Trial":
+        """The same updates, evaluated on the cases that they are computed from."""
+        other = copy(self)
+        other._evaluate_on(self._here.batch)
+        return other
+
+    def mean_eigenvalue(self) -> float:
+        """The average eigenvalue of the curvature; 1 for the identity."""
+        return 1.0 if self._curvature is None else self._curvature.mean_eigenvalue()
+
+    def decrease(self, damping: float) -> float:
+        """h(θ) - h(θ + δ) on the cases that evaluate; minus infinity if the trial fails."""
         options, here = self._options, self._here
-        gamma = options.gamma_at(damping)
-        [inverse] = self.curvature.inverses([gamma])
-        update = best_update(here, [(gamma, inverse)], None, damping, options)
-        before = batch.objective(here.parameters, options.l2)
-        decrease = before - batch.objective(here.shifted(update.delta), options.l2)
-        return decrease if is_sufficient(decrease, update.change, options) else -math.inf
+        cases = subsample_size(options.tau2, here.batch.cases)
+        spans = Subspaces.of(here, here.gradient, [self._proposal(damping)], None, cases)
+        point = model_minimum(spans, 0, damping, options)
+        shifted = here.shifted(spans.update(0, point.coefficients))
+        decrease = self.objective - self._batch.objective(shifted, options.l2)
+        return decrease if is_sufficient(decrease, point.change, options) else -math.inf
+
+    def _proposal(self, damping: float) -> Parameters:
+        """-F₀⁻¹∇h as new tensors."""
+        if self._curvature is None:
+            return linear_combination([-1.0], [self._here.gradient])
+        product = self._curvature.inverse_product(self._options.gamma_at(damping))
+        return linear_combination([-1.0], [product])
+
+
+def _few_cases(
+    here: Linearization, options: KFACOptions, seeds: tuple[int, ...]
+) -> FewCases | None:
+    """The curvature of the first cases, for products with ∇h; None if that is the identity.
+
+    Where the Fisher of the options takes many backward passes, one target per case estimates it.
+    """
+    if options.inverse == "identity":
+        return None
+    batch = here.batch.part(slice(CURVATURE_CASES))
+    network, parameters = batch.network, batch.parameters
+    inputs = batch.inputs.to(parameters[0].device, parameters[0].dtype)
+    targets = batch.targets.to(parameters[0].device, parameters[0].dtype)
+    activations = network.forward(parameters, inputs)
+    exact = options.fisher == "exact" and activations.logits.shape[1] <= MAX_PASSES
+    fisher = options.fisher if exact or options.fisher == "empirical" else "sampled"
+    request = StatisticsRequest(batch.cases, False, seeds[:1], fisher)
+    passes = list(output_gradients(network, activations.logits, targets, 0, request))
+    scale = math.sqrt(len(passes))  # the exact Fisher is a sum over its passes
+    backward = [network.backward(parameters, activations, each * scale) for each in passes]
+    return FewCases(
+        activations.homogeneous,
+        [torch.cat(rows) for rows in zip(*backward, strict=True)],
+        here.gradient,
+        coupled=options.inverse == "block_tridiagonal",
+    )

@@ -152,7 +152,7 @@ def best_update(
     proposals = [_proposal(here, inverse) for _, inverse in candidates]
     cases = subsample_size(options.tau2, here.batch.cases)
     spans = Subspaces.of(here, here.gradient, proposals, previous_update, cases)
-    minima = [_minimum(spans, index, damping, options) for index in range(len(candidates))]
+    minima = [model_minimum(spans, index, damping, options) for index in range(len(candidates))]
     best = _lowest(minima, spans.model.epsilon)
     (gamma, inverse), minimum = candidates[best], minima[best]
     delta = spans.update(best, minimum.coefficients)
@@ -181,7 +181,7 @@ def _proposal(here: Linearization, inverse: Inverse) -> Parameters:
     return product
 
 
-def _minimum(spans: Subspaces, index: int, damping: float, options: KFACOptions) -> ModelPoint:
+def model_minimum(spans: Subspaces, index: int, damping: float, options: KFACOptions) -> ModelPoint:
     """α (and μ) that minimise M, or the fixed learning rate if re-scaling is off."""
     if options.rescaling:
         return spans.minimum(index, damping + options.l2)

@@ -168,10 +168,8 @@ class KFAC:
 
     def _calibrate(self, batch: MiniBatch) -> None:
         """Set λ to the smallest value found so far, and γ accordingly."""
-        fallbacks = self.curvature.fallbacks
-        found = calibrated_lambda(batch, self.options, self._draw_seeds(), fallbacks)
-        if self.iteration == 1 or found < self.damping:
-            self._damping.start(found)
+        known = None if self.iteration == 1 else self.damping
+        self._damping.start(calibrated_lambda(batch, self.options, self._draw_seeds(), known))
 
     def _increase_damping_until_allowed(self, here: Linearization, update: Update) -> Update:
         """Increase λ tenfold until the update decreases h enough.

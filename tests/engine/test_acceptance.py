@@ -153,7 +153,7 @@ def final_loss(inverse, growth_max, seed):
     return evaluate(network, optimizer.parameters, points, targets, 100).loss
 
 
-BAD_SEEDS = (3, 7, 17, 19, 21, 28)
+BAD_SEEDS = (3, 7, 17, 19, 28)
 """About a third of all seeds diverge if no step is reverted, these with both inverses."""
 
 

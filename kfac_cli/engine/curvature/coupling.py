@@ -27,6 +27,13 @@ from kfac_cli.engine.curvature.sandwich import sandwich
 from kfac_cli.engine.state_rules import Rules, tensor
 
 
+class Root(Protocol):
+    """A root R of M⁻¹ = R Rᵀ for a symmetric positive definite M (d, d)."""
+
+    def root(self, matrix: Tensor) -> Tensor:
+        """R X for X (d, n), in the dtype of X."""
+
+
 @dataclass(frozen=True)
 class Whitened:
     """T = R_iᵀ N R_{i+1} (n, n') for N = Ā_{i-1,i} or G_{i,i+1}, and its two roots; float64.
@@ -36,8 +43,8 @@ class Whitened:
     """
 
     matrix: Tensor
-    here: Factorization
-    above: Factorization
+    here: Root
+    above: Root
 
     @classmethod
     def of(cls, between: Tensor, here: Factorization, above: Factorization) -> "Whitened":

@@ -39,7 +39,7 @@ def sum_of_statistics(
 
     `activations` are those of the cases, `targets` (at least as many, d_ℓ) the training targets.
     """
-    passes = _output_gradients(network, activations.logits, targets, first, request)
+    passes = output_gradients(network, activations.logits, targets, first, request)
     backward = network.backward(parameters, activations, next(passes))
     sums = sum_over_cases(activations.homogeneous, backward, request.neighbours)
     for output_gradient in passes:
@@ -50,7 +50,7 @@ def sum_of_statistics(
     return sums
 
 
-def _output_gradients(
+def output_gradients(
     network: Network, logits: Tensor, targets: Tensor, first: int, request: StatisticsRequest
 ) -> Iterator[Tensor]:
     """The g_ℓ (m, d_ℓ) from which the statistics' backward passes start."""
