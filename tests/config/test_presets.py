@@ -28,8 +28,6 @@ PAPER = {
     "optimizer.lambda_initial": 150,
     "optimizer.gamma_min": 0,
     "optimizer.gamma_max": None,
-    "optimizer.refresh": "immediate",  # 8
-    "optimizer.refresh_delay": 5,  # which only "background" has
     "optimizer.growth_max": None,
 }
 COMPANION = {
@@ -157,6 +155,8 @@ THE_PAPER = {
     "optimizer.tau1": 1 / 8,  # 8
     "optimizer.tau2": 1 / 4,  # 8
     "optimizer.t3": 20,  # 8 and 13, "once every 20 iterations (and for the first 3 iterations)"
+    "optimizer.refresh": "immediate",  # 8
+    "optimizer.refresh_delay": 5,  # which only "background" has
     "optimizer.growth_max": None,
     "optimizer.name": "kfac_tridiag",
     "optimizer.kind": "kfac",
