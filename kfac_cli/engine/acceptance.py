@@ -51,6 +51,16 @@ class Acceptance:
         self.parameters = parameters
         self._objective = self._first_objective = math.inf
 
+    def restart(self, parameters: Parameters) -> None:
+        """Judge no step that led to `parameters`, which were set from outside, and undo none."""
+        self.parameters = parameters
+        self._objective = self._first_objective = math.inf
+
+    @property
+    def reverts(self) -> bool:
+        """Whether there is a step that can be undone."""
+        return self._objective != math.inf
+
     def judge_last_step(self, here: Linearization) -> str | None:
         """The reason why the last step, which led here, must be undone; None if it stays.
 

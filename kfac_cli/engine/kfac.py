@@ -73,6 +73,14 @@ class KFAC:
         """γ; 0 before the first step if λ is to be calibrated."""
         return self._damping.gamma
 
+    def replace_parameters(self, parameters: Parameters) -> None:
+        """Continue from other parameters of the same shapes, which no step reverts.
+
+        Curvature, momentum and damping stay: they suit a small change, such as a projection.
+        """
+        self.parameters = parameters
+        self.acceptance.restart(parameters)
+
     @undone_on_error
     def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:
         """Run one iteration of algorithm 2 on a mini-batch, whose cases must be in random order.
@@ -130,7 +138,7 @@ class KFAC:
 
     def _revert(self, here: Linearization, reason: str) -> StepRecord:
         """Reject this step and undo the last one, if it was taken."""
-        reverted = self.direction.previous_update is not None
+        reverted = self.acceptance.reverts and self.direction.previous_update is not None
         self.parameters = self.acceptance.parameters
         record = self._reject(here, reason)
         return replace(record, outcome="reverted") if reverted else record
