@@ -145,6 +145,17 @@ def test_a_users_mlp_enters_as_the_same_function():
     torch.testing.assert_close(mean, module(inputs).detach())
 
 
+def test_a_module_that_serves_two_layers_and_flatten_enter_as_the_same_function():
+    tanh = nn.Tanh()
+    module = nn.Sequential(nn.Flatten(), linear(4, 3), tanh, nn.Flatten(), linear(3, 3), tanh)
+    module.append(linear(3, 2))
+    network, parameters = from_sequential(module, "gaussian")
+    assert network.activations == ("tanh", "tanh")
+    inputs = random_inputs(4)
+    logits = network.forward(parameters, inputs).logits
+    torch.testing.assert_close(logits, module(inputs.reshape(-1, 2, 2)).detach())
+
+
 def test_what_enters_is_a_copy_that_the_engine_can_train():
     module = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)).double()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
