@@ -25,7 +25,9 @@ class KFACOptimizer(torch.optim.Optimizer):
     after the last layer that makes logits probabilities (Softmax, LogSoftmax, Sigmoid) is part of
     the loss. `options` are those of `KFACOptions` (docs/settings.md); they stand in
     `param_groups[0]`, where they may be changed between steps, but for `inverse` and `tikhonov`.
-    Random targets are drawn with `generator`, a new one on the CPU with seed 0 if it is None.
+    `tau1` and `tau2` suit mini-batches of thousands: with hundreds of cases, set both to 1, or the
+    curvature comes from a few dozen. Random targets are drawn with `generator`, a new one on the
+    CPU with seed 0 if it is None.
 
     There is no learning rate for a scheduler: K-FAC computes its step size. Gradients of the module
     are neither used nor changed, and its hooks are not called. `record` is the `StepRecord` of the
