@@ -43,7 +43,7 @@ def wheel(tmp_path_factory):
     ignore = shutil.ignore_patterns("__pycache__")
     for folder in ("kfac_cli", "conf"):
         shutil.copytree(ROOT / folder, source / folder, ignore=ignore)
-    for file in ("pyproject.toml", "README.md"):
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
     built = call(
         sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", cwd=source
@@ -72,6 +72,16 @@ def test_the_wheel_holds_every_module_and_every_configuration(wheel):
     assert modules | yaml | pages | {"kfac_cli/conf/__init__.py"} <= packed
     foreign = {name for name in packed if not name.startswith(("kfac_cli/", "kfac_run-"))}
     assert not foreign
+
+
+def test_the_wheel_is_typed_and_carries_its_license(wheel):
+    archive = zipfile.ZipFile(wheel)
+    packed = archive.namelist()
+    assert "kfac_cli/py.typed" in packed
+    [license_file] = [name for name in packed if name.endswith("/LICENSE")]
+    assert archive.read(license_file).decode() == (ROOT / "LICENSE").read_text()
+    [metadata] = [name for name in packed if name.endswith(".dist-info/METADATA")]
+    assert "License-Expression: MIT\n" in archive.read(metadata).decode()
 
 
 def test_the_wheel_runs_an_experiment_from_any_folder(installed, tmp_path):
