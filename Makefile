@@ -42,9 +42,10 @@ lint: $(INSTALLED) ## check style, formatting, types and imports between package
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-docs: $(INSTALLED) ## write docs/settings.md and docs/metrics.md from the declarations in the code
+docs: $(INSTALLED) ## write docs/settings.md, docs/metrics.md and the pictures of the architecture
 	$(VENV)/bin/python -m kfac_cli.config.reference > docs/settings.md
 	$(VENV)/bin/python -m kfac_cli.recording.reference > docs/metrics.md
+	$(VENV)/bin/python docs/draw_layers.py
 
 format: $(INSTALLED) ## format the code and apply the fixes of the linter
 	$(VENV)/bin/ruff format .
