@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -15,13 +14,21 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "outputs/README.md"]
 LINK = re.compile(r"\]\(([^)#\s]+)")
 
-needs_git = pytest.mark.skipif(
-    shutil.which("git") is None or not (ROOT / ".git").exists(), reason="needs a checkout"
-)
 
+@pytest.fixture
+def git():
+    """Calls git in the repository; without git or a checkout, the test is skipped."""
 
-def git(*words):
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    def call(*words):
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    try:
+        known = call("ls-files", "pyproject.toml").stdout
+    except OSError:
+        known = ""
+    if not known:
+        pytest.skip("needs git and a checkout")
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +107,7 @@ def test_the_changelog_has_this_version():
 # The folder of runs
 
 
-@needs_git
-def test_of_outputs_git_keeps_the_readme_alone():
+def test_of_outputs_git_keeps_the_readme_alone(git):
     assert git("ls-files", "outputs").stdout.split() == ["outputs/README.md"]
     runs = ["outputs/curves/kfac_tridiag/2026/summary.json", "outputs/run.png", "outputs/sweeps/x"]
     assert git("check-ignore", *runs).stdout.split() == runs

@@ -94,12 +94,12 @@ class KFACOptimizer(torch.optim.Optimizer):
         It has numbers, words, tensors and containers, which `torch.load(weights_only=True)` reads.
         A step after loading this and the module's state equals, bit for bit, the next one here.
         """
-        self.state[STATE] = self._kfac.state_dict()  # type: ignore[index]
+        self._fill_state()
         return super().state_dict()
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy is made from, the module included."""
-        self.state[STATE] = self._kfac.state_dict()  # type: ignore[index]
+        self._fill_state()
         own = {"record": self.record, "_module": self._module, "_output": self._output}
         return super().__getstate__() | own
 
@@ -113,6 +113,11 @@ class KFACOptimizer(torch.optim.Optimizer):
         group = option_group({**asdict(options), **group})
         super().__setstate__({**state, "param_groups": [group]})
         self._kfac = kfac
+
+    def _fill_state(self) -> None:
+        """Put the state of K-FAC where torch looks for it; its keys need not be parameters."""
+        state: dict[Any, Any] = self.state
+        state[STATE] = self._kfac.state_dict()
 
     def _trainable(self) -> tuple[Perceptron, Network]:
         """The module's layers, which K-FAC can train, and its network."""

@@ -278,10 +278,11 @@ def test_there_is_one_param_group():
     [
         lambda optimizer: lr_scheduler.StepLR(optimizer, 1),
         lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, 10),
+        lr_scheduler.ReduceLROnPlateau,
         lambda optimizer: lr_scheduler.CyclicLR(optimizer, 0.1, 1.0, cycle_momentum=False),
         lambda optimizer: lr_scheduler.OneCycleLR(optimizer, 0.1, 10, cycle_momentum=False),
     ],
-    ids=["StepLR", "CosineAnnealingLR", "CyclicLR", "OneCycleLR"],
+    ids=["StepLR", "CosineAnnealingLR", "ReduceLROnPlateau", "CyclicLR", "OneCycleLR"],
 )
 def test_a_learning_rate_scheduler_is_refused(schedule, loaded):
     optimizer = optimizer_of(mlp())
