@@ -1,0 +1,116 @@
+"""Peak memory of large mini-batches against small ones, the data aside.
+
+    python -m benchmarks.memory
+
+Each size is trained for a few iterations in a process of its own. Counted is the highest resident
+memory during the iterations, less that of the process before the first one, when the data and the
+initial parameters are loaded, and less the mini-batches' own cases where the run copies them: so
+what remains are activations, statistics, inverses and vectors. The libraries' own memory, the same
+for both, is not counted, as it would hide a difference; the whole peak stands beside it.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from typing import NamedTuple
+
+from benchmarks.common.document import markdown_table
+from benchmarks.common.part import Part, run, say
+from benchmarks.common.problems import INVERSES, MNIST, SMALL, fixed, session
+from benchmarks.common.timing import figures
+from kfac_cli.engine.declaration import declared_fields
+from kfac_cli.engine.options import KFACOptions
+from kfac_cli.recording.environment import peak_memory, reset_peak_memory
+
+ITERATIONS = 4
+REPEATS = 3
+AIM = 1.05
+FLOORS = {"activation_memory": 0}
+"""Settings that bound the activations kept for J·v, and the least that each allows."""
+
+
+class Use(NamedTuple):
+    """Bytes of a run: its peak, what it held before, and the cases of a mini-batch."""
+
+    peak: int
+    before: int
+    cases: int
+
+    @property
+    def work(self) -> int:
+        """What the iterations added, the mini-batch's cases aside."""
+        return self.peak - self.before - self.cases
+
+
+def section(small: bool) -> str:
+    """The table, a row for each inverse."""
+    problem, sizes, repeats = (SMALL, (40, 400), 1) if small else (MNIST, (5000, 60_000), REPEATS)
+    rows = []
+    for name, optimizer in INVERSES.items():
+        uses = {size: _median(problem, optimizer, size, repeats) for size in sizes}
+        few, many = (uses[size] for size in sizes)
+        rows.append([name, *(_megabytes(u.work) for u in (few, many)), _ratio(few, many)])
+        rows[-1] += [_megabytes(u.peak) for u in (few, many)]
+        rows[-1] += [_megabytes(many.before), _megabytes(many.cases)]
+    labels = [f"m = {size:,}" for size in sizes]
+    columns = ["inverse", *(f"{label}, MB" for label in labels), "ratio"]
+    columns += [f"whole peak, {label}, MB" for label in labels]
+    columns += ["before the first iteration, MB", f"cases of a mini-batch, {labels[1]}, MB"]
+    return f"{markdown_table(columns, rows)}\n\nThe aim is a ratio of at most {AIM}."
+
+
+def _ratio(few: Use, many: Use) -> str:
+    return figures(many.work / few.work) if few.work > 0 else "–"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f}"
+
+
+def _median(problem: tuple[str, ...], optimizer: str, size: int, repeats: int) -> Use:
+    """The run with the median peak."""
+    uses = []
+    for _ in range(repeats):
+        settings = [*problem, f"optimizer={optimizer}", *fixed(size), *_floor()]
+        call = [sys.executable, "-m", "benchmarks.memory", "--measure", json.dumps(settings)]
+        done = subprocess.run(call, capture_output=True, text=True, check=True)
+        uses.append(Use(*json.loads(done.stdout)))
+        say(f"  {optimizer}, m = {size}: {uses[-1].work / 1e6:.0f} MB")
+    middle = statistics.median_low([use.work for use in uses])
+    return next(use for use in uses if use.work == middle)
+
+
+def _floor() -> list[str]:
+    """The settings that keep as few activations as can be, where the engine has them."""
+    known = declared_fields(KFACOptions)
+    return [f"{name}={value}" for name, value in FLOORS.items() if name in known]
+
+
+def measure(settings: list[str]) -> Use:
+    """Train in this process, which has done nothing else, and count."""
+    made = session((), [*settings, "optimizer.lambda_initial=150"])
+    inputs = made.dataset.train_inputs
+    size = made.schedule.size(1)
+    before = _resident()
+    reset_peak_memory()
+    for _ in range(ITERATIONS):
+        made.step()
+    return Use(peak_memory(), before, size * inputs.shape[1] * inputs.element_size())
+
+
+def _resident() -> int:
+    """The resident memory now: the peak, begun anew."""
+    reset_peak_memory()
+    return peak_memory()
+
+
+PART = Part(
+    "memory", "Memory of large mini-batches", "python -m benchmarks.memory", section
+)
+
+if __name__ == "__main__":
+    if "--measure" in sys.argv:
+        print(json.dumps(measure(json.loads(sys.argv[-1]))))
+    else:
+        sys.exit(run([PART]))
