@@ -2,6 +2,7 @@
 
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+PEERS := .venv-peers
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
 # Overridable: make run ARGS="dataset=mnist iterations=150"; make test PYTEST_ARGS="-k curves";
@@ -13,10 +14,11 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run smoke test soak compare lint docs format clean clean-all fuzz
+.PHONY: help run smoke test soak compare lint docs format clean clean-all fuzz \
+    bench bench-inverses bench-peers bench-gpu
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: $(INSTALLED) ## train; ARGS has the settings, e.g. make run ARGS="dataset=mnist iterations=150"
 	$(VENV)/bin/kfac-run $(ARGS)
@@ -32,6 +34,18 @@ soak: $(INSTALLED) ## kill and resume small runs for minutes (ARGS="--kills 1000
 
 fuzz: $(INSTALLED) ## try 5000 random command lines, new ones each time: half an hour
 	KFAC_FUZZ=5000 $(VENV)/bin/python -m pytest -q tests/commands/test_any_command_line.py
+
+bench: $(INSTALLED) ## measure the speed on this machine, into docs/performance.md: 15 minutes
+	$(VENV)/bin/python -m benchmarks $(ARGS)
+
+bench-inverses: $(INSTALLED) ## block-tridiagonal against block-diagonal to several errors: an hour or two
+	$(VENV)/bin/python -m benchmarks.inverses $(ARGS)
+
+bench-peers: $(INSTALLED) $(PEERS)/.installed ## against kfac-jax and torch's optimizers, each tuned: about an hour
+	$(VENV)/bin/python -m benchmarks.peers --jax-python $(PEERS)/bin/python $(ARGS)
+
+bench-gpu: $(INSTALLED) ## tests and speed on a GPU: 8 minutes
+	$(VENV)/bin/python -m benchmarks.gpu $(ARGS)
 
 compare: $(INSTALLED) ## compare results bit for bit with the last commit's or BASE=COMMIT's: minutes
 	$(VENV)/bin/python -m tests.compare $(BASE) $(ARGS)
@@ -51,12 +65,19 @@ format: $(INSTALLED) ## format the code and apply the fixes of the linter
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
+# What only the benchmarks of other programs need has an environment of its own.
+$(PEERS)/.installed: benchmarks/peers/requirements.txt | $(INSTALLED)
+	$(VENV)/bin/python -m venv --clear --without-pip $(PEERS)
+	$(VENV)/bin/python -m pip --python $(PEERS)/bin/python install \
+	    --disable-pip-version-check -r benchmarks/peers/requirements.txt
+	@touch $@
+
 clean: ## remove caches and build results, but not outputs/ and .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path './$(PEERS)/*' -prune -exec rm -rf {} +
 
 clean-all: clean ## also remove .venv, which the next command sets up again
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(PEERS)
 
 # The stamp is written last, so a set-up that failed is resumed. A .venv whose Python is missing or
 # unsupported is recreated. Some distributions ship Python without ensurepip; then the pip of that

@@ -1,6 +1,6 @@
 """The cost of measuring the gradient's variance for the adaptive schedule.
 
-    python benchmarks/adaptive_schedule.py [PAIRS]
+    python -m benchmarks.adaptive_schedule [PAIRS]
 
 Steps of the same optimizer alternate with and without the measurement. A row gives the median ratio
 of the times of successive steps, for K-FAC (without a refresh of the inverse), for the baseline and

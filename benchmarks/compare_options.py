@@ -1,6 +1,6 @@
 """The effect of options on convergence: MNIST error at equal iterations and at equal seconds.
 
-    python benchmarks/compare_options.py [ITERATIONS] [SECONDS] [OVERRIDE ...]
+    python -m benchmarks.compare_options [ITERATIONS] [SECONDS] [OVERRIDE ...]
 
 Each row is a run of `kfac-run`, all with the same seed, mini-batches and initial parameters, except
 for the second, which shows the effect of another seed. Errors are those of the mini-batch before

@@ -2,10 +2,10 @@
 
     python -m benchmarks.cost
 
-The formula of section 8 predicts the seconds of an average iteration from six constants, which are
-measured here within iterations themselves: C₁ and C₂ in those of SGD, C₃ (C₄) in new inverses, C₅
-(C₆) in products with them. Prediction and measurement are for one period of T₃ = 20 iterations, with
-its search for γ. What the formula leaves out is a row of its own.
+The formula of section 8 predicts the seconds of an average iteration from its constants, which are
+measured within iterations themselves: C₁ and C₂ in those of SGD, C₃ (C₄) in new inverses, C₅ (C₆)
+in products with them. Prediction and measurement are for one period of T₃ = 20 iterations, with its
+search for γ. What the formula leaves out is a row of its own.
 """
 
 import sys
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run
-from benchmarks.common.problems import INVERSES, REFRESHES, Scale, fixed, scale, session
+from benchmarks.common.problems import INVERSES, REFRESHES, Scale, fixed, scale
 from benchmarks.common.tasks import TASKS, task_times
 from benchmarks.common.timing import figures, seconds
 from benchmarks.work import Constants, Settings, Sizes, kfac_cost, sgd_cost
@@ -43,7 +43,7 @@ def section(small: bool) -> str:
     summary, details = [], []
     for cases in sizes.sizes:
         runs = {name: _session(sizes, cases, kind, settings) for name, kind in INVERSES.items()}
-        sgd = session(sizes.problem, ("optimizer=nesterov_sgd", RATE, *fixed(cases)))
+        sgd = sizes.problem.session(("optimizer=nesterov_sgd", RATE, *fixed(cases)))
         measured = _measure_together({"SGD": sgd, **runs}, settings.t2)
         for name, made in runs.items():
             own = settings._replace(tridiagonal=name == "block-tridiagonal")
@@ -57,8 +57,8 @@ def section(small: bool) -> str:
 
 def _session(sizes: Scale, cases: int, optimizer: str, settings: Settings) -> Session:
     chosen = (f"optimizer.t2={settings.t2}", f"optimizer.t3={settings.t3}", *fixed(cases))
-    made = session(
-        sizes.problem, (f"optimizer={optimizer}", "optimizer.lambda_initial=150", *chosen)
+    made = sizes.problem.session(
+        (f"optimizer={optimizer}", "optimizer.lambda_initial=150", *chosen)
     )
     for _ in range(REFRESHES):
         made.step()
@@ -105,7 +105,7 @@ def _compare(
     return [*cells, figures(formula), *speeds], table
 
 
-PART = Part("cost", "K-FAC against SGD, and the paper's formula", "python -m benchmarks.cost", section)
+PART = Part("cost", "K-FAC against SGD, and the paper's cost formula", section)
 
 if __name__ == "__main__":
     sys.exit(run([PART]))

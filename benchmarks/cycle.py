@@ -3,8 +3,9 @@
     python -m benchmarks.cycle
 
 Four runs with their default options, block-tridiagonal and block-diagonal with two sizes of
-mini-batches, do their first 43 iterations in turn, so that other load affects all of them. The first
-three calibrate λ; a search comes at iterations 20 and 40, and every fifth iteration measures ρ.
+mini-batches, do their first 43 iterations in turn, so that other load affects all of them. The
+first three calibrate λ; a search comes at iterations 20 and 40, and every fifth iteration measures
+ρ.
 """
 
 import sys
@@ -13,9 +14,8 @@ from typing import NamedTuple
 from benchmarks.common.device import wait_for
 from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run, say
-from benchmarks.common.problems import INVERSES, REFRESHES, dataset, fixed, scale, session
+from benchmarks.common.problems import INVERSES, REFRESHES, Problem, fixed, scale
 from benchmarks.common.timing import Spread, figures, seconds
-from kfac_cli.data.dataset import Dataset
 
 SEARCH_EVERY = 20
 ITERATIONS = 43
@@ -55,16 +55,15 @@ COLUMNS += ["first 3, s"]
 
 
 def cycles(
-    problem: tuple[str, ...],
+    problem: Problem,
     sizes: tuple[int, ...],
     device: str = "cpu",
-    data: Dataset | None = None,
     settings: tuple[str, ...] = (),
 ) -> list[list[str]]:
     """The rows of the table, for each size and inverse."""
     cases = [(size, name, kind) for size in sizes for name, kind in INVERSES.items()]
     runs = [
-        session(problem, (f"optimizer={kind}", *fixed(size), *settings), device, data)
+        problem.session((f"optimizer={kind}", *fixed(size), *settings), device)
         for size, _, kind in cases
     ]
     times: list[list[float]] = [[] for _ in runs]
@@ -82,13 +81,12 @@ def cycles(
 def section(small: bool) -> str:
     """The table, a row for each size and inverse."""
     sizes = scale(small)
-    dataset(sizes.problem)
     rows = cycles(sizes.problem, sizes.sizes)
     note = "× counts plain iterations of the same row."
     return f"{markdown_table(COLUMNS, rows)}\n\n{note}"
 
 
-PART = Part("cycle", "Iterations", "python -m benchmarks.cycle", section)
+PART = Part("cycle", "Iterations", section)
 
 if __name__ == "__main__":
     sys.exit(run([PART]))

@@ -14,7 +14,7 @@ import sys
 from benchmarks.common.document import markdown_table
 from benchmarks.common.op_times import operator_shares
 from benchmarks.common.part import Part, run
-from benchmarks.common.problems import INVERSES, PLAIN, REFRESHES, Scale, fixed, scale, session
+from benchmarks.common.problems import INVERSES, PLAIN, REFRESHES, Problem, Scale, fixed, scale
 from benchmarks.common.products import Bare, recorded, total_multiply_adds
 from benchmarks.common.timing import Spread, alternated, figures, ratios
 from benchmarks.work import unavoidable_multiply_adds
@@ -43,9 +43,9 @@ def section(small: bool) -> str:
     )
 
 
-def prepared(problem: tuple[str, ...], cases: int, optimizer: str) -> Session:
+def prepared(problem: Problem, cases: int, optimizer: str) -> Session:
     """A session whose next iterations are plain ones."""
-    made = session(problem, (f"optimizer={optimizer}", *PLAIN, *fixed(cases)))
+    made = problem.session((f"optimizer={optimizer}", *PLAIN, *fixed(cases)))
     for _ in range(REFRESHES + 1):
         made.step()
     return made
@@ -81,7 +81,6 @@ def _measure(sizes: Scale, cases: int, optimizer: str) -> tuple[list[str], dict[
 PART = Part(
     "iteration",
     "An iteration against its matrix products",
-    "python -m benchmarks.iteration",
     section,
 )
 

@@ -13,11 +13,12 @@ import json
 import statistics
 import subprocess
 import sys
+from dataclasses import asdict
 from typing import NamedTuple
 
 from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run, say
-from benchmarks.common.problems import INVERSES, MNIST, SMALL, fixed, session
+from benchmarks.common.problems import INVERSES, MNIST, SMALL, Problem, fixed
 from benchmarks.common.timing import figures
 from kfac_cli.engine.declaration import declared_fields
 from kfac_cli.engine.options import KFACOptions
@@ -68,12 +69,13 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:,.0f}"
 
 
-def _median(problem: tuple[str, ...], optimizer: str, size: int, repeats: int) -> Use:
+def _median(problem: Problem, optimizer: str, size: int, repeats: int) -> Use:
     """The run with the median peak."""
     uses = []
     for _ in range(repeats):
-        settings = [*problem, f"optimizer={optimizer}", *fixed(size), *_floor()]
-        call = [sys.executable, "-m", "benchmarks.memory", "--measure", json.dumps(settings)]
+        settings = [f"optimizer={optimizer}", *fixed(size), *_floor()]
+        call = [sys.executable, "-m", "benchmarks.memory", "--measure"]
+        call.append(json.dumps([asdict(problem), settings]))
         done = subprocess.run(call, capture_output=True, text=True, check=True)
         uses.append(Use(*json.loads(done.stdout)))
         say(f"  {optimizer}, m = {size}: {uses[-1].work / 1e6:.0f} MB")
@@ -87,9 +89,9 @@ def _floor() -> list[str]:
     return [f"{name}={value}" for name, value in FLOORS.items() if name in known]
 
 
-def measure(settings: list[str]) -> Use:
+def measure(problem: Problem, settings: list[str]) -> Use:
     """Train in this process, which has done nothing else, and count."""
-    made = session((), [*settings, "optimizer.lambda_initial=150"])
+    made = problem.session([*settings, "optimizer.lambda_initial=150"])
     inputs = made.dataset.train_inputs
     size = made.schedule.size(1)
     before = _resident()
@@ -105,12 +107,12 @@ def _resident() -> int:
     return peak_memory()
 
 
-PART = Part(
-    "memory", "Memory of large mini-batches", "python -m benchmarks.memory", section
-)
+PART = Part("memory", "Memory of large mini-batches", section)
 
 if __name__ == "__main__":
     if "--measure" in sys.argv:
-        print(json.dumps(measure(json.loads(sys.argv[-1]))))
+        described, settings = json.loads(sys.argv[-1])
+        problem = Problem(tuple(described["settings"]), described["random_cases"])
+        print(json.dumps(measure(problem, settings)))
     else:
         sys.exit(run([PART]))

@@ -1,6 +1,6 @@
 """Whether float32 drifts from float64 over a long run with both dampings at their lower bounds.
 
-    python benchmarks/precision.py [ITERATIONS] [OVERRIDE ...]
+    python -m benchmarks.precision [ITERATIONS] [OVERRIDE ...]
 
 CURVES with fewer cases, by default 2,000 iterations, in float64, in float32, and in float64 with
 different sampled targets, whose effect is the scale for the drift of float32. A row gives the
@@ -50,7 +50,7 @@ def main() -> None:
             print(f"{iteration:9}", *(f"{error:24.6g}" for error in errors), flush=True)
     for name, session in sessions.items():
         print(f"{name}: lowest lambda {lowest[name][0]:.3g}, lowest gamma {lowest[name][1]:.3g},")
-        print(f"    rejected {session.rejections}, fallbacks {session.fallbacks}")
+        print(f"    rejected {session.rejections}, fallbacks {session.optimizer.fallbacks}")
 
 
 def start(dtype: str, targets_seed: int | None) -> Session:

@@ -66,7 +66,7 @@ def _coupling(layer: tuple[int, int], above: tuple[int, int]) -> int:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The powers of the formula for layers that differ: equal to them where all layers are d × d."""
+    """The powers of the formula for any layers; those of the paper where all are d × d."""
 
     squares: float
     """ℓd²"""

@@ -1,4 +1,4 @@
-"""A part of the benchmarks: what measures it, and the command that prints and writes its section.
+"""A part of the benchmarks: what measures it, and its command, which prints and writes a section.
 
     python -m benchmarks.NAME [--small] [--output FILE]
 
@@ -23,21 +23,22 @@ NOTE = "Medians, and in parentheses the quartiles; ratios are formed within a ro
 class Part:
     """A section of docs/performance.md.
 
-    `measure` takes whether to use small sizes and returns the section's text; `device` names what
-    it measures on, for the header.
+    `measure` takes whether to use small sizes and returns the section's text. For the header are
+    `note`, what its numbers are, `command`, a target of make, and `device`, what it measures on.
     """
 
     name: str
     title: str
-    command: str
     measure: Callable[[bool], str]
+    note: str = NOTE
+    command: str = "bench"
     device: str = "cpu"
 
     def section(self, small: bool) -> str:
         """Measure; the text says which command wrote it, and on which machine."""
         text = self.measure(small)
-        header = f"Written by `{self.command}` on {Machine.here(self.device)}."
-        return f"## {self.title}\n\n{header} {NOTE}\n\n{text}"
+        header = f"Written by `make {self.command}` on {Machine.here(self.device)}."
+        return f"## {self.title}\n\n{header} {self.note}\n\n{text}"
 
 
 def run(parts: Sequence[Part], arguments: Sequence[str] | None = None) -> int:

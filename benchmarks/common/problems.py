@@ -17,8 +17,6 @@ from kfac_cli.engine import Network
 from kfac_cli.errors import UserError
 from kfac_cli.run.session import Session, make_session
 
-MNIST = ("dataset=mnist",)
-SMALL = ("experiment=smoke", "dataset.layer_sizes=[784,32,16,8,16,32,784]")
 NEVER = 10**9
 PLAIN = (
     f"optimizer.t1={NEVER}",
@@ -36,10 +34,61 @@ REFRESHES = 3
 
 
 @dataclass(frozen=True)
-class Scale:
-    """A problem and the mini-batch sizes at which it is timed."""
+class Problem:
+    """A dataset and a network, as settings of `kfac-run`; its data are loaded once.
 
-    problem: tuple[str, ...]
+    With `random_cases`, there are so many random cases of the network's width in their place, for
+    times, which do not depend on the values. They have a few latent causes, as images have.
+    """
+
+    settings: tuple[str, ...]
+    random_cases: int = 0
+
+    @property
+    def network(self) -> Network:
+        """Its network."""
+        setup = load_config(self.settings).dataset
+        return Network(setup.layer_sizes, setup.activations, setup.output)
+
+    def data(self) -> Dataset:
+        """Its data. Raises UserError if they are missing."""
+        if self.random_cases:
+            return _random(self.network.layer_sizes[0], self.random_cases)
+        return _loaded(self.settings)
+
+    def or_random(self, cases: int) -> tuple["Problem", str | None]:
+        """This problem or, with the reason, one of random cases where its data cannot be had."""
+        try:
+            self.data()
+        except UserError as error:
+            return Problem(self.settings, cases), f"random cases in place of the data: {error}"
+        return self, None
+
+    def session(self, settings: Sequence[str], device: str = "cpu") -> Session:
+        """A new session with further settings."""
+        config = load_config([*self.settings, *settings])
+        return make_session(config, self.data(), torch.device(device))
+
+
+MNIST = Problem(("dataset=mnist",))
+SMALL = Problem(
+    (
+        "dataset=arrays",
+        "dataset.file=none",
+        "dataset.output=bernoulli",
+        "dataset.layer_sizes=[32,16,8,16,32]",
+        "dataset.activations=[logistic,linear,logistic]",
+        "dataset.connections=5",
+    ),
+    random_cases=400,
+)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A problem and the mini-batch sizes at which it is timed, in so many rounds."""
+
+    problem: Problem
     sizes: tuple[int, ...]
     rounds: int
 
@@ -49,51 +98,20 @@ def scale(small: bool, rounds: int = 11) -> Scale:
     return Scale(SMALL, (40, 80), 2) if small else Scale(MNIST, (1000, 5000), rounds)
 
 
-@cache
-def dataset(problem: tuple[str, ...]) -> Dataset:
-    """The data of a problem, loaded once. Raises UserError if they are missing."""
-    config = load_config(problem)
-    return load_dataset(config.dataset, resolve_data_dir(config.data_dir), config.dtype)
-
-
-@cache
-def random_dataset(problem: tuple[str, ...], cases: int = 60_000) -> Dataset:
-    """Random cases of a problem's width, for times that do not depend on the values.
-
-    They have a few latent causes, as images have.
-    """
-    width = load_config(problem).dataset.layer_sizes[0]
-    generator = torch.Generator().manual_seed(0)
-    latent = torch.randn(cases, 16, generator=generator)
-    values = torch.sigmoid(latent @ torch.randn(16, width, generator=generator))
-    return Dataset.autoencoder("random", values.numpy(), values[:1000].numpy(), None)
-
-
-def dataset_or_random(problem: tuple[str, ...]) -> tuple[Dataset, str | None]:
-    """The data of a problem or, with the reason, random cases where they cannot be had."""
-    try:
-        return dataset(problem), None
-    except UserError as error:
-        return random_dataset(problem), f"random cases in place of the data: {error}"
-
-
-def session(
-    problem: tuple[str, ...],
-    settings: Sequence[str],
-    device: str = "cpu",
-    data: Dataset | None = None,
-) -> Session:
-    """A new session of a problem with further settings of `kfac-run`."""
-    config = load_config([*problem, *settings])
-    return make_session(config, data or dataset(problem), torch.device(device))
-
-
 def fixed(size: int) -> tuple[str, ...]:
     """The settings for mini-batches of one size."""
     return ("schedule=fixed", f"schedule.size={size}")
 
 
-def network(problem: tuple[str, ...]) -> Network:
-    """The network of a problem."""
-    setup = load_config(problem).dataset
-    return Network(setup.layer_sizes, setup.activations, setup.output)
+@cache
+def _loaded(settings: tuple[str, ...]) -> Dataset:
+    config = load_config(settings)
+    return load_dataset(config.dataset, resolve_data_dir(config.data_dir), config.dtype)
+
+
+@cache
+def _random(width: int, cases: int) -> Dataset:
+    generator = torch.Generator().manual_seed(0)
+    latent = torch.randn(cases, 16, generator=generator)
+    values = torch.sigmoid(latent @ torch.randn(16, width, generator=generator))
+    return Dataset.autoencoder("random", values.numpy(), values[:1000].numpy(), None)

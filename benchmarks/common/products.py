@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.common.operators import Call, watch
 
 SMALLEST = 5
 """A product with a dimension below this is an inner product or a linear combination."""
 
 FIRST_FACTOR = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1, "_linear_pointwise": 0}
-"""The operators that make products, and which argument is the first factor; the next is the other."""
+"""The operators that make products, and which argument is the first factor."""
 
 
 @dataclass(frozen=True)
@@ -29,37 +30,22 @@ class Product:
     multiply_adds: int
 
 
-class ProductRecorder(TorchDispatchMode):
-    """While active, records the products of this thread."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.products: list[Product] = []
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        named = kwargs or {}
-        result = func(*args, **named)
-        place = FIRST_FACTOR.get(operator_name(func))
-        if place is not None:
-            size = _multiply_adds(args[place], result)
-            if size is not None:
-                arguments = tuple(_meta(value) for value in args)
-                standing = {name: _meta(value) for name, value in named.items()}
-                self.products.append(Product(func, arguments, standing, size))
-        return result
-
-
 def recorded(work: Callable[[], object]) -> list[Product]:
-    """The products that a call makes."""
-    with ProductRecorder() as recorder:
-        work()
-    return recorder.products
+    """The products that a call makes in this thread."""
+    products: list[Product] = []
+
+    def record(call: Call) -> None:
+        place = FIRST_FACTOR.get(call.name)
+        if place is None:
+            return
+        size = _multiply_adds(call.arguments[place], call.result)
+        if size is not None:
+            arguments = tuple(map(_stand_in, call.arguments))
+            named = {name: _stand_in(value) for name, value in call.named.items()}
+            products.append(Product(call.operator, arguments, named, size))
+
+    watch(work, record)
+    return products
 
 
 def total_multiply_adds(products: Sequence[Product]) -> int:
@@ -102,11 +88,6 @@ class Bare:
         return self._matrices[key]
 
 
-def operator_name(func: Any) -> str:
-    """The name of an operator without namespace, overload and the mark of changing in place."""
-    return str(func._schema.name).partition("::")[2].removesuffix("_")
-
-
 def _multiply_adds(first: Tensor, result: Tensor) -> int | None:
     """The size of a product, None if it is too narrow; `result` is (…, n, k), `first` (…, n, m)."""
     inner, (rows, columns) = first.shape[-1], result.shape[-2:]
@@ -115,7 +96,7 @@ def _multiply_adds(first: Tensor, result: Tensor) -> int | None:
     return int(result.numel()) * int(inner)
 
 
-def _meta(value: Any) -> Any:
+def _stand_in(value: Any) -> Any:
     """A stand-in without memory for a tensor, in shape, layout and dtype."""
     if not isinstance(value, Tensor):
         return value

@@ -85,5 +85,7 @@ def task_times() -> Iterator[TaskTimes]:
             found = vars(owner)[name]
             static = isinstance(found, staticmethod)
             timed = times.timed(task, found.__func__ if static else found)
-            patches.enter_context(patch.object(owner, name, staticmethod(timed) if static else timed))
+            patches.enter_context(
+                patch.object(owner, name, staticmethod(timed) if static else timed)
+            )
         yield times

@@ -58,7 +58,7 @@ def alternated(
     """
     times: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(rounds):
-        names = list(works) if turn % 2 == 0 else list(reversed(works))
+        names = list(works)[:: 1 if turn % 2 == 0 else -1]
         for name in names:
             times[name].append(seconds(works[name], wait))
     return times
