@@ -59,19 +59,20 @@ def cycles(
     sizes: tuple[int, ...],
     device: str = "cpu",
     settings: tuple[str, ...] = (),
+    iterations: int = ITERATIONS,
 ) -> list[list[str]]:
-    """The rows of the table, for each size and inverse."""
+    """The rows of the table, for each size and inverse, from so many first iterations."""
     cases = [(size, name, kind) for size in sizes for name, kind in INVERSES.items()]
     runs = [
         problem.session((f"optimizer={kind}", *fixed(size), *settings), device)
         for size, _, kind in cases
     ]
     times: list[list[float]] = [[] for _ in runs]
-    for iteration in range(1, ITERATIONS + 1):
+    for iteration in range(1, iterations + 1):
         for made, spent in zip(runs, times, strict=True):
             spent.append(seconds(made.step, lambda: wait_for(device)))
         if iteration % 10 == 3:
-            say(f"  iteration {iteration} of {ITERATIONS}")
+            say(f"  iteration {iteration} of {iterations}")
     return [
         [f"{size:,}", name, *Cycle.of(spent).cells()]
         for (size, name, _), spent in zip(cases, times, strict=True)

@@ -10,17 +10,16 @@ is one every few iterations.
 
 import math
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.common.command import kfac_run
 from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run, say
 from benchmarks.common.problems import INVERSES
 from benchmarks.common.timing import figures
-from kfac_cli.errors import UserError
 from kfac_cli.report.measures import ITERATIONS, SECONDS, Cost, time_to
 from kfac_cli.report.runs import Run, load_runs
 
@@ -64,7 +63,7 @@ SMALL = (
     Sweep(
         "small",
         (100, 1e-9),
-        ("experiment=smoke", "iterations=4", "evaluate_every=2"),
+        ("experiment=smoke", "iterations=4", "evaluate_every=2", "optimizer.lambda_initial=1"),
         "0",
     ),
 )
@@ -85,12 +84,10 @@ def _runs(sweep: Sweep, folder: Path) -> list[Run]:
     own = folder / sweep.name.lower()
     settings = ["tensorboard=false", f"hydra.sweep.dir={own}"]
     words = ["-m", f"resume={own}"] if own.exists() else [*sweep.command, *settings]
-    done = subprocess.run([sys.executable, "-m", "kfac_cli", *words], stdout=subprocess.DEVNULL)
+    kfac_run(words)
     runs, complaints = load_runs([own])
     for line in complaints:
         say(f"  {line}")
-    if done.returncode != 0 or not runs:
-        raise UserError(f"the runs on {sweep.name} are not complete; the same command continues")
     return runs
 
 

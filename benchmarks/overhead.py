@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.common.command import kfac_run
 from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run, say
 from benchmarks.common.timing import Spread, figures, seconds
@@ -43,10 +44,10 @@ def section(small: bool) -> str:
     """Both tables."""
     settings = ["experiment=smoke"] if small else []
     with tempfile.TemporaryDirectory() as folder:
-        kfac_run(Path(folder, "warm-up"), ["iterations=1", *settings])  # fills the caches
+        kfac_run([*settings, "iterations=1", _into(Path(folder, "warm-up"))])  # fills the caches
         starts = [_start(Path(folder), turn, settings) for turn in range(1 if small else ROUNDS)]
         say("  a default run, of minutes ...")
-        kfac_run(Path(folder, "run"), settings)
+        kfac_run([*settings, _into(Path(folder, "run"))])
         summary = json.loads(Path(folder, "run", SUMMARY_FILE).read_text(encoding="utf-8"))
     return "\n\n".join(
         [
@@ -70,20 +71,18 @@ def shares(summary: dict[str, float]) -> str:
     return f"{markdown_table(columns, rows)}\n\nThe aim is at most {MAX_SHARE:.0%} for both."
 
 
-def kfac_run(folder: Path, settings: list[str]) -> None:
-    """Run the command with its output in a folder."""
-    call = [sys.executable, "-m", "kfac_cli", *settings, f"hydra.run.dir={folder}"]
-    subprocess.run(call, check=True, stdout=subprocess.DEVNULL)
-
-
 def _start(folder: Path, turn: int, settings: list[str]) -> Start:
     own = folder / f"start{turn}"
     torch = seconds(lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True))
     started = time.time()
-    kfac_run(own, ["iterations=1", *settings])
+    kfac_run([*settings, "iterations=1", _into(own)])
     written = (own / METRICS_FILE).stat().st_mtime
     [row] = read_table(own / METRICS_FILE)
     return Start(written - started - row["optimizer_seconds"], torch)
+
+
+def _into(folder: Path) -> str:
+    return f"hydra.run.dir={folder}"
 
 
 def _startup(starts: list[Start]) -> str:

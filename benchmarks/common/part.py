@@ -53,16 +53,21 @@ def run(parts: Sequence[Part], arguments: Sequence[str] | None = None) -> int:
         started = perf_counter()
         say(f"{part.title} ...")
         try:
-            text = part.section(given.small)
+            publish(part, given.small, path)
         except UserError as error:
             say(f"{part.name}: {error}")
             failed = 1
             continue
-        print(f"\n{text}\n", flush=True)
-        if path is not None:
-            write_section(path, part.name, text)
         say(f"{part.name}: {perf_counter() - started:.0f} s")
     return failed
+
+
+def publish(part: Part, small: bool, path: Path | None) -> None:
+    """Measure a part, print its section, and write it into a document if one is given."""
+    text = part.section(small)
+    print(f"\n{text}\n", flush=True)
+    if path is not None:
+        write_section(path, part.name, text)
 
 
 def say(line: str) -> None:

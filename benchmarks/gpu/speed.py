@@ -1,0 +1,111 @@
+"""Iterations on a GPU: their seconds, host synchronisations, and TF32 against float32."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from benchmarks.common.device import wait_for
+from benchmarks.common.document import markdown_table
+from benchmarks.common.host_reads import host_reads
+from benchmarks.common.problems import INVERSES, REFRESHES, Problem, fixed
+from benchmarks.common.timing import Spread, alternated, ratios
+from benchmarks.cycle import cycles
+from benchmarks.gpu.budget import Scale
+from kfac_cli.engine.declaration import declared_fields
+from kfac_cli.engine.options import KFACOptions
+from kfac_cli.run.session import Session
+
+SEARCH, RHO = 20, 5
+QUICK = ("optimizer.lambda_initial=150",)
+"""λ is not calibrated, which would take most of the time."""
+
+
+def iterations(problem: Problem, scale: Scale, device: str) -> str:
+    """Seconds of iterations for each size and inverse, without calibration."""
+    rows = cycles(problem, scale.sizes, device, QUICK, SEARCH + REFRESHES)
+    columns = ["m", "inverse", "plain iteration, s", "search, s", "mean, s", "first 3, s"]
+    return markdown_table(columns, rows)
+
+
+def synchronisations(problem: Problem, scale: Scale, device: str) -> str:
+    """How often an iteration makes the host wait, at the largest size."""
+    rows = []
+    size = scale.sizes[-1]
+    for name, optimizer in INVERSES.items():
+        made = problem.session((f"optimizer={optimizer}", *QUICK, *fixed(size)), device)
+        counts = {}
+        for iteration in range(1, SEARCH + 1):
+            counts[iteration] = _counted(made, device)
+        rows.append([name, *(counts[k] for k in (SEARCH - 1, SEARCH - RHO, SEARCH))])
+    columns = ["inverse", "ordinary step", "with ρ", "with ρ and a search for γ"]
+    how = "m = {:,}; reads of numbers, and in parentheses what CUDA reports as synchronising"
+    return f"{how.format(size)}:\n\n{markdown_table(columns, rows)}"
+
+
+def _counted(made: Session, device: str) -> str:
+    """The reads of one step and, on a GPU, the warnings of its synchronisation check."""
+    reported: list[warnings.WarningMessage] = []
+    with _reporting(device, reported):
+        reads = host_reads(made.step)
+    return str(reads) if device == "cpu" else f"{reads} ({len(reported)})"
+
+
+@contextmanager
+def _reporting(device: str, reported: list[warnings.WarningMessage]) -> Iterator[None]:
+    """Collect what CUDA says of each synchronisation; nothing on a CPU."""
+    if device == "cpu":
+        yield
+        return
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+            reported += [each for each in caught if "synchronizing" in str(each.message)]
+
+
+def tf32(problem: Problem, scale: Scale, device: str) -> str:
+    """Iterations with products in TF32 against float32, and the errors that both reach."""
+    settings, switched = _tf32()
+    rows = []
+    for size in scale.sizes:
+        chosen = ("optimizer=kfac_tridiag", *QUICK, *fixed(size))
+        single = problem.session(chosen, device)
+        reduced = problem.session((*chosen, *settings), device)
+        works: dict[str, Callable[[], object]] = {
+            "float32": single.step,
+            "tf32": lambda made=reduced: _with_tf32(made, switched),  # type: ignore[misc]
+        }
+        times = alternated(works, scale.rounds, lambda: wait_for(device))
+        errors = [made.step()[1].error for made in (single, reduced)]
+        rows.append(
+            [
+                f"{size:,}",
+                *(str(Spread.of(spent[REFRESHES:])) for spent in times.values()),
+                str(ratios(times["tf32"][REFRESHES:], times["float32"][REFRESHES:])),
+                *(f"{error:.2f}" for error in errors),
+            ]
+        )
+    columns = ["m", "float32, s", "tf32, s", "tf32 / float32"]
+    columns += [f"error after {scale.rounds} iterations, float32", "tf32"]
+    return markdown_table(columns, rows)
+
+
+def _tf32() -> tuple[tuple[str, ...], bool]:
+    """The setting for TF32, or whether torch's own switch has to be used for want of one."""
+    if "matmul" in declared_fields(KFACOptions):
+        return ("matmul=tf32",), False
+    return (), True
+
+
+def _with_tf32(made: Session, switched: bool) -> None:
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = switched or before
+    try:
+        made.step()
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
