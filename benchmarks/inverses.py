@@ -20,10 +20,13 @@ from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run, say
 from benchmarks.common.problems import INVERSES
 from benchmarks.common.timing import figures
+from kfac_cli.errors import UserError
+from kfac_cli.recording.summary import INTERRUPTED
 from kfac_cli.report.measures import ITERATIONS, SECONDS, Cost, time_to
-from kfac_cli.report.runs import Run, load_runs
+from kfac_cli.report.runs import FAILED, UNFINISHED, Run, load_runs
 
 NOTE = "Medians over the seeds, and in parentheses the range; evaluation is excluded."
+INCOMPLETE = (UNFINISHED, FAILED, INTERRUPTED)
 FOLDER = Path("outputs/benchmarks/inverses")
 
 
@@ -80,14 +83,19 @@ def section(small: bool, folder: Path = FOLDER) -> str:
 
 
 def _runs(sweep: Sweep, folder: Path) -> list[Run]:
-    """The runs of a sweep, after its missing ones have been done."""
+    """The runs of a sweep, after its missing ones have been done; one may have diverged."""
     own = folder / sweep.name.lower()
     settings = ["tensorboard=false", f"hydra.sweep.dir={own}"]
     words = ["-m", f"resume={own}"] if own.exists() else [*sweep.command, *settings]
-    kfac_run(words)
+    try:
+        kfac_run(words)
+    except UserError as error:
+        say(f"  {error}")
     runs, complaints = load_runs([own])
     for line in complaints:
         say(f"  {line}")
+    if complaints or not runs or any(run.status in INCOMPLETE for run in runs):
+        raise UserError(f"the runs on {sweep.name} are not complete; the same command continues")
     return runs
 
 

@@ -14,18 +14,21 @@ import statistics
 import subprocess
 import sys
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run, say
 from benchmarks.common.problems import INVERSES, MNIST, SMALL, Problem, fixed
 from benchmarks.common.timing import figures
+from kfac_cli.engine import StepRecord
 from kfac_cli.engine.declaration import declared_fields
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.recording.environment import peak_memory, reset_peak_memory
 
-ITERATIONS = 4
-REPEATS = 3
+ITERATIONS = 3
+REPEATS = 2
 AIM = 1.05
 FLOORS = {"activation_memory": 0}
 """Settings that bound the activations kept for J·v, and the least that each allows."""
@@ -91,14 +94,27 @@ def _floor() -> list[str]:
 
 def measure(problem: Problem, settings: list[str]) -> Use:
     """Train in this process, which has done nothing else, and count."""
-    made = problem.session([*settings, "optimizer.lambda_initial=150"])
-    inputs = made.dataset.train_inputs
-    size = made.schedule.size(1)
+    made = problem.session([*settings, "optimizer.lambda_initial=150", "optimizer.t1=1"])
+    take = made.optimizer.step
+    copied: list[int] = []
+
+    def step(inputs: Any, *others: Any, **named: Any) -> StepRecord:
+        copied.append(_copied(inputs, made.dataset.train_inputs))
+        return take(inputs, *others, **named)
+
+    made.optimizer.step = step  # type: ignore[method-assign]
     before = _resident()
-    reset_peak_memory()
     for _ in range(ITERATIONS):
         made.step()
-    return Use(peak_memory(), before, size * inputs.shape[1] * inputs.element_size())
+    return Use(peak_memory(), before, copied[0])
+
+
+def _copied(inputs: Any, train: Tensor) -> int:
+    """The bytes of a mini-batch's cases, 0 where they are those of the training set itself."""
+    if not isinstance(inputs, Tensor):
+        return 0
+    memory, whole = inputs.untyped_storage(), train.untyped_storage()
+    return 0 if memory.data_ptr() == whole.data_ptr() else memory.nbytes()
 
 
 def _resident() -> int:

@@ -24,7 +24,7 @@ from kfac_cli.recording.summary import SUMMARY_FILE
 from kfac_cli.recording.tables import METRICS_FILE
 from kfac_cli.run.history import PARTS
 
-ROUNDS = 5
+ROUNDS = 3
 MAX_SHARE = 0.05
 
 

@@ -244,9 +244,30 @@ def test_an_unsupported_python_is_skipped(checkout, stub_python):
 @needs_make
 def test_help_lists_the_targets(checkout):
     page = call("make", "help", cwd=checkout).stdout
-    for target in ("run", "smoke", "test", "lint", "format", "clean", "help"):
+    for target in ("run", "smoke", "test", "lint", "format", "clean", "help", "bench-gpu"):
         assert f"  make {target} " in page
     assert not (checkout / ".venv").exists()
+
+
+@needs_make
+def test_peers_are_installed_into_an_environment_of_their_own(checkout, stub_python):
+    wanted = checkout / "benchmarks/peers/requirements.txt"
+    wanted.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "benchmarks/peers/requirements.txt", wanted)
+    (checkout / ".venv-peers").mkdir()
+    compare = ("make", "bench-peers", f"PYTHON={stub_python.path}")
+    run = "python -m benchmarks.peers --jax-python .venv-peers/bin/python"
+    assert call(*compare, cwd=checkout).returncode == 0
+    assert stub_python.calls() == [
+        "venv",
+        INSTALL,
+        "python -m venv --clear --without-pip .venv-peers",
+        "python -m pip --python .venv-peers/bin/python install --disable-pip-version-check "
+        "-r benchmarks/peers/requirements.txt",
+        run,
+    ]
+    assert call(*compare, cwd=checkout).returncode == 0
+    assert stub_python.calls() == [run]
 
 
 @needs_make

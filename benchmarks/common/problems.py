@@ -93,7 +93,7 @@ class Scale:
     rounds: int
 
 
-def scale(small: bool, rounds: int = 11) -> Scale:
+def scale(small: bool, rounds: int = 9) -> Scale:
     """MNIST with 1,000 and 5,000 cases, or a problem of milliseconds."""
     return Scale(SMALL, (40, 80), 2) if small else Scale(MNIST, (1000, 5000), rounds)
 

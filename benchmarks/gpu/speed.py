@@ -13,8 +13,8 @@ from benchmarks.common.problems import INVERSES, REFRESHES, Problem, fixed
 from benchmarks.common.timing import Spread, alternated, ratios
 from benchmarks.cycle import cycles
 from benchmarks.gpu.budget import Scale
+from kfac_cli.config.schema import RunConfig
 from kfac_cli.engine.declaration import declared_fields
-from kfac_cli.engine.options import KFACOptions
 from kfac_cli.run.session import Session
 
 SEARCH, RHO = 20, 5
@@ -97,7 +97,7 @@ def tf32(problem: Problem, scale: Scale, device: str) -> str:
 
 def _tf32() -> tuple[tuple[str, ...], bool]:
     """The setting for TF32, or whether torch's own switch has to be used for want of one."""
-    if "matmul" in declared_fields(KFACOptions):
+    if "matmul" in declared_fields(RunConfig):
         return ("matmul=tf32",), False
     return (), True
 

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import torch
 
 from benchmarks import cost, cycle, inverses, iteration, memory, overhead, refresh
 from benchmarks.common.command import kfac_run as kfac_run_apart
@@ -27,6 +28,13 @@ def test_memory_is_measured_in_processes_of_their_own():
     use = memory._median(SMALL, "kfac_diag", 40, 1)
     assert use.peak > use.before > 10_000_000
     assert use.cases == 40 * 32 * 4
+
+
+def test_only_cases_that_were_copied_are_left_out():
+    train = torch.ones(6, 4)
+    assert memory._copied(train[torch.tensor([2, 0])], train) == 2 * 4 * 4
+    assert memory._copied(train[1:3], train) == 0
+    assert memory._copied(None, train) == 0
 
 
 def test_the_work_of_an_iteration_excludes_data_and_libraries():
@@ -85,6 +93,20 @@ def test_a_sweep_is_run_once_and_then_read(tmp_path, in_this_process):
     assert inverses.section(True, tmp_path / "sweeps") == first
     assert {p: p.stat().st_mtime_ns for p in summaries} == summaries
     assert in_this_process[1] == ["-m", f"resume={tmp_path / 'sweeps/small'}"]
+
+
+def test_a_sweep_that_did_not_end_is_continued_by_the_next_call(tmp_path, monkeypatch):
+    def stopped(words):
+        for number in "01":
+            folder = tmp_path / "small" / number
+            folder.mkdir(parents=True)
+            (folder / "config.yaml").write_text("seed: 0\noptimizer: {name: kfac_diag}\n")
+            (folder / "metrics.csv").write_text("iteration\n1\n")
+        raise UserError("kfac-run: ended with exit code 130")
+
+    monkeypatch.setattr(inverses, "kfac_run", stopped)
+    with pytest.raises(UserError, match="on small are not complete; the same command continues"):
+        inverses.section(True, tmp_path)
 
 
 def test_the_commands_for_the_gpu_run_on_a_cpu_with_tiny_sizes(
