@@ -17,7 +17,7 @@ class Scale:
     def of(cls, small: bool) -> "Scale":
         """For a GPU or, small, for a test on a CPU."""
         if small:
-            return cls((40, 80), 5, 60.0, 0.5)
+            return cls((40, 80), 5, 60.0, 1.0)
         return cls((1000, 5000, 60_000), 23, 450.0, 60.0)
 
 
@@ -31,3 +31,7 @@ class Budget:
     def left(self) -> float:
         """Seconds, negative once the limit has passed."""
         return self._end - perf_counter()
+
+    def limit(self, seconds: float) -> float:
+        """The limit of what should take at most so many seconds: what is left, or a second."""
+        return max(min(seconds, self.left), 1.0)

@@ -129,3 +129,12 @@ def test_without_a_gpu_one_line_says_so(monkeypatch, capsys):
 def test_what_there_is_no_time_for_is_said():
     assert gpu._measured(lambda: "text", gpu.Budget(0)) == "No time was left."
     assert gpu._measured(lambda: "text", gpu.Budget(60)) == "text"
+    assert [gpu.Budget(50).limit(20), gpu.Budget(0).limit(20)] == [20, 1]
+
+
+def test_a_part_that_cuda_refuses_leaves_the_others(capsys):
+    def fails():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert gpu._measured(fails, gpu.Budget(60)) == "Not measured: CUDA out of memory"
+    assert "OutOfMemoryError" in capsys.readouterr().err
