@@ -25,6 +25,7 @@ from benchmarks.common.timing import figures
 from kfac_cli.engine import StepRecord
 from kfac_cli.engine.declaration import declared_fields
 from kfac_cli.engine.options import KFACOptions
+from kfac_cli.errors import UserError
 from kfac_cli.recording.environment import peak_memory, reset_peak_memory
 
 ITERATIONS = 3
@@ -79,7 +80,9 @@ def _median(problem: Problem, optimizer: str, size: int, repeats: int) -> Use:
         settings = [f"optimizer={optimizer}", *fixed(size), *_floor()]
         call = [sys.executable, "-m", "benchmarks.memory", "--measure"]
         call.append(json.dumps([asdict(problem), settings]))
-        done = subprocess.run(call, capture_output=True, text=True, check=True)
+        done = subprocess.run(call, stdout=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise UserError(f"{optimizer}, m = {size}: its process ended with {done.returncode}")
         uses.append(Use(*json.loads(done.stdout)))
         say(f"  {optimizer}, m = {size}: {uses[-1].work / 1e6:.0f} MB")
     middle = statistics.median_low([use.work for use in uses])

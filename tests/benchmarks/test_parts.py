@@ -30,6 +30,11 @@ def test_memory_is_measured_in_processes_of_their_own():
     assert use.cases == 40 * 32 * 4
 
 
+def test_a_process_that_fails_is_named():
+    with pytest.raises(UserError, match="nonsense, m = 40: its process ended with 1"):
+        memory._median(SMALL, "nonsense", 40, 1)
+
+
 def test_only_cases_that_were_copied_are_left_out():
     train = torch.ones(6, 4)
     assert memory._copied(train[torch.tensor([2, 0])], train) == 2 * 4 * 4
