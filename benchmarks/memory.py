@@ -20,19 +20,17 @@ from torch import Tensor
 
 from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run, say
-from benchmarks.common.problems import INVERSES, MNIST, SMALL, Problem, fixed
+from benchmarks.common.problems import INVERSES, MNIST, SMALL, Problem, fixed, option
 from benchmarks.common.timing import figures
 from kfac_cli.engine import StepRecord
-from kfac_cli.engine.declaration import declared_fields
-from kfac_cli.engine.options import KFACOptions
 from kfac_cli.errors import UserError
 from kfac_cli.recording.environment import peak_memory, reset_peak_memory
 
 ITERATIONS = 3
 REPEATS = 2
 AIM = 1.05
-FLOORS = {"activation_memory": 0}
-"""Settings that bound the activations kept for J·v, and the least that each allows."""
+FLOOR = option("activation_memory", 0)
+"""The setting with which the fewest activations are kept for J·v."""
 
 
 class Use(NamedTuple):
@@ -62,7 +60,8 @@ def section(small: bool) -> str:
     columns = ["inverse", *(f"{label}, MB" for label in labels), "ratio"]
     columns += [f"whole peak, {label}, MB" for label in labels]
     columns += ["before the first iteration, MB", f"cases of a mini-batch, {labels[1]}, MB"]
-    return f"{markdown_table(columns, rows)}\n\nThe aim is a ratio of at most {AIM}."
+    chosen = f"With {FLOOR[0]}. " if FLOOR else ""
+    return f"{markdown_table(columns, rows)}\n\n{chosen}The aim is a ratio of at most {AIM}."
 
 
 def _ratio(few: Use, many: Use) -> str:
@@ -77,7 +76,7 @@ def _median(problem: Problem, optimizer: str, size: int, repeats: int) -> Use:
     """The run with the median peak."""
     uses = []
     for _ in range(repeats):
-        settings = [f"optimizer={optimizer}", *fixed(size), *_floor()]
+        settings = [f"optimizer={optimizer}", *fixed(size), *FLOOR]
         call = [sys.executable, "-m", "benchmarks.memory", "--measure"]
         call.append(json.dumps([asdict(problem), settings]))
         done = subprocess.run(call, stdout=subprocess.PIPE, text=True)
@@ -87,12 +86,6 @@ def _median(problem: Problem, optimizer: str, size: int, repeats: int) -> Use:
         say(f"  {optimizer}, m = {size}: {uses[-1].work / 1e6:.0f} MB")
     middle = statistics.median_low([use.work for use in uses])
     return next(use for use in uses if use.work == middle)
-
-
-def _floor() -> list[str]:
-    """The settings that keep as few activations as can be, where the engine has them."""
-    known = declared_fields(KFACOptions)
-    return [f"{name}={value}" for name, value in FLOORS.items() if name in known]
 
 
 def measure(problem: Problem, settings: list[str]) -> Use:

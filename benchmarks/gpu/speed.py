@@ -3,18 +3,17 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
 from benchmarks.common.device import wait_for
 from benchmarks.common.document import markdown_table
 from benchmarks.common.host_reads import host_reads
-from benchmarks.common.problems import INVERSES, REFRESHES, Problem, fixed
+from benchmarks.common.problems import INVERSES, REFRESHES, Problem, fixed, option
 from benchmarks.common.timing import Spread, alternated, ratios
 from benchmarks.cycle import cycles
 from benchmarks.gpu.budget import Scale
-from kfac_cli.config.schema import RunConfig
-from kfac_cli.engine.declaration import declared_fields
 from kfac_cli.run.session import Session
 
 SEARCH, RHO = 20, 5
@@ -70,7 +69,7 @@ def _reporting(device: str, reported: list[warnings.WarningMessage]) -> Iterator
 
 def tf32(problem: Problem, scale: Scale, device: str) -> str:
     """Iterations with products in TF32 against float32, and the errors that both reach."""
-    settings, switched = _tf32()
+    settings = option("matmul", "tf32") if device != "cpu" else ()
     rows = []
     for size in scale.sizes:
         chosen = ("optimizer=kfac_tridiag", *QUICK, *fixed(size))
@@ -78,7 +77,7 @@ def tf32(problem: Problem, scale: Scale, device: str) -> str:
         reduced = problem.session((*chosen, *settings), device)
         works: dict[str, Callable[[], object]] = {
             "float32": single.step,
-            "tf32": lambda made=reduced: _with_tf32(made, switched),  # type: ignore[misc]
+            "tf32": partial(_step_in_tf32, reduced, switch=not settings),
         }
         times = alternated(works, scale.rounds, lambda: wait_for(device))
         errors = [made.step()[1].error for made in (single, reduced)]
@@ -95,16 +94,10 @@ def tf32(problem: Problem, scale: Scale, device: str) -> str:
     return markdown_table(columns, rows)
 
 
-def _tf32() -> tuple[tuple[str, ...], bool]:
-    """The setting for TF32, or whether torch's own switch has to be used for want of one."""
-    if "matmul" in declared_fields(RunConfig):
-        return ("matmul=tf32",), False
-    return (), True
-
-
-def _with_tf32(made: Session, switched: bool) -> None:
+def _step_in_tf32(made: Session, *, switch: bool) -> None:
+    """A step; `switch` uses torch's own switch, for want of a setting."""
     before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = switched or before
+    torch.backends.cuda.matmul.allow_tf32 = switch or before
     try:
         made.step()
     finally:
