@@ -9,9 +9,9 @@ from unittest.mock import patch
 
 import kfac_cli.engine.model.minibatch as minibatch
 import kfac_cli.engine.model.statistics as statistics
-from kfac_cli.engine.curvature.block_diagonal import BlockDiagonal, BlockDiagonalInverse
-from kfac_cli.engine.curvature.block_tridiagonal import BlockTridiagonal, BlockTridiagonalInverse
+from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse
 from kfac_cli.engine.curvature.factored import FactoredCurvature
+from kfac_cli.engine.curvature.registry import CURVATURES
 from kfac_cli.engine.model.network import Network
 
 TASKS = {
@@ -33,8 +33,8 @@ PLACES: tuple[tuple[int, Any, str], ...] = (
     (3, minibatch, "sum_of_statistics"),
     (4, statistics, "sum_over_cases"),
     (4, FactoredCurvature, "update"),
-    (5, BlockDiagonal, "inverses"),
-    (5, BlockTridiagonal, "inverses"),
+    (5, CURVATURES["block_diagonal"], "inverses"),
+    (5, CURVATURES["block_tridiagonal"], "inverses"),
     (6, BlockDiagonalInverse, "multiply"),
     (6, BlockTridiagonalInverse, "multiply"),
     (7, minibatch.MiniBatch, "fisher_gram"),
