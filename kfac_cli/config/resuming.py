@@ -19,6 +19,7 @@ MAY_CHANGE = (
     "device",
     "threads",
     "chunk_size",
+    "optimizer.activation_memory",
     # where the data are, whose contents are compared
     *dict.fromkeys(name for name in path_settings() if name != "start_from"),
 )

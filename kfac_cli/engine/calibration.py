@@ -148,7 +148,11 @@ class _Trial:
     def __init__(self, batch: MiniBatch, options: KFACOptions, seeds: tuple[int, ...]) -> None:
         half = max(1, batch.cases // 2)
         self._options = options
-        self._here = Linearization.of(batch.part(slice(half)), options.l2)
+        fit = batch.part(slice(half))
+        cases = subsample_size(options.tau2, half)
+        self._here = Linearization.of(
+            fit, options.l2, kept_cases=cases, kept_bytes=options.kept_bytes
+        )
         self.is_finite = self._here.finite
         if not self.is_finite:
             return

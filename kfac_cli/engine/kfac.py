@@ -123,7 +123,13 @@ class KFAC:
         cases = subsample_size(options.tau1, batch.cases)
         request = statistics_request(needs, options, cases, self._draw_seeds())
         return Linearization.of(
-            batch, options.l2, request, variance=variance, case_factors=needs.case_factors
+            batch,
+            options.l2,
+            request,
+            variance=variance,
+            case_factors=needs.case_factors,
+            kept_cases=subsample_size(options.tau2, batch.cases),
+            kept_bytes=options.kept_bytes,
         )
 
     def _draw_seeds(self) -> tuple[int, ...]:

@@ -51,12 +51,20 @@ class Linearization:
         *,
         variance: bool = False,
         case_factors: bool = False,
+        kept_cases: int = 0,
+        kept_bytes: int = 0,
     ) -> "Linearization":
-        """Compute it, with the statistics that are requested as from `MiniBatch.first_order`.
+        """Compute it, with what else is requested as from `MiniBatch.first_order`.
 
         The host waits for the device once.
         """
-        first = batch.first_order(request, variance=variance, case_factors=case_factors)
+        first = batch.first_order(
+            request,
+            variance=variance,
+            case_factors=case_factors,
+            kept_cases=kept_cases,
+            kept_bytes=kept_bytes,
+        )
         gradient = add_l2_gradient(first.gradient, batch.parameters, l2)
         tensors = [*gradient, *(() if first.statistics is None else first.statistics.tensors())]
         numbers = [first.loss + l2_penalty(batch.parameters, l2), first.error]

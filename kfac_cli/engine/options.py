@@ -192,6 +192,14 @@ class KFACOptions(OptimizerOptions):
         Decay | None, About("step of the search for γ; null for √(19/20)^T₂", "ω₂", "6.6")
     ] = None
 
+    activation_memory: Annotated[
+        int,
+        Integer(0, 10**9),
+        About(
+            "MiB for the activations of a mini-batch that stay in memory for products with F; the "
+            "others are computed again, with the same result"
+        ),
+    ] = 512
     growth_max: Annotated[
         Annotated[float, Number(1, 1e12, low_open=True)] | None,
         About(
@@ -244,6 +252,11 @@ class KFACOptions(OptimizerOptions):
     def growth_limit(self) -> float | None:
         """By what factor h may grow in a step that stays; None for any."""
         return None if self.lambda_rule == "fixed" else self.growth_max
+
+    @property
+    def kept_bytes(self) -> int:
+        """`activation_memory` in bytes."""
+        return self.activation_memory * 2**20
 
     @property
     def gamma_floor(self) -> float:

@@ -86,7 +86,7 @@ class KFACOptimizer(torch.optim.Optimizer):
         with torch.no_grad(), torch.autocast(before[0].device.type, enabled=False):
             self.record = kfac.step(inputs, targets)
             perceptron.set_parameters(kfac.parameters)
-        return self.record.objective - l2_penalty(before, kfac.options.l2)
+        return self.record.objective - float(l2_penalty(before, kfac.options.l2))
 
     def state_dict(self) -> dict[str, Any]:
         """The options and what K-FAC has learnt, for `load_state_dict`; save the module's too.

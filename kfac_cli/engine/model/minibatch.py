@@ -20,9 +20,6 @@ from kfac_cli.engine.transfer import fetch_numbers
 
 Chunk = tuple[int, Tensor, Tensor]
 
-CACHED_CHUNKS = 4
-"""Number of chunks, the last ones, whose activations the gradient pass returns for J·v."""
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -37,7 +34,7 @@ class FirstOrder:
     """Means over the cases of a mini-batch: loss, error, gradient of the loss, statistics.
 
     All of it stays on the device; the numbers are 0-dim float64 tensors.
-    `activations` are those of the last chunks, at most `CACHED_CHUNKS`, for products J·v.
+    `activations` are those of the last chunks, for products J·v, as far as they were to be kept.
     `variance`, if requested, is the trace of the covariance of the gradients of single cases, and
     `case_factors` are the factors of these gradients.
     """
@@ -98,21 +95,27 @@ class MiniBatch:
         *,
         variance: bool = False,
         case_factors: bool = False,
+        kept_cases: int = 0,
+        kept_bytes: int = 0,
     ) -> FirstOrder:
         """Loss, error and gradient over all cases, and the requested statistics, in one pass.
 
         `variance` requests the variance of the cases' gradients; it raises ValueError for a single
-        case. `case_factors` requests the factors of the cases if they fit in one chunk.
+        case. `case_factors` requests the factors of the cases if they fit in one chunk. The
+        activations of the last `kept_cases` are returned, of the chunks that fit into `kept_bytes`.
         """
         loss, error, squared_norms = self._zeros(), self._zeros(), self._zeros()
         gradient: Parameters = []
         statistics: KroneckerFactors | None = None
         factors: CaseFactors | None = None
-        cached: deque[Activations] = deque(maxlen=CACHED_CHUNKS)
+        kept: deque[Activations] = deque()
         distribution = self.network.distribution
         for first, inputs, targets in self._chunks():
             activations = self.network.forward(self.parameters, inputs)
-            cached.append(activations)
+            if first + activations.cases > self.cases - kept_cases:
+                kept.append(activations)
+            while sum(each.bytes for each in kept) > kept_bytes:
+                kept.popleft()
             logits = activations.logits
             loss += distribution.loss(logits, targets).sum()
             error += distribution.error(logits, targets).sum()
@@ -140,7 +143,7 @@ class MiniBatch:
         torch._foreach_div_(gradient, self.cases)
         total = total_variance(squared_norms, gradient, self.cases) if variance else None
         loss, error = loss / self.cases, error / self.cases
-        return FirstOrder(loss, error, gradient, tuple(cached), statistics, total, factors)
+        return FirstOrder(loss, error, gradient, tuple(kept), statistics, total, factors)
 
     def fisher_gram(
         self,

@@ -27,6 +27,11 @@ class Activations:
         """The number m of cases."""
         return self.logits.shape[0]
 
+    @property
+    def bytes(self) -> int:
+        """The memory that they take."""
+        return sum(each.numel() * each.element_size() for each in (*self.homogeneous, self.logits))
+
     def part(self, rows: slice) -> "Activations":
         """Views of some of the cases."""
         return Activations([a[rows] for a in self.homogeneous], self.logits[rows])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kfac_cli.engine import KFAC, KFACOptions, Network, evaluate, sparse_initialization
-from kfac_cli.engine.model.minibatch import CACHED_CHUNKS, MiniBatch
+from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.sampling import BLOCK_CASES, noise_for_cases
 from kfac_cli.engine.model.statistics import StatisticsRequest
 
@@ -61,11 +61,22 @@ def test_a_kfac_run_is_independent_of_the_chunk_size_up_to_rounding(output):
     assert chunked_objectives == pytest.approx(objectives, rel=1e-9)
 
 
-def test_the_cache_of_activations_for_the_fisher_products_is_bounded():
+@pytest.mark.parametrize("kept_cases", [0, 1, 25, CASES])
+@pytest.mark.parametrize("chunks", [0, 1, 2.5, 100])
+def test_activations_are_kept_for_the_last_cases_within_the_memory_given(kept_cases, chunks):
     network, parameters, inputs, targets = problem("bernoulli")
     batch = MiniBatch(network, parameters, inputs, targets, chunk_size=10)
-    cached = sum(a.cases for a in batch.first_order().activations)
-    assert cached == 10 * (CACHED_CHUNKS - 1) + CASES % 10
+    [last, *_] = (
+        MiniBatch(network, parameters, inputs[:10], targets[:10], 10)
+        .first_order(kept_cases=10, kept_bytes=10**9)
+        .activations
+    )
+    room = int(chunks * last.bytes)
+    kept = batch.first_order(kept_cases=kept_cases, kept_bytes=room).activations
+    assert sum(each.bytes for each in kept) <= room
+    cases = sum(each.cases for each in kept)
+    assert cases >= min(kept_cases, 10 * int(chunks) - 10)
+    assert cases < kept_cases + 10
 
 
 @pytest.mark.parametrize("cases", [1, 9, 10, 25, 39, 40, 60, CASES])
@@ -75,7 +86,7 @@ def test_products_with_the_fisher_are_the_same_with_and_without_the_gradients_ac
     batch = MiniBatch(network, parameters, inputs, targets, chunk_size=10)
     directions = [[2 * p for p in parameters], [p.cos() for p in parameters]]
     before = dict(vars(batch))
-    known = batch.first_order().activations
+    known = batch.first_order(kept_cases=40, kept_bytes=2**20).activations
     assert vars(batch) == before
     torch.testing.assert_close(
         batch.fisher_gram(directions, cases, known), batch.fisher_gram(directions, cases)
