@@ -158,6 +158,7 @@ THE_PAPER = {
     "optimizer.refresh": "immediate",  # 8
     "optimizer.refresh_delay": 5,  # which only "background" has
     "optimizer.growth_max": None,
+    "optimizer.activation_memory": 512,
     "optimizer.name": "kfac_tridiag",
     "optimizer.kind": "kfac",
 }
