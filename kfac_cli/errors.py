@@ -63,6 +63,11 @@ def listed(options: Sequence[str]) -> str:
     return " or ".join([", ".join(options[:-1]), options[-1]]) if len(options) > 1 else options[0]
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things in words: "1 word", "2 words"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def choose(option: str, value: str, known: Mapping[str, Choice]) -> Choice:
     """The entry of `known` for `value`; raises ValueError, naming `option`, if there is none."""
     if value not in known:

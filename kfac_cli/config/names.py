@@ -5,9 +5,28 @@ from collections.abc import Iterator
 from typing import Any
 
 from kfac_cli.config.schema import SHARED, RunConfig
-from kfac_cli.engine.declaration import declared_fields, is_mapping, is_number, sections
+from kfac_cli.engine.declaration import (
+    declared_fields,
+    is_mapping,
+    is_number,
+    sections,
+    variants,
+)
+from kfac_cli.errors import listed
 
 GROUPS = ("dataset", "preset", "optimizer", "schedule", "experiment")
+
+CHOICES = {"kfac": "kfac_tridiag", "nesterov": "nesterov_sgd"}
+"""The choice in conf/ that a kind of optimizer is described by; others are called as their kind."""
+
+SYNONYMS = {
+    "lr": "optimizer.learning_rate, with an optimizer of torch optimizer.arguments.lr",
+    "batch_size": "schedule.size, with schedule=fixed",
+    "epochs": "iterations",
+    "steps": "iterations",
+    "weight_decay": "l2",
+}
+"""What other programs call a setting: the last part of a name, and what it is here."""
 
 
 def setting_names() -> list[str]:
@@ -50,11 +69,23 @@ def suggestion(prefix: str, key: object) -> str:
     known = setting_names()
     if name in known:
         group = name.partition(".")[0]
-        return f" with this choice of {group}; {everything}"
+        having = _choices_with(name)
+        other = f", but with {listed(having)}" if having else ""
+        return f" with this choice of {group}{other}; {everything}"
     parent, _, leaf = name.rpartition(".")
+    if parent in ("", *GROUPS) and leaf in SYNONYMS:
+        return f"; did you mean {SYNONYMS[leaf]}? {everything}"
     anywhere = {full.rpartition(".")[2]: full for full in known} | {word: word for word in GROUPS}
     beside = {short: full for short, full in anywhere.items() if full.rpartition(".")[0] == parent}
     for pool, cutoff in ((beside, 0.6), (anywhere, 0.75)):
         for near in difflib.get_close_matches(leaf, pool, n=1, cutoff=cutoff):
             return f"; did you mean {pool[near]}? {everything}"
     return f"; {everything}"
+
+
+def _choices_with(name: str) -> list[str]:
+    """The choices of a group that have a setting, as they are typed; one of each kind."""
+    group, _, option = name.partition(".")
+    kinds = variants(declared_fields(RunConfig).get(group))
+    having = [word for word, kind in kinds if option.partition(".")[0] in declared_fields(kind)]
+    return [f"{group}={CHOICES.get(word, word)}" for word in having]

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from kfac_cli.config.compose import composed
-from kfac_cli.config.names import is_shared
+from kfac_cli.config.names import CHOICES, is_shared
 from kfac_cli.config.presets import setting_of, shipped_presets
 from kfac_cli.config.resuming import MAY_CHANGE
 from kfac_cli.config.schema import RunConfig
@@ -31,9 +31,6 @@ and Grosse (2015) that introduces it. Settings of a section are written with its
 RESUMED = """\
 A run that is resumed with `resume=RUN_FOLDER` keeps its settings; only these may be given other \
 values:"""
-
-CHOICES = {"kfac": "kfac_tridiag", "nesterov": "nesterov_sgd"}
-"""The choice in conf/ that a kind of optimizer is described by; others are called as their kind."""
 
 
 def settings_page() -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from kfac_cli.engine.declaration import OptionError, options
 from kfac_cli.engine.option_types import About, Integer, Items
 from kfac_cli.engine.options import CONNECTIONS, Activation, Initialization, Output
+from kfac_cli.errors import counted
 
 Width = Annotated[int, Integer(1, 100_000)]
 Pixelwise = Annotated[
@@ -58,8 +59,8 @@ class DatasetOptions:
         between = len(self.layer_sizes) - 2
         if len(self.activations) != between:
             reason = (
-                f"must be {between} words, one for each layer between the first and the last of "
-                f"{{layer_sizes}}; there are {len(self.activations)}"
+                f"must be {counted(between, 'word')}, one for each layer between the first and "
+                f"the last of {{layer_sizes}}, and has {len(self.activations)}"
             )
             raise OptionError("activations", self.activations, reason)
 

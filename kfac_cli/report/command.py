@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kfac_cli.errors import UserError, one_line
+from kfac_cli.errors import UserError, counted, one_line
 from kfac_cli.report.arguments import Arguments, claims, parse
 from kfac_cli.report.help_page import PAGE
 from kfac_cli.signals import EXIT_SIGNAL, InterruptOnSignal
@@ -86,7 +86,7 @@ def _write(arguments: Arguments) -> int:
         path = write_report(compared, runs, arguments.output, bar.stage("drawing figures"))
     for line in compared.headlines:
         print(one_line(line))
-    print(f"{one_line(shown_path(path))}  {_counted(len(runs), 'run')}")
+    print(f"{one_line(shown_path(path))}  {counted(len(runs), 'run')}")
     return 0
 
 
@@ -110,10 +110,6 @@ def _load(arguments: Arguments, bar: "ProgressBar") -> tuple["list[Run]", list[s
     if not runs:
         raise UserError("there is no run to compare")
     return runs, complaints
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 class ProgressBar:

@@ -424,7 +424,8 @@ MISTAKES = [
     (["iteration=5"], f"iteration=5: no such setting; did you mean iterations? {SHIPPED}"),
     (
         ["optimizer.mu_max=0.9"],
-        f"optimizer.mu_max=0.9: no such setting with this choice of optimizer; {SHIPPED}",
+        "optimizer.mu_max=0.9: no such setting with this choice of optimizer, but with "
+        f"optimizer=nesterov_sgd; {SHIPPED}",
     ),
     (
         ["optimizer=adam", "optimizer.arguments.eps=1e-6"],

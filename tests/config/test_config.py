@@ -312,7 +312,12 @@ ERRORS = [
     (
         ["dataset.activations=[linear]"],
         "dataset.activations=[linear]: must be 11 words, one for each layer between the first and "
-        "the last of dataset.layer_sizes; there are 1",
+        "the last of dataset.layer_sizes, and has 1",
+    ),
+    (
+        ["dataset.layer_sizes=[784,9,784]", "dataset.activations=[linear,linear]"],
+        "dataset.activations=[linear,linear]: must be 1 word, one for each layer between the first "
+        "and the last of dataset.layer_sizes, and has 2",
     ),
     (
         ["dataset.layer_sizes=[784,0,784]"],
@@ -411,8 +416,8 @@ ERRORS = [
     ),
     (
         ["+optimizer.mu_max=1"],
-        "optimizer.mu_max=1: no such setting with this choice of optimizer; "
-        "kfac-run --cfg job lists them all",
+        "optimizer.mu_max=1: no such setting with this choice of optimizer, but with "
+        "optimizer=nesterov_sgd; kfac-run --cfg job lists them all",
     ),
     (
         ["optimizer.lambda_initial=automatic"],
@@ -633,10 +638,31 @@ def test_a_value_is_shown_on_one_short_line(value, text):
         ("learning_rat", "optimizer.learning_rate"),
         ("polyak.decey", "polyak.decay"),
         ("optimiser", "optimizer"),
+        ("epochs", "iterations"),
+        (
+            "optimizer.lr",
+            "optimizer.learning_rate, with an optimizer of torch optimizer.arguments.lr",
+        ),
+        ("schedule.batch_size", "schedule.size, with schedule=fixed"),
     ],
 )
 def test_a_mistyped_name_brings_up_the_one_that_was_meant(typed, meant):
     assert suggestion("", typed) == f"; did you mean {meant}? kfac-run --cfg job lists them all"
+
+
+@pytest.mark.parametrize(
+    ("typed", "choices"),
+    [
+        ("schedule.size", "schedule=fixed"),
+        ("schedule.initial", "schedule=exponential or schedule=adaptive"),
+        ("optimizer.tau2", "optimizer=kfac_tridiag"),
+    ],
+)
+def test_a_setting_of_another_choice_names_that_choice(typed, choices):
+    group = typed.partition(".")[0]
+    assert suggestion("", typed) == (
+        f" with this choice of {group}, but with {choices}; kfac-run --cfg job lists them all"
+    )
 
 
 def test_a_name_like_no_other_brings_up_none():
