@@ -49,6 +49,8 @@ def _reason(error: Exception) -> str:
     text = str(error)
     if isinstance(error, zipfile.BadZipFile):
         return "it is a damaged zip archive"
+    if "max_header_size" in text:
+        return "its header is too long"
     if "allow_pickle" in text:  # numpy advises to load them, which executes code
         return "it holds Python objects instead of numbers"
     return textwrap.shorten(text, 200, placeholder=" ...") or type(error).__name__

@@ -29,27 +29,34 @@ Sources = dict[str, tuple[str, NDArray[Any]]]  # name to its label in messages a
 def load_arrays(config: ArraysOptions, dtype: str = "float32") -> Dataset:
     """The user's inputs (N, d_0) and targets (N, d_l); without targets, an autoencoder problem.
 
-    Values keep their precision up to `dtype`; a warning tells what rounding to float32 loses. For
-    categorical outputs, targets are class probabilities (N, d_l) or labels (N,), which are
-    converted. Raises UserError, naming the file, the error and what was expected, for unreadable
-    files, wrong dtypes, shapes or numbers of cases, values that are not finite, and targets outside
-    the range of the output.
+    Without a test set, the test cases are the training cases. Values keep their precision up to
+    `dtype`; a warning tells what rounding to float32 loses. For categorical outputs, targets are
+    class probabilities (N, d_l) or labels (N,), which are converted; with one output, targets may
+    have the shape (N,). Raises UserError, naming the file, the error and what was expected, for
+    unreadable files, wrong dtypes, shapes or numbers of cases, values that are not finite, and
+    targets outside the range of the output.
     """
     sources = _read_paths(config) if config.file is None else _read_archive(config.file)
     first, last = config.layer_sizes[0], config.layer_sizes[-1]
-    if len(sources) == len(INPUTS) and config.output == "categorical":
+    supervised = "train_targets" in sources
+    if not supervised and config.output == "categorical":
         raise UserError(
-            f"{config.file or 'dataset'}: has no {' and '.join(TARGETS)}, which "
+            f"{config.file or 'dataset'}: has no train_targets, which "
             "dataset.output=categorical needs: labels or class probabilities"
         )
-    if len(sources) == len(INPUTS) and first != last:
+    if not supervised and first != last:
         raise UserError(
             f"dataset.layer_sizes: begins with {first} and ends with {last}; must begin and end "
             "with the same, since without targets the network reproduces its inputs"
         )
     losses: list[str] = []
     train_inputs, train_targets = _cases("train", sources, config, dtype, losses)
-    test_inputs, test_targets = _cases("test", sources, config, dtype, losses)
+    test_inputs, test_targets = train_inputs, train_targets
+    if "test_inputs" in sources:
+        test_inputs, test_targets = _cases("test", sources, config, dtype, losses)
+    else:
+        where = config.file or "dataset.test_inputs"
+        logger.warning("%s: no test set; test errors will be those of the training cases", where)
     if losses and dtype == "float32":
         logger.warning("%s; dtype=float64 keeps the precision of the data", "; ".join(losses))
     return Dataset(
@@ -81,10 +88,11 @@ def _read_archive(path: str) -> Sources:
             "one as dataset.train_inputs"
         )
     sources = {name: (f"{path}: {name}", arrays[name]) for name in known if name in arrays}
-    if set(sources) not in ({*INPUTS}, {*known}):
+    if set(sources) not in ({*INPUTS[:1]}, {*INPUTS}, {INPUTS[0], TARGETS[0]}, {*known}):
         raise UserError(
-            f"{path}: holds {_names(arrays)}; must have {' and '.join(INPUTS)}, and either both or "
-            f"neither of {' and '.join(TARGETS)}: write them by these names with numpy.savez"
+            f"{path}: holds {_names(arrays)}; must have train_inputs and, except to reproduce "
+            "them, train_targets; for a test set also test_inputs and, with train_targets, "
+            "test_targets: write them by these names with numpy.savez"
         )
     return {name: (label, array) for name, (label, array) in sources.items() if array is not None}
 
@@ -110,6 +118,8 @@ def _cases(
         losses += [] if loss is None else [f"{label}: rounding to float32 {loss}"]
         inputs_label = label
         label, raw = sources[f"{part}_targets"]
+        if raw.ndim == 1 and config.layer_sizes[-1] == 1 and config.output != "categorical":
+            raw = raw[:, None]
         targets = _targets(label, raw, config, dtype)
         loss = None
         if len(targets) != len(inputs):

@@ -129,20 +129,33 @@ class ArraysOptions(DatasetOptions):
             "(half the squared error) or categorical (classes, cross-entropy of a softmax)"
         ),
     ]
-    file: Annotated[FilePath | None, About("an .npz file with all arrays")]
+    file: Annotated[
+        FilePath | None,
+        About(
+            "an .npz file with all arrays, named as the settings of the .npy files: train_inputs, "
+            "and train_targets, test_inputs and test_targets where there are such"
+        ),
+    ]
     train_inputs: Annotated[FilePath | None, About("a .npy file, (cases, d_0)")]
     train_targets: Annotated[
         FilePath | None,
-        About("a .npy file, (cases, d_l), or labels, (cases,); null for the inputs"),
+        About(
+            "a .npy file, (cases, d_l), or (cases,) for labels or with one output; null for the "
+            "inputs"
+        ),
     ]
-    test_inputs: Annotated[FilePath | None, About("a .npy file, (cases, d_0)")]
+    test_inputs: Annotated[
+        FilePath | None, About("a .npy file, (cases, d_0); null for the training cases")
+    ]
     test_targets: Annotated[
-        FilePath | None,
-        About("a .npy file, (cases, d_l), or labels, (cases,); null for the inputs"),
+        FilePath | None, About("a .npy file like train_targets, where that and test_inputs are")
     ]
     image_shape: Annotated[
         tuple[Width, Width] | None,
-        About("[height, width] of outputs that are to be shown as images; null for none"),
+        About(
+            "[height, width] in pixels, which shows the outputs as images in run.png, TensorBoard "
+            "and the report; null for no images"
+        ),
     ]
 
     def __post_init__(self) -> None:
@@ -167,12 +180,13 @@ class ArraysOptions(DatasetOptions):
                 if path is not None:
                     raise OptionError(name, path, "must be null when {file} is given")
             return
-        for name, path in inputs.items():
-            if path is None:
-                raise OptionError(name, None, "must be a path, or give {file}")
-        if (self.train_targets is None) != (self.test_targets is None):
-            missing = "train_targets" if self.train_targets is None else "test_targets"
-            raise OptionError(missing, None, "give both targets or neither")
+        if self.train_inputs is None:
+            raise OptionError("train_inputs", None, "must be a path, or give {file}")
+        tested = self.train_targets is not None and self.test_inputs is not None
+        if tested != (self.test_targets is not None):
+            expected = "a path" if tested else "null"
+            reason = f"must be {expected}: there is one for {{test_inputs}} where there are "
+            raise OptionError("test_targets", self.test_targets, reason + "{train_targets}")
         if self.train_targets is None and self.output == "categorical":
             reason = "must be a path, since {output}=categorical"
             raise OptionError("train_targets", None, reason)

@@ -387,7 +387,13 @@ ERRORS = [
             "dataset.test_inputs=b.npy",
             "dataset.train_targets=c.npy",
         ],
-        "dataset.test_targets=null: give both targets or neither",
+        "dataset.test_targets=null: must be a path: there is one for dataset.test_inputs where "
+        "there are dataset.train_targets",
+    ),
+    (
+        [*ARRAYS, "dataset.train_inputs=a.npy", "dataset.test_targets=b.npy"],
+        "dataset.test_targets=b.npy: must be null: there is one for dataset.test_inputs where "
+        "there are dataset.train_targets",
     ),
     (
         [

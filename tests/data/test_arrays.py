@@ -83,6 +83,34 @@ def test_inputs_alone_are_an_autoencoder_problem(saved, unsupervised):
     assert dataset.test_targets is dataset.test_inputs
 
 
+@pytest.mark.parametrize("supervised_problem", [True, False])
+def test_without_a_test_set_the_training_cases_are_tested(
+    saved, supervised, supervised_problem, caplog
+):
+    kept = ("train_inputs", "train_targets") if supervised_problem else ("train_inputs",)
+    sizes = SUPERVISED if supervised_problem else UNSUPERVISED
+    dataset = load_arrays(saved({name: supervised[name] for name in kept}, sizes))
+    assert dataset.test_inputs is dataset.train_inputs
+    assert dataset.test_targets is dataset.train_targets
+    [line] = caplog.messages
+    assert line.endswith("no test set; test errors will be those of the training cases")
+
+
+@pytest.mark.parametrize("output", ["gaussian", "bernoulli"])
+def test_with_one_output_targets_may_be_one_dimensional(saved, supervised, output):
+    for part in ("train_targets", "test_targets"):
+        supervised[part] = supervised[part][:, 0]
+    dataset = load_arrays(saved(supervised, (WIDTH, 3, 1), output))
+    assert dataset.train_targets.shape == (10, 1)
+    np.testing.assert_array_equal(dataset.test_targets[:, 0].numpy(), supervised["test_targets"])
+
+
+def test_one_dimensional_targets_for_several_outputs_are_refused(saved, supervised, refusal):
+    supervised["train_targets"] = supervised["train_targets"][:, 0]
+    message = refusal(load_arrays, saved(supervised, SUPERVISED))
+    assert "has shape (10,); expected (cases, 2)" in message
+
+
 def test_a_picture_keeps_its_shape(as_files, unsupervised):
     assert load_arrays(as_files(unsupervised, UNSUPERVISED)).image_shape is None
     config = as_files(unsupervised, UNSUPERVISED, image_shape=(2, 3))
@@ -177,19 +205,21 @@ def test_an_autoencoder_is_as_wide_at_its_end_as_at_its_beginning(saved, unsuper
 # Errors in a file
 
 
-@pytest.mark.parametrize("missing", ["train_inputs", "test_inputs", "train_targets"])
+@pytest.mark.parametrize(
+    "missing", ["train_inputs", "test_inputs", "train_targets", "test_targets"]
+)
 def test_an_archive_without_one_of_the_arrays(as_archive, supervised, refusal, missing):
     del supervised[missing]
     config = as_archive(supervised, SUPERVISED)
     message = refusal(load_arrays, config)
     assert message.startswith(f"{config.file}: holds ")
-    assert "must have train_inputs and test_inputs" in message
+    assert "must have train_inputs and, except to reproduce them, train_targets" in message
 
 
 def test_an_archive_of_something_else(as_archive, refusal):
     config = as_archive({"x": np.zeros(3)}, SUPERVISED)
     message = refusal(load_arrays, config)
-    assert "holds x; must have train_inputs and test_inputs" in message
+    assert "holds x; must have train_inputs and" in message
 
 
 def test_a_missing_file(as_files, as_archive, unsupervised, tmp_path, refusal):
@@ -278,6 +308,16 @@ def test_no_advice_is_given_to_load_pickled_objects(saved, unsupervised, refusal
     message = refusal(load_arrays, saved(unsupervised, UNSUPERVISED))
     assert "it holds Python objects instead of numbers" in message
     assert "allow_pickle" not in message
+
+
+def test_a_header_that_numpy_finds_too_long_is_no_pickle(tmp_path, as_files, unsupervised, refusal):
+    config = as_files(unsupervised, UNSUPERVISED)
+    np.save(
+        config.train_inputs, np.zeros(1, [(f"a column of a table, {i}", "f4") for i in range(999)])
+    )
+    message = refusal(load_arrays, config)
+    assert "its header is too long" in message
+    assert "max_header_size" not in message
 
 
 def test_the_names_in_an_archive_are_told(as_archive, refusal):
