@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,20 +13,28 @@ INK, GREY, FAINT = "#222222", "#6b6b6b", "#dddddd"
 
 
 def use_log_scale(axes: Axes) -> None:
-    """A logarithmic axis, labelled with plain numbers if they are short."""
+    """A logarithmic axis with numbers at its ticks, whatever its range.
+
+    Over six decades and more these are powers of ten, otherwise plain numbers.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     decades = math.log10(high) - math.log10(low)
-    if decades < 6 and low > 1e-4:
+    if decades < 6:
         if decades < 1:
             axes.yaxis.set_major_locator(MaxNLocator(5))
         else:
             steps = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
             axes.yaxis.set_major_locator(LogLocator(subs=steps))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _short(value: float) -> str:
+    """A number at a tick: 0.02, 150, 2e-7."""
+    return re.sub(r"e([+-])0+", r"e\1", f"{value:g}").replace("e+", "e")
 
 
 def style_axes(axes: Axes) -> None:

@@ -104,6 +104,31 @@ def test_without_damping_the_panels_show_momentum_and_step_size():
     assert list(panels[1].lines[0].get_ydata()) == [-0.5] * len(METRICS)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        (3.1e-8, 3.4e-8),
+        (2e-7, 8e-7),
+        (2e-5, 6e-5),
+        (5e-6, 3e-4),
+        (1.2e-9, 4e-5),
+        (1e-13, 150.0),
+        (120.0, 150.0),
+        (150.0, 150.0),
+        (2e7, 9e7),
+    ],
+)
+def test_the_axis_of_lambda_has_numbers_whatever_its_range(values):
+    rows = [{**row, "lambda": values[k % 2]} for k, row in enumerate(METRICS)]
+    figure = figure_of(rows, EVALUATIONS)
+    figure.canvas.draw()
+    axes = figure.axes[1]
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in axes.yaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    labels = [tick.label1.get_text() for tick in ticks]
+    assert len({label for label in labels if label}) >= 2
+
+
 def test_mini_batches_of_one_case_are_marked_by_a_single_number():
     figure = figure_of([{**row, "batch_size": 1} for row in METRICS], EVALUATIONS)
     figure.canvas.draw()
