@@ -10,17 +10,14 @@ import re
 import secrets
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import OmegaConf
 
 from kfac_cli.commands.arguments import parse
 from kfac_cli.commands.help_page import print_page
@@ -45,8 +42,8 @@ from kfac_cli.commands.sweep_resume import (
     sweep_to_resume,
 )
 from kfac_cli.commands.sweeps import check_sweep, jobs_in, sweep_folder, sweep_ranking
-from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE, composed
-from kfac_cli.config.validation import validate
+from kfac_cli.commands.value_check import check_sweep_values, check_values
+from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
 from kfac_cli.errors import UserError, background_errors_logged, one_line, shown
 from kfac_cli.files import exclusive_use, shown_folder
 from kfac_cli.signals import check_interrupted
@@ -128,8 +125,7 @@ def _run_hydra(options: argparse.Namespace, jobs: Jobs) -> int:
     refuse_output_subdir(options.overrides)
     if not jobs.resumes_sweep:
         refuse_used_sweep_folder(options.overrides)
-    if not _has_options(options):
-        _check_before_creating_folders(options.overrides)
+    refusal = _check_before_creating_folders(options, jobs)
     application = hydra.main(
         config_path=f"pkg://{CONFIG_MODULE}",
         config_name=CONFIG_NAME,
@@ -147,6 +143,8 @@ def _run_hydra(options: argparse.Namespace, jobs: Jobs) -> int:
             check_interrupted()
             if options.multirun and not _only_prints(options):
                 _print_ranking(options, jobs)
+    if refusal is not None:
+        raise refusal
     if _only_prints(options):
         return exit_code_of_text()
     return EXIT_FAILED if jobs.failures else 0
@@ -194,25 +192,19 @@ def _printing_failures(jobs: Jobs) -> Iterator[None]:
             _print_error(line)
 
 
-def _check_before_creating_folders(overrides: Sequence[str]) -> None:
-    """Refuse a single run's wrong settings before its folder exists.
-
-    Errors in composing them, and values that depend on the folder, are left to Hydra and the job.
-    """
-    try:
-        settings = composed(overrides, hydra=True)
-    except Exception:
-        return
-    if settings.hydra.mode == RunMode.MULTIRUN:
-        return
-    HydraConfig.instance().set_config(settings)
-    with open_dict(settings):
-        del settings["hydra"]
-    try:
-        validate(settings)
-    except UserError as error:
-        if not isinstance(error.__cause__, OmegaConfBaseException):
-            raise
+def _check_before_creating_folders(options: argparse.Namespace, jobs: Jobs) -> UserError | None:
+    """Refuse wrong settings before a folder exists; return the error if they are only printed."""
+    if options.config_path or options.config_name or options.config_dir or jobs.resumes_sweep:
+        return None
+    check = check_sweep_values if options.multirun else check_values
+    if not _only_prints(options):
+        check(options.overrides)
+    elif options.cfg == "job":
+        try:
+            check(options.overrides)
+        except UserError as error:
+            return error
+    return None
 
 
 @contextmanager

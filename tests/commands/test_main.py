@@ -364,14 +364,61 @@ def test_a_failing_job_does_not_lose_the_others(kfac_run, runner, tmp_path, erro
     assert logs == ["1"]
 
 
-def test_a_job_with_a_wrong_value_or_a_diverging_one_fails_alone(kfac_run, runner):
+def test_a_diverging_job_fails_alone(kfac_run, runner):
     runner.behave = lambda config: "diverged" if config.seed == 2 else "finished"
-    answer = kfac_run("-m", "experiment=smoke", "seed=0,-1,2,3")
+    answer = kfac_run("-m", "experiment=smoke", "seed=0,2,3")
     assert answer.code == 1
     assert [config.seed for config, _ in runner.calls] == [0, 2, 3]
-    first, second = answer.err.splitlines()
-    assert "job 1 (seed=-1): seed=-1: must be a whole number" in first
-    assert "job 2 (seed=2): the run diverged" in second
+    [line] = answer.err.splitlines()
+    assert "job 1 (seed=2): the run diverged" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["seed=0,-1,2", "l2=0,1"],
+            "job 2 (seed=-1 l2=0): seed=-1: must be a whole number from 0 to 9223372036854775807; "
+            "no job was started",
+        ),
+        (
+            ["optimizer=kfac_diag,adam", "optimizer.tau2=0.5,1"],
+            "optimizer.tau2=0.5,1: no such setting with this choice of optimizer, but with "
+            "optimizer=kfac_tridiag; kfac-run --cfg job lists them all",
+        ),
+        (
+            ["optimizer.t3=5,20", "optimizer.t2=20,30"],
+            "job 3 (optimizer.t3=20 optimizer.t2=30): optimizer.t2=30: must be a multiple of "
+            "optimizer.t3, which is 20; no job was started",
+        ),
+        (
+            ["optimizer=adam", "+optimizer.arguments.eps=1e-8,x", "schedule=fixed,stepwise"],
+            None,
+        ),
+    ],
+)
+def test_every_value_of_a_sweep_is_checked_before_its_first_job(
+    kfac_run, runner, tmp_path, words, line
+):
+    answer = kfac_run("-m", "experiment=smoke", "hydra.sweep.dir=sweep", *words)
+    if line is None:  # arguments of torch are checked by torch
+        assert answer.code == 0
+        return
+    assert answer.code == 1
+    assert answer.err.splitlines() == [f"kfac-run: error: {line}"]
+    assert runner.calls == []
+
+
+def test_values_are_checked_where_settings_are_only_printed(kfac_run, runner):
+    answer = kfac_run("iterations=0", "--cfg", "job")
+    assert answer.code == 1
+    assert answer.out.startswith("iterations: 0\n")
+    assert answer.err == (
+        "kfac-run: error: iterations=0: must be a whole number from 1 to 1000000000\n"
+    )
+    answer = kfac_run("dataset=arrays", "--cfg", "job", "--package", "dataset")
+    assert "layer_sizes: ???" in answer.out
+    assert answer.err.startswith("kfac-run: error: dataset.layer_sizes: has no value; give one as")
 
 
 def test_an_unknown_choice_in_a_sweep_is_refused_before_any_job_runs(kfac_run, runner):
@@ -408,7 +455,10 @@ def test_sweepers_are_given_the_best_training_error_or_infinity(kfac_run, runner
         return jobs
 
     monkeypatch.setattr(BasicLauncher, "launch", launch_and_note)
-    kfac_run("-m", "experiment=smoke", "seed=0,-1")
+    runner.behave = lambda config: (
+        "finished" if config.seed == 0 else fail_with(UserError("x"))(config)
+    )
+    kfac_run("-m", "experiment=smoke", "seed=0,1")
     assert returned == [1.5, float("inf")]
 
 
