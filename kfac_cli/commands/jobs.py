@@ -91,7 +91,6 @@ class Jobs:
         except UserError as error:  # write nothing there
             self._add_failure(str(error), folder)
             return math.inf
-        (folder / ERROR_FILE).unlink(missing_ok=True)  # of a start that failed
         try:
             return self._record_errors(folder, lambda: self._start(settings, folder))
         except UserError as error:
@@ -146,6 +145,7 @@ class Jobs:
         return math.inf if ending.status == DIVERGED else ending.best_train_error
 
     def _start(self, settings: DictConfig, folder: Path) -> float:
+        (folder / ERROR_FILE).unlink(missing_ok=True)  # of a start that failed
         begin_logs()
         config = complete(settings)  # so that the run resumes from any folder
         write_settings(settings, folder)

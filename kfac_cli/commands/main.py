@@ -26,8 +26,10 @@ from kfac_cli.commands.hydra_record import (
     refuse_used_sweep_folder,
     without_record,
 )
+from kfac_cli.commands.job_folders import register_job_folder
 from kfac_cli.commands.jobs import Jobs
 from kfac_cli.commands.messages import explain
+from kfac_cli.commands.quoting import with_quoted_paths
 from kfac_cli.commands.resume import (
     KEYWORD,
     folder_to_resume,
@@ -41,7 +43,13 @@ from kfac_cli.commands.sweep_resume import (
     command_line,
     sweep_to_resume,
 )
-from kfac_cli.commands.sweeps import check_sweep, jobs_in, sweep_folder, sweep_ranking
+from kfac_cli.commands.sweeps import (
+    check_sweep,
+    jobs_in,
+    sweep_folder,
+    sweep_ranking,
+    swept_settings,
+)
 from kfac_cli.commands.value_check import check_sweep_values, check_values
 from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
 from kfac_cli.errors import UserError, background_errors_logged, one_line, shown
@@ -59,12 +67,13 @@ def main() -> int:
 
     Raises KeyboardInterrupt, usually as Interrupted, if a signal ended it.
     """
-    arguments = sys.argv[1:]
+    sys.argv[1:] = arguments = with_quoted_paths(sys.argv[1:])
     overrides: list[str] = []
     wants_traceback = os.environ.get(FULL_ERROR) == "1"
     stamp = run_stamp()  # one for the whole command, so that a sweep's folder is known
     OmegaConf.register_new_resolver("run_stamp", lambda: stamp, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+    register_job_folder(swept_settings(arguments))
     try:
         if "--version" in arguments:
             print(f"kfac-run {version('kfac-run')}")
@@ -87,6 +96,11 @@ def main() -> int:
         # creating a folder.
         if wants_traceback:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+            # A full disk is noticed after opening a file: Hydra's record of the sweep.
+            error.filename = (
+                None if (sweep := sweep_folder(overrides)) is None else shown_folder(sweep)
+            )
         return _print_error(explain(error, overrides))
 
 
@@ -106,6 +120,9 @@ def _check_current_folder() -> None:
     except OSError as error:
         reason = f"{error.strerror}; change to a folder that exists"
         raise UserError(f"the current folder: {reason}") from error
+    if "${" in str(Path.cwd()):
+        reason = "has ${ in its path, which Hydra replaces by a setting; rename it or go elsewhere"
+        raise UserError(f"the current folder: {reason}")
 
 
 def _has_options(options: argparse.Namespace) -> bool:
@@ -164,6 +181,7 @@ def _resume_sweep(sweep: SavedSweep, options: argparse.Namespace) -> int:
         raise UserError(f"{KEYWORD}{shown_folder(sweep.folder)}: takes no option but -m")
     check_unchanged(sweep, options.overrides)
     jobs = Jobs(resumed_grid=sweep.grid)
+    register_job_folder(swept_settings(sweep.grid), sweep.folder)
     with exclusive_use(sweep.folder):
         pass  # no other process runs its jobs
     with command_line(sweep):

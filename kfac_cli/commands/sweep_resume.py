@@ -18,6 +18,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from kfac_cli.commands.hydra_record import SWEEP_FILE
+from kfac_cli.commands.quoting import quoted
 from kfac_cli.commands.resume import KEYWORD, folder_named
 from kfac_cli.config.settings_file import CONFIG_FILE, read_settings
 from kfac_cli.errors import UserError, shown
@@ -104,12 +105,6 @@ def command_line(sweep: SavedSweep) -> Iterator[None]:
     finally:
         os.chdir(folder)
         sys.argv = before
-
-
-def quoted(path: Path) -> str:
-    """A path as a value in Hydra's grammar, whatever its characters."""
-    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
 
 
 def _words(recorded: Any, name: str) -> tuple[str, ...] | None:

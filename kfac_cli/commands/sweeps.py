@@ -10,6 +10,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 
+from kfac_cli.commands.job_folders import find_job
 from kfac_cli.commands.resume import read_ending
 from kfac_cli.config.compose import composed
 from kfac_cli.errors import UserError, one_line, shown
@@ -85,7 +86,7 @@ def sweep_folder(overrides: Sequence[str]) -> Path | None:
 
 
 def jobs_in(sweep: Path, overrides: Sequence[str]) -> list[Job]:
-    """The jobs of a sweep that have ended, by the summaries in folders named by their numbers."""
+    """The jobs of a sweep that have ended, by the summaries in their folders."""
     parser = OverridesParser.create()
     try:
         parsed = [parser.parse_override(word) for word in overrides]
@@ -93,10 +94,8 @@ def jobs_in(sweep: Path, overrides: Sequence[str]) -> list[Job]:
         [every] = BasicSweeper.split_arguments(task, None)
     except Exception:  # Hydra has reported it
         return []
-    folders = [sweep / str(number) for number in range(len(every))]
-    endings = [
-        (folder, words, read_ending(folder)) for folder, words in zip(folders, every, strict=True)
-    ]
+    found = ((find_job(sweep, number), words) for number, words in enumerate(every))
+    endings = [(f, words, read_ending(f)) for f, words in found if f is not None]
     return [
         Job(folder, words, ending.best_train_error)
         for folder, words, ending in endings

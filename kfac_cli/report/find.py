@@ -1,5 +1,6 @@
 """Find the folders of runs."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,8 +21,8 @@ MAX_DEPTH = 8
 def run_folders(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
     """The folders of runs in and below `paths`, each once, and a line for each path without any.
 
-    Folders within that of a run, hidden ones and links are not searched. Numbered folders, as those
-    of a sweep's jobs, are in the order of their numbers.
+    Folders within that of a run, hidden ones and links are not searched. Folders
+    whose names begin with a number, as those of a sweep's jobs, are in the order of the numbers.
     """
     found: dict[Path, None] = {}
     complaints = []
@@ -57,5 +58,5 @@ def _below(folder: Path, depth: int) -> list[Path]:
 
 
 def _order(path: Path) -> tuple[bool, int, str]:
-    number = path.name.isascii() and path.name.isdigit() and len(path.name) < 19
-    return not number, int(path.name) if number else 0, path.name
+    number = re.match(r"([0-9]{1,18})(?:_|$)", path.name)
+    return number is None, int(number[1]) if number else 0, path.name

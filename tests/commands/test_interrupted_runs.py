@@ -23,6 +23,8 @@ from kfac_cli.run.session import Session
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 WARNINGS = [(signal.SIGUSR1, 138), (signal.SIGUSR2, 140), (signal.SIGXCPU, 152)]
 
+JOBS = ["0_seed=1", "1_seed=2"]
+
 
 @pytest.fixture
 def words(tmp_path):
@@ -172,14 +174,14 @@ def test_a_signal_in_a_sweep_keeps_what_was_done_and_starts_no_further_job(
     during_step(6, in_the_second_job)
     answer = kfac_run("-m", *words, "seed=1,2,3", "hydra.sweep.dir=sweep")
     assert answer.code == code
-    assert sorted(path.name for path in (tmp_path / "sweep").glob("[0-9]")) == ["0", "1"]
+    assert sorted(path.name for path in (tmp_path / "sweep").glob("[0-9]*")) == JOBS
     statuses = [
-        json.loads((tmp_path / f"sweep/{job}/summary.json").read_text())["status"] for job in "01"
+        json.loads((tmp_path / f"sweep/{job}/summary.json").read_text())["status"] for job in JOBS
     ]
     assert statuses == ["finished", "interrupted"]
-    assert kfac_run("resume=sweep/1").code == 0
+    assert kfac_run(f"resume=sweep/{JOBS[1]}").code == 0
     begin("whole", [*words, "seed=2"])
-    assert differences(tmp_path / "sweep/1", tmp_path / "whole") == []
+    assert differences(tmp_path / f"sweep/{JOBS[1]}", tmp_path / "whole") == []
 
 
 @pytest.mark.parametrize(("number", "code"), CODES + WARNINGS)
@@ -206,8 +208,10 @@ def test_a_signal_while_a_run_is_ending_lets_it_end_and_stops_the_sweep(
     monkeypatch.setattr(summary_sink, "write_summary", interrupted)
     answer = kfac_run("-m", *words, "seed=1,2", "hydra.sweep.dir=sweep")
     assert answer.code == 143
-    assert json.loads((tmp_path / "sweep/0/summary.json").read_text())["status"] == "finished"
-    assert not (tmp_path / "sweep/1").exists()
+    assert (
+        json.loads((tmp_path / f"sweep/{JOBS[0]}/summary.json").read_text())["status"] == "finished"
+    )
+    assert not (tmp_path / f"sweep/{JOBS[1]}").exists()
 
 
 def test_a_signal_during_an_evaluation_needs_no_further_step(begin, words, tmp_path, monkeypatch):
@@ -274,7 +278,7 @@ def test_a_separate_process_ends_with_the_code_of_its_signal_and_a_checkpoint(
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    table = tmp_path / "sweep/0/metrics.csv"
+    table = tmp_path / f"sweep/{JOBS[0]}/metrics.csv"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError):
@@ -288,7 +292,7 @@ def test_a_separate_process_ends_with_the_code_of_its_signal_and_a_checkpoint(
     out, err = process.communicate(timeout=120)
     assert process.returncode == code, err
     assert "Traceback" not in err
-    assert "kfac-run resume=sweep/0  continues from here" in out
-    rows = metrics(tmp_path / "sweep/0")
-    assert checkpoint_iterations(tmp_path / "sweep/0") == [len(rows)]
-    assert not (tmp_path / "sweep/1").exists()
+    assert f"kfac-run resume=sweep/{JOBS[0]}  continues from here" in out
+    rows = metrics(tmp_path / f"sweep/{JOBS[0]}")
+    assert checkpoint_iterations(tmp_path / f"sweep/{JOBS[0]}") == [len(rows)]
+    assert not (tmp_path / f"sweep/{JOBS[1]}").exists()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
@@ -105,9 +106,9 @@ def test_config_yaml_is_the_only_record_of_the_settings(kfac_run, runner, tmp_pa
     kfac_run("hydra.run.dir=mine")
     kfac_run("-m", "hydra.sweep.dir=sweep", "seed=0,1")
     records = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.yaml")}
-    assert records == {f"{run}/config.yaml" for run in ("mine", "sweep/0", "sweep/1")} | {
-        "sweep/multirun.yaml"
-    }
+    assert records == {
+        f"{run}/config.yaml" for run in ("mine", "sweep/0_seed=0", "sweep/1_seed=1")
+    } | {"sweep/multirun.yaml"}
 
 
 def test_a_file_of_settings_cannot_have_hydra_write_a_record_either(kfac_run, runner, tmp_path):
@@ -291,14 +292,18 @@ def test_ctrl_c_before_the_loop_is_an_interruption_too(kfac_run, runner):
 # Sweeps
 
 
-def test_a_sweep_runs_every_combination_in_numbered_folders(kfac_run, runner, tmp_path):
+def test_a_sweep_runs_every_combination_in_folders_named_by_number_and_values(
+    kfac_run, runner, tmp_path
+):
     answer = kfac_run("-m", "optimizer=kfac_tridiag,kfac_diag,nesterov_sgd", "seed=0,1")
     assert answer.code == 0
     pairs = [(config.optimizer.name, config.seed) for config, _ in runner.calls]
     names = ("kfac_tridiag", "kfac_diag", "nesterov_sgd")
     assert pairs == [(name, seed) for name in names for seed in (0, 1)]
     folders = [folder.relative_to(tmp_path / "outputs/sweeps") for _, folder in runner.calls]
-    assert [folder.name for folder in folders] == list("012345")
+    assert [folder.name for folder in folders] == [
+        f"{number}_optimizer={name},seed={seed}" for number, (name, seed) in enumerate(pairs)
+    ]
     [sweep] = {str(folder.parent) for folder in folders}
     assert re.fullmatch(STAMP, sweep)
 
@@ -315,20 +320,22 @@ def test_a_sweep_ends_with_the_ranking_of_its_jobs(kfac_run, runner, tmp_path):
     lines = answer.out.splitlines()
     assert lines[lines.index("  best training errors") :] == [
         "  best training errors",
-        "    2.500    seed=2  sweep/2",
-        "    4.000    seed=0  sweep/0",
-        "    none     seed=1  sweep/1",
+        "    2.500    seed=2  sweep/2_seed=2",
+        "    4.000    seed=0  sweep/0_seed=0",
+        "    none     seed=1  sweep/1_seed=1",
         "",
         "  kfac-report sweep  compares them",
     ]
 
 
 def test_a_refused_job_is_not_credited_with_the_run_in_its_folder(kfac_run, runner, tmp_path):
-    kfac_run("hydra.run.dir=sweep/0")
+    kfac_run("hydra.run.dir='sweep/0_seed=0'")
     runner.best = 2.5
     answer = kfac_run("-m", "experiment=smoke", "seed=0,1", "hydra.sweep.dir=sweep")
     assert answer.code == 1
-    assert "    2.500    seed=1  sweep/1\n    none     seed=0  sweep/0\n" in answer.out
+    assert (
+        "    2.500    seed=1  sweep/1_seed=1\n    none     seed=0  sweep/0_seed=0\n" in answer.out
+    )
 
 
 def test_a_start_after_a_failed_one_leaves_no_error_log(kfac_run, runner, tmp_path):
@@ -358,10 +365,10 @@ def test_a_failing_job_does_not_lose_the_others(kfac_run, runner, tmp_path, erro
     assert [config.seed for config, _ in runner.calls] == [0, 1, 2]
     [line] = answer.err.splitlines()
     assert line.startswith("kfac-run: error: job 1 (seed=1): ")
-    assert line.endswith(f"{error} [sweep/1]")
-    assert str(error) in (tmp_path / "sweep/1/error.log").read_text()
+    assert line.endswith(f"{error} [sweep/1_seed=1]")
+    assert str(error) in (tmp_path / "sweep/1_seed=1/error.log").read_text()
     logs = [path.parent.name for path in (tmp_path / "sweep").glob("*/error.log")]
-    assert logs == ["1"]
+    assert logs == ["1_seed=1"]
 
 
 def test_a_diverging_job_fails_alone(kfac_run, runner):
@@ -585,6 +592,28 @@ def test_a_folder_that_cannot_be_created_is_one_line(kfac_run, runner, tmp_path)
     answer = kfac_run("experiment=smoke")
     assert answer.code == 1
     assert re.fullmatch(r"kfac-run: error: outputs/\S+: Not a directory\n", answer.err)
+
+
+def test_a_disk_that_is_full_when_a_sweep_begins_is_one_line_with_its_folder(
+    kfac_run, runner, monkeypatch
+):
+    def save(config, path):
+        raise OSError(28, "No space left on device")  # writing to an open file names none
+
+    monkeypatch.setattr(OmegaConf, "save", save)
+    answer = kfac_run("-m", "experiment=smoke", "seed=0,1", "hydra.sweep.dir=sweep")
+    assert answer.err == "kfac-run: error: sweep: No space left on device\n"
+
+
+def test_an_existing_folder_that_is_read_only_is_one_line(kfac_run, runner, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+
+    def refused(path, **options):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    answer = kfac_run("experiment=smoke", "hydra.run.dir=mine")
+    assert answer.err == f"kfac-run: error: {tmp_path}/mine/error.log: Read-only file system\n"
 
 
 def test_hydras_own_switch_for_tracebacks_still_works(kfac_run, runner, monkeypatch):

@@ -23,10 +23,10 @@ def test_parallel_jobs_share_the_terminal_line_by_line_and_equal_those_in_a_row(
             [*command, *words], cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
 
-    parallel = sweep("parallel", "hydra/launcher=joblib", "optimizer.learning_rate=1,-1")
+    parallel = sweep("parallel", "hydra/launcher=joblib", "dataset.file=cases.npz,nope.npz")
     assert parallel.returncode == 1
-    for job, seed in [(0, 1), (2, 2)]:
-        name = f"job {job} (seed={seed} optimizer.learning_rate=1)"
+    for job, seed in [(0, 1), (1, 2)]:
+        name = f"job {job} (dataset.file=cases.npz seed={seed})"
         lines = [line for line in parallel.stderr.splitlines() if line.startswith(name)]
         assert lines[0].endswith("arrays, kfac_tridiag: 8 iterations")
         assert [line.partition(": ")[2].partition(":")[0] for line in lines[1:]] == [
@@ -35,14 +35,20 @@ def test_parallel_jobs_share_the_terminal_line_by_line_and_equal_those_in_a_row(
         ]
         assert f"{name}: arrays, kfac_tridiag: finished after 8 iterations" in parallel.stdout
     ranking = parallel.stdout.partition("best training errors\n")[2].splitlines()
-    assert {line.split()[-1] for line in ranking[:2]} == {"parallel/0", "parallel/2"}
+    done = [f"{job}_dataset.file=cases.npz,seed={seed}" for job, seed in [(0, 1), (1, 2)]]
+    assert {line.split()[-1] for line in ranking[:2]} == {f"parallel/{name}" for name in done}
     assert "  kfac-report parallel  compares them" in ranking
-    for job, seed in [(1, 1), (3, 2)]:
-        refusal = f"job {job} (seed={seed} optimizer.learning_rate=-1): optimizer.learning_rate=-1"
+    for job, seed in [(2, 1), (3, 2)]:
+        refusal = (
+            f"job {job} (dataset.file=nope.npz seed={seed}): {tmp_path}/nope.npz: no such file"
+        )
         assert refusal in parallel.stderr
-    assert sweep("in_a_row", "optimizer.learning_rate=1").returncode == 0
-    for job in (0, 1):
-        assert differences(tmp_path / f"parallel/{2 * job}", tmp_path / f"in_a_row/{job}") == []
+    assert sweep("in_a_row").returncode == 0
+    for job, name in enumerate(done):
+        assert (
+            differences(tmp_path / f"parallel/{name}", tmp_path / f"in_a_row/{job}_seed={job + 1}")
+            == []
+        )
 
 
 def test_parallel_jobs_take_the_gpus_in_turn(monkeypatch):

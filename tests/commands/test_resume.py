@@ -872,7 +872,7 @@ def test_one_job_of_a_sweep_is_resumed_by_its_folder(
     die_in_step(None)
     answer = kfac_run("resume=sweep")
     assert answer.code == 1
-    assert "-m resumes a sweep, or resume one of its folders [0]" in answer.err
-    assert kfac_run(f"resume={Path('sweep/0')}").code == 0
+    assert "-m resumes a sweep, or resume one of its folders [0_seed=1]" in answer.err
+    assert kfac_run(f"resume={Path('sweep/0_seed=1')}").code == 0
     whole = uninterrupted([*words, "seed=1", "checkpoint.every=5"])
-    assert differences(tmp_path / "sweep/0", whole) == []
+    assert differences(tmp_path / "sweep/0_seed=1", whole) == []

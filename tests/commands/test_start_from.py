@@ -311,12 +311,21 @@ def test_a_sweep_asks_what_each_choice_does(kfac_run, file, half, tmp_path):
     words = [*words_of(file), "start_from=half", "hydra.sweep.dir=sweep"]
     answer = kfac_run("-m", *words, "optimizer.t3=1,5", "iterations=14")
     assert answer.code == 0, answer.err
-    for job in ("0", "1"):
+    for job in ("0_optimizer.t3=1", "1_optimizer.t3=5"):
         assert [row["iteration"] for row in metrics(tmp_path / "sweep" / job)] == [13, 14]
         log = (tmp_path / "sweep" / job / "run.log").read_text()
         assert f"{CONTINUED}optimizer's state (factors, damping, momentum)" in log
         summary = json.loads((tmp_path / "sweep" / job / "summary.json").read_text())
         assert summary["iterations"] == 14
+
+
+def test_a_job_of_a_sweep_is_a_starting_point_as_it_is_named(kfac_run, file, tmp_path):
+    assert kfac_run("-m", *words_of(file), "seed=1,2", "l2=0,1", "hydra.sweep.dir=s").code == 0
+    jobs = "s/0_seed=1,l2=0,s/3_seed=2,l2=1"
+    answer = kfac_run("-m", f"start_from={jobs}", *words_of(file), "iterations=26")
+    assert answer.code == 0, answer.err
+    assert "starting from iteration 24 of s/0_seed=1,l2=0: " in answer.err
+    assert "starting from iteration 24 of s/3_seed=2,l2=1: " in answer.err
 
 
 # What is refused

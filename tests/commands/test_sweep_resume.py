@@ -23,6 +23,7 @@ def _no_figures(monkeypatch):
 
 
 GRID = [*overrides("cases.npz", iterations=6), "tensorboard=false", "seed=1,2,3"]
+JOBS = ["0_seed=1", "1_seed=2", "2_seed=3"]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def status(folder):
 
 
 def same_results(sweep, complete):
-    return all(differences(sweep / str(job), complete / str(job)) == [] for job in range(3))
+    return all(differences(sweep / job, complete / job) == [] for job in JOBS)
 
 
 @pytest.fixture
@@ -74,20 +75,32 @@ def test_what_an_interrupted_sweep_lacks_is_run_and_nothing_else(
 
     def interrupted(self):
         calls.append(self.iteration)
-        if len(calls) == 6 + 4 and not (tmp_path / "sweep/1/summary.json").exists():
+        if len(calls) == 6 + 4 and not (tmp_path / f"sweep/{JOBS[1]}/summary.json").exists():
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self)
 
     monkeypatch.setattr(Session, "step", interrupted)
     assert kfac_run("-m", *GRID, "hydra.sweep.dir=sweep").code == 143
-    assert [status(tmp_path / "sweep" / job) for job in "01"] == ["finished", "interrupted"]
-    assert not (tmp_path / "sweep/2").exists()
+    assert [status(tmp_path / "sweep" / job) for job in JOBS[:2]] == ["finished", "interrupted"]
+    assert not (tmp_path / f"sweep/{JOBS[2]}").exists()
     calls.clear()
     answer = kfac_run("-m", "resume=sweep")
     assert answer.code == 0, answer.err
-    assert "sweep/0: finished, skipped" in answer.out
+    assert "sweep/0_seed=1: finished, skipped" in answer.out
     assert calls == [*range(4, 6), *range(6)]
     assert same_results(tmp_path / "sweep", complete)
+
+
+def test_a_sweep_of_an_earlier_version_keeps_its_numbered_folders(kfac_run, sweep, complete, steps):
+    for number, job in enumerate(JOBS):
+        (sweep / job).rename(sweep / str(number))
+    (sweep / "1/summary.json").unlink()
+    for checkpoint in (sweep / "1").glob("checkpoint*"):
+        checkpoint.unlink()
+    assert kfac_run("-m", "resume=sweep").code == 0
+    assert steps == [*range(1, 7)]
+    assert sorted(path.name for path in sweep.iterdir()) == ["0", "1", "2", "multirun.yaml"]
+    assert all(differences(sweep / str(n), complete / job) == [] for n, job in enumerate(JOBS))
 
 
 def test_a_finished_sweep_is_left_as_it_is(kfac_run, sweep, steps):
@@ -101,19 +114,19 @@ def test_a_finished_sweep_is_left_as_it_is(kfac_run, sweep, steps):
 def test_a_job_that_failed_or_was_killed_without_a_checkpoint_starts_again(
     kfac_run, sweep, complete, steps
 ):
-    for file in sweep.glob("1/*"):
+    for file in (sweep / JOBS[1]).iterdir():
         if file.name != "config.yaml":
             file.unlink()
-    (sweep / "1/error.log").write_text("disk full")
+    (sweep / JOBS[1] / "error.log").write_text("disk full")
     assert kfac_run("-m", "resume=sweep").code == 0
     assert steps == [*range(1, 7)]
-    assert not (sweep / "1/error.log").exists()
+    assert not (sweep / JOBS[1] / "error.log").exists()
     assert same_results(sweep, complete)
 
 
 def test_a_diverged_job_is_not_repeated_and_still_counts_as_failed(kfac_run, sweep, steps):
-    summary = json.loads((sweep / "2/summary.json").read_text())
-    (sweep / "2/summary.json").write_text(json.dumps({**summary, "status": "diverged"}))
+    summary = json.loads((sweep / JOBS[2] / "summary.json").read_text())
+    (sweep / JOBS[2] / "summary.json").write_text(json.dumps({**summary, "status": "diverged"}))
     answer = kfac_run("-m", "resume=sweep")
     assert (answer.code, steps) == (1, [])
     assert "job 2" in answer.err
@@ -123,11 +136,11 @@ def test_a_diverged_job_is_not_repeated_and_still_counts_as_failed(kfac_run, swe
 def test_relative_paths_mean_what_they_meant_where_the_sweep_was_started(
     kfac_run, sweep, tmp_path, monkeypatch
 ):
-    shutil.rmtree(sweep / "0")
+    shutil.rmtree(sweep / JOBS[0])
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert kfac_run("-m", "resume=../sweep").code == 0
-    assert status(sweep / "0") == "finished"
+    assert status(sweep / JOBS[0]) == "finished"
 
 
 def test_the_grid_may_be_repeated_but_not_changed(kfac_run, sweep, steps):
@@ -144,15 +157,19 @@ def test_a_job_whose_settings_are_not_those_of_its_folder_is_refused(kfac_run, s
     record.write_text(record.read_text().replace("seed=1,2,3", "seed=1,3,2"))
     answer = kfac_run("-m", "resume=sweep")
     assert (answer.code, steps) == (1, [])
-    assert "sweep/1/config.yaml: seed=2, but the sweep has 3 there: its grid was changed" in (
-        answer.err
+    assert (
+        "sweep/1_seed=2/config.yaml: seed=2, but the sweep has 3 there: its grid was changed"
+        in (answer.err)
     )
 
 
 def test_a_folder_without_a_sweep_is_refused(kfac_run, sweep, tmp_path):
     (tmp_path / "empty").mkdir()
     for folder, line in [
-        ("sweep/0", "resume=sweep/0: has no multirun.yaml: it holds a single run; remove -m"),
+        (
+            "sweep/0_seed=1",
+            "resume=sweep/0_seed=1: has no multirun.yaml: it holds a single run; remove -m",
+        ),
         ("empty", "resume=empty: has no multirun.yaml: -m resumes sweeps"),
         ("nope", "resume=nope: no such folder"),
     ]:

@@ -32,10 +32,10 @@ def test_a_run_has_its_settings_tables_and_environment(tmp_path):
 
 
 def test_a_sweep_is_its_jobs_in_the_order_of_their_numbers(tmp_path):
-    for number in (10, 2, 0):
-        write_run(tmp_path / "sweep" / str(number), settings(seed=number))
-    runs, complaints = load_runs([tmp_path / "sweep", tmp_path / "sweep" / "2"])
-    assert [run.name for run in runs] == ["0", "2", "10"]
+    for name, seed in (("10_seed=10", 10), ("2_seed=2", 2), ("0", 0)):
+        write_run(tmp_path / "sweep" / name, settings(seed=seed))
+    runs, complaints = load_runs([tmp_path / "sweep", tmp_path / "sweep" / "2_seed=2"])
+    assert [run.name for run in runs] == ["0", "2_seed=2", "10_seed=10"]
     assert complaints == []
 
 
