@@ -20,6 +20,7 @@ import hydra
 from omegaconf import OmegaConf
 
 from kfac_cli.commands.arguments import parse
+from kfac_cli.commands.complete_paths import path_completions
 from kfac_cli.commands.help_page import print_page
 from kfac_cli.commands.hydra_record import (
     refuse_output_subdir,
@@ -82,6 +83,9 @@ def main() -> int:
         if options.help:
             return print_page()
         overrides = list(options.overrides)
+        if options.shell_completion and (found := path_completions(overrides)) is not None:
+            print(*found)
+            return exit_code_of_text()
         with background_errors_logged():
             _check_current_folder()
             if options.multirun and (sweep := sweep_to_resume(overrides)) is not None:
@@ -98,9 +102,8 @@ def main() -> int:
             traceback.print_exc()
         if isinstance(error, OSError) and error.filename is None and error.errno is not None:
             # A full disk is noticed after opening a file: Hydra's record of the sweep.
-            error.filename = (
-                None if (sweep := sweep_folder(overrides)) is None else shown_folder(sweep)
-            )
+            sweep_at = sweep_folder(overrides)
+            error.filename = None if sweep_at is None else shown_folder(sweep_at)
         return _print_error(explain(error, overrides))
 
 

@@ -678,6 +678,23 @@ def test_the_tab_key_completes_choices():
     assert answer.stdout == "experiment=mnist_nesterov_sgd\n"
 
 
+@pytest.mark.parametrize("key", ["resume", "start_from"])
+def test_the_tab_key_completes_the_folders_of_runs(tmp_path, key):
+    for name in ("runs/a1/config.yaml", "runs/a2/b/config.yaml", "runs/other/config.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / "runs/a3.txt").touch()
+
+    def completions(text):
+        typed = f"kfac-run iterations=9 {key}={tmp_path}/{text}"
+        answer = without_torch("-sc", "query=bash", COMP_LINE=typed, COMP_POINT=str(len(typed)))
+        return [word.removeprefix(f"{key}={tmp_path}/") for word in answer.stdout.split()]
+
+    assert completions("ru") == ["runs/"]
+    assert completions("runs/a") == ["runs/a1", "runs/a2/"]
+    assert completions("runs/nope") == []
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["iterations=3", "--help"]], ids=str)
 def test_help_loads_nothing_else(arguments):
     """It answers before a command of Hydra's would have been imported."""
