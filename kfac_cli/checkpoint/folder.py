@@ -1,4 +1,4 @@
-"""The checkpoints in a run's folder: the two newest.
+"""The checkpoints in a run's folder: the newest.
 
 Importing this needs no torch.
 """
@@ -34,14 +34,15 @@ def checkpoint_iterations(folder: Path) -> list[int]:
 
 
 class CheckpointFolder:
-    """Writes and reads the checkpoints of one run, and keeps the two newest.
+    """Writes and reads the checkpoints of one run, and keeps the `keep` newest; two for 0.
 
     An old one is deleted after the new one is complete on the disk. `latest` is the iteration of
     the one last written or read; None before any.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keep: int = 2) -> None:
         self._folder = folder
+        self._keep = keep or 2
         self._kept: list[Path] = []
         self.latest: int | None = None
 
@@ -56,12 +57,20 @@ class CheckpointFolder:
         with replacing(path) as file:
             write_tree(file, contents)
         self.latest = iteration
-        self._kept = [path, *(kept for kept in self._kept if kept != path)][:2]
+        self._kept = [path, *(kept for kept in self._kept if kept != path)]
+        self._kept = self._kept[: self._keep]
         for other in self._folder.iterdir():
             # A killed process may have left a temporary file.
             if NAME.fullmatch(other.name.removesuffix(TEMPORARY)) and other not in self._kept:
                 with contextlib.suppress(OSError):
                     other.unlink()
+
+    def clear(self) -> None:
+        """Remove every checkpoint, where that is possible."""
+        for iteration in checkpoint_iterations(self._folder):
+            with contextlib.suppress(OSError):
+                self._path(iteration).unlink()
+        self.latest, self._kept = None, []
 
     def read(self) -> Tree | None:
         """The newest undamaged checkpoint; None if there are no checkpoints.
@@ -82,7 +91,7 @@ class CheckpointFolder:
             except OSError as error:
                 damaged.append(f"{path.name} cannot be read ({error.strerror})")
                 continue
-            self.latest, self._kept = iterations[index], paths[index : index + 2]
+            self.latest, self._kept = iterations[index], paths[index:][: self._keep]
             for line in damaged:
                 logger.warning("%s; using %s instead", line, path.name)
             return contents

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
+from kfac_cli.commands.failures import record_failure
 from kfac_cli.commands.new_folder import ERROR_FILE, check_new_folder
 from kfac_cli.commands.resume import Resumption, prepare_resumption, read_ending, refuse_links
 from kfac_cli.commands.run_log import begin_logs
@@ -24,10 +25,11 @@ from kfac_cli.config.completion import complete
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.config.settings_file import CONFIG_FILE, write_settings
 from kfac_cli.errors import UserError, shown
-from kfac_cli.files import exclusive_use, replace_text, shown_folder
+from kfac_cli.files import exclusive_use, shown_folder
 from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.summary import (
     DIVERGED,
+    FAILED,
     INTERRUPTED,
     SUMMARY_FILE,
     TARGET_MISSED,
@@ -118,8 +120,7 @@ class Jobs:
         return self._record_failure(folder, f"{line}{_resume_hint(folder)}", details)
 
     def _record_failure(self, folder: Path, line: str, details: str) -> float:
-        with contextlib.suppress(OSError):  # the disk may be what failed
-            replace_text(folder / ERROR_FILE, details)
+        record_failure(folder, line, details, self._command)
         self._add_failure(line, folder)
         return math.inf
 
@@ -132,7 +133,7 @@ class Jobs:
             config = complete(settings)
             _check_same(folder, resumption, config)
             ending = read_ending(folder)
-            if ending is None or ending.status == INTERRUPTED:
+            if ending is None or ending.status in (INTERRUPTED, FAILED):
                 return self.resume(resumption)
         except UserError as error:
             self._add_failure(str(error), folder)

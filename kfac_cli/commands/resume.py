@@ -31,10 +31,12 @@ from kfac_cli.config.settings_file import CONFIG_FILE, read_settings, settings_t
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import LogLine, UserError, shown
 from kfac_cli.files import shown_folder, typed_path
-from kfac_cli.recording.summary import SUMMARY_FILE, TARGET_MISSED, TARGET_REACHED
+from kfac_cli.recording.summary import FAILED, SUMMARY_FILE, TARGET_MISSED, TARGET_REACHED
 from kfac_cli.run.stopping import status_at
 
 KEYWORD = "resume="
+
+KEPT_NONE = "checkpoint.keep=0 keeps none once a run has ended as planned"
 
 
 @dataclass(frozen=True)
@@ -136,20 +138,23 @@ def reason_not_to_resume(resumption: Resumption) -> str | None:
     """
     folder, config = resumption.folder, resumption.config
     ending = read_ending(folder)
-    if ending is None:
-        return None  # it was killed before it wrote a summary
+    if ending is None or ending.status == FAILED:
+        return None  # it did not come to its end
     status, done, error = ending
     name = shown_folder(folder)
     ended = f"{name}: {status} after {done} iterations"
     if done <= config.iterations and status == status_at(config, done, error):
-        if status == TARGET_REACHED:
+        if status == TARGET_REACHED and checkpoint_iterations(folder):
             return f"{ended}; a smaller target_error=E or null continues it"
         sentence = f"{ended}; a larger iterations=N continues it"
+        if not checkpoint_iterations(folder):
+            sentence = f"{ended}; it holds no checkpoint, so that nothing continues it"
         if status == TARGET_MISSED and config.require_target:
             raise UserError(sentence)
         return sentence
     if not checkpoint_iterations(folder):
-        raise UserError(f"{name}: has ended and holds no checkpoint to resume from")
+        why = f" ({KEPT_NONE})" if config.checkpoint.keep == 0 else ""
+        raise UserError(f"{name}: has ended and holds no checkpoint to resume from{why}")
     return None
 
 

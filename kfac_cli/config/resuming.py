@@ -15,6 +15,7 @@ MAY_CHANGE = (
     "tensorboard",
     "checkpoint.every",
     "checkpoint.minutes",
+    "checkpoint.keep",
     # where it is computed: results then agree up to rounding
     "device",
     "threads",

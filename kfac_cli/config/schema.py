@@ -89,6 +89,13 @@ class CheckpointSettings:
         Annotated[float, Number(0, 1e6, low_open=True)] | None,
         About("minutes between checkpoints; null for no such rule"),
     ]
+    keep: Annotated[
+        Annotated[int, Integer(0, 1000)],
+        About(
+            "checkpoints kept, the newest; 0 for two while the run lasts and none once it has "
+            "ended as planned, so that it cannot be resumed or started from"
+        ),
+    ] = 2
 
 
 @options

@@ -21,6 +21,7 @@ TIME_LIMIT_REACHED = "time limit reached"
 DIVERGED = "diverged"
 PRUNED = "pruned"
 INTERRUPTED = "interrupted"
+FAILED = "failed"
 
 BEST = ("best_train_error", "best_iteration", "best_parameters", "best_test_error")
 """What the summary says of the best evaluation."""

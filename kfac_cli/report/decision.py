@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kfac_cli.errors import UserError, shown
-from kfac_cli.recording.summary import DIVERGED, INTERRUPTED
+from kfac_cli.recording.summary import DIVERGED, FAILED, INTERRUPTED
 from kfac_cli.report.claim import Claim, CostToError, ErrorAtIteration, Selection
 from kfac_cli.report.comparison import Comparison, compare
 from kfac_cli.report.groups import compared_settings, group_runs, shown_fully, with_data
 from kfac_cli.report.measures import CASES, ITERATIONS, SECONDS, spent, time_to
 from kfac_cli.report.problem import median
-from kfac_cli.report.runs import FAILED, UNFINISHED, Run
+from kfac_cli.report.runs import UNFINISHED, Run
 from kfac_cli.report.statistics import LEVEL, seeds_needed
 from kfac_cli.report.verdicts import error_at
 

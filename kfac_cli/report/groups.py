@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kfac_cli.errors import shown
-from kfac_cli.report.runs import FAILED, UNFINISHED, Run
+from kfac_cli.recording.summary import FAILED
+from kfac_cli.report.runs import UNFINISHED, Run
 
 IGNORED = frozenset(
     {

@@ -20,16 +20,13 @@ from kfac_cli.config.settings_file import CONFIG_FILE, read_settings
 from kfac_cli.errors import UserError, one_line, shown
 from kfac_cli.files import open_file, shown_folder
 from kfac_cli.recording.environment import RECORDED_PACKAGES
-from kfac_cli.recording.summary import SUMMARY_FILE
+from kfac_cli.recording.summary import FAILED, SUMMARY_FILE
 from kfac_cli.recording.tables import EVALUATIONS_FILE, METRICS_FILE
 from kfac_cli.report.columns import Columns, read_columns
 from kfac_cli.report.find import ERROR_FILE, run_folders
 
 UNFINISHED = "unfinished"
 """The status of a run without a summary: it was killed, or it is still running."""
-
-FAILED = "failed"
-"""The status of a run that ended with an error."""
 
 MAX_SUMMARY_BYTES = 5_000_000
 
@@ -65,7 +62,7 @@ class Run:
     `name` is unique among the runs that were loaded together. `settings` has dotted names.
     `evaluations` and `metrics` hold a float64 array (n,) for each numeric column of the tables,
     with nan for an empty cell, and `metrics["outcome"]` an array of words. `status` is one of those
-    in `recording/summary.py`, UNFINISHED or FAILED. `data` identifies the contents of the dataset;
+    in `recording/summary.py`, or UNFINISHED. `data` identifies the contents of the dataset;
     None if it was not recorded.
     """
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kfac_cli.recording.summary import DIVERGED, FINISHED, TARGET_REACHED
+from kfac_cli.recording.summary import DIVERGED, FAILED, FINISHED, TARGET_REACHED
 from kfac_cli.report.groups import (
     Group,
     differing_settings,
@@ -12,7 +12,7 @@ from kfac_cli.report.groups import (
 )
 from kfac_cli.report.measures import CASES, SECONDS, best_error, best_test_error, total
 from kfac_cli.report.problem import Problem
-from kfac_cli.report.runs import FAILED, Run
+from kfac_cli.report.runs import Run
 from kfac_cli.report.table import Cell, Table, number_cell, text_cell
 from kfac_cli.report.time_table import group_cell
 

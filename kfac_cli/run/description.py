@@ -1,9 +1,13 @@
 """What a run was: all that comparing runs needs besides their results."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from kfac_cli.config.schema import RunConfig, flat_settings
-from kfac_cli.data.dataset import Dataset
+
+if TYPE_CHECKING:
+    from kfac_cli.data.dataset import Dataset
 
 FORMAT = 1
 """Version of summary.json; raise it when an entry changes its meaning or its name."""
@@ -17,6 +21,13 @@ def description(
     `command` is the command line as it was typed, `commit` the git commit around the folder where
     it was. `settings` has dotted names, `data` shape and SHA-256 of each tensor of the dataset.
     """
+    return settings_described(config, command, commit) | {"data": dataset.fingerprint}
+
+
+def settings_described(
+    config: RunConfig, command: str | None, commit: str | None
+) -> dict[str, Any]:
+    """The entries that are known before the data are loaded."""
     return {
         "format": FORMAT,
         "title": config.title,
@@ -28,5 +39,4 @@ def description(
         "command": command,
         "git_commit": commit,
         "settings": flat_settings(config),
-        "data": dataset.fingerprint,
     }

@@ -28,7 +28,7 @@ from kfac_cli.run.recorder import Recorder
 from kfac_cli.run.saved_run import SavedRun, check_evaluations
 from kfac_cli.run.session import Session, choose_device, make_session
 from kfac_cli.run.starting_point import read_starting_point
-from kfac_cli.run.stopping import StoppingRule, evaluation_is_due, reason_to_stop
+from kfac_cli.run.stopping import StoppingRule, evaluation_is_due, reason_to_stop, status_at
 from kfac_cli.signals import StopRequest
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,8 @@ def _run(
         make_session(config, dataset, device) if origin is None else origin.session(dataset, device)
     )
     history = History(None if saved is None else saved.times, began=session.iteration)
-    checkpoints = CheckpointFolder(folder) if saved is None else saved.checkpoints
+    keep = config.checkpoint.keep
+    checkpoints = CheckpointFolder(folder, keep) if saved is None else saved.checkpoints
     resumed = saved is not None
     with (
         StopRequest() as stop,
@@ -127,17 +128,22 @@ def _run(
             saver.save()  # so that resuming does not need the other run any more
         status = _train(config, session, history, recorder, saver, stop, rule)
         reason = None
+        drops = keep == 0 and status == status_at(
+            config, session.iteration, session.best.train_error
+        )
         if status == INTERRUPTED and stop.signal is not None:
             reason = signal.Signals(stop.signal).name
         if status != DIVERGED:
             names = [] if status == INTERRUPTED else not_finite(history.latest_evaluation or {})
             case = extreme_case(session) if names else None
-            if not names or case is not None:  # the data, not the parameters, are the cause
+            if (not names and not drops) or case is not None:  # the data are the cause
                 saver.save()
             if names:
                 status, reason = DIVERGED, _reason_for_divergence(names, case)
         elif (case := extreme_case(session, TRAINING_PARTS)) is not None:
             reason = f"the data are the cause: {case}"
+        if drops and status != DIVERGED:
+            checkpoints.clear()
         recorder.finish(status, reason)
     return RunResult(status, session.best.train_error, session.iteration, stop.signal, reason)
 

@@ -94,7 +94,7 @@ def read_saved_run(config: RunConfig, folder: Path, files: Mapping[str, str | No
     Raises UserError if its checkpoints are damaged, or if `config` changes settings that must not
     change or has fewer iterations than were done.
     """
-    checkpoints = CheckpointFolder(folder)
+    checkpoints = CheckpointFolder(folder, config.checkpoint.keep)
     name = shown_folder(folder)
     tree = checkpoints.read()
     if tree is None:

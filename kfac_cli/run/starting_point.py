@@ -151,7 +151,10 @@ def _read(path: Path, argument: str) -> tuple[Tree, Path]:
         checkpoints = CheckpointFolder(path)
         tree = checkpoints.read()
         if tree is None:
-            raise UserError(f"{argument}: holds no checkpoint; give the folder of a run")
+            raise UserError(
+                f"{argument}: holds no checkpoint; give the folder of a run that kept one (with "
+                "checkpoint.keep=0 a run that ends as planned keeps none)"
+            )
         return tree, checkpoints.latest_path
     if not path.exists():
         raise UserError(f"{argument}: no such folder or file")

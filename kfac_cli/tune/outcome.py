@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from kfac_cli.recording.summary import (
     DIVERGED,
+    FAILED,
     INTERRUPTED,
     PRUNED,
     SUMMARY_FILE,
@@ -18,8 +19,6 @@ from kfac_cli.recording.values import as_finite
 
 COLUMNS = {"seconds": "optimizer_seconds", "iterations": "iteration", "cases": "cases"}
 """The column of evaluations.csv that an objective is, at the evaluation that met the target."""
-
-FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Outcome:
 def read_outcome(folder: Path, objective: str) -> Outcome | None:
     """How the run in a folder ended; None if it has not."""
     summary = read_summary(folder)
-    if summary.get("status") in (None, INTERRUPTED):
+    if summary.get("status") in (None, INTERRUPTED, FAILED):
         return None
     value = None
     if summary["status"] not in (DIVERGED, PRUNED):

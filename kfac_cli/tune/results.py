@@ -9,9 +9,10 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from kfac_cli.files import replace_text, shown_folder
+from kfac_cli.recording.summary import FAILED
 from kfac_cli.tune.best_experiment import write_best
 from kfac_cli.tune.locks import locked
-from kfac_cli.tune.outcome import FAILED, read_summary
+from kfac_cli.tune.outcome import read_summary
 from kfac_cli.tune.study import SharedStudy
 
 RANKING = "ranking.csv"

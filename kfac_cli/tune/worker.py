@@ -4,9 +4,10 @@ from optuna.trial import TrialState
 
 from kfac_cli.errors import UserError, one_line
 from kfac_cli.files import shown_folder
+from kfac_cli.recording.summary import FAILED
 from kfac_cli.recording.values import format_duration, significant
 from kfac_cli.signals import Interrupted
-from kfac_cli.tune.outcome import FAILED, Outcome, read_outcome
+from kfac_cli.tune.outcome import Outcome, read_outcome
 from kfac_cli.tune.plan import Plan
 from kfac_cli.tune.results import closing_lines, measured, write_results
 from kfac_cli.tune.study import Claim, SharedStudy, uninterrupted

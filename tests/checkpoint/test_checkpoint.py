@@ -344,6 +344,16 @@ def path_of(folder, iteration):
     return folder / f"checkpoint-{iteration}.safetensors"
 
 
+@pytest.mark.parametrize(("keep", "kept"), [(0, [4, 3]), (1, [4]), (2, [4, 3]), (9, [4, 3, 2, 1])])
+def test_as_many_of_the_newest_are_kept_as_are_asked_for(tmp_path, keep, kept):
+    checkpoints = CheckpointFolder(tmp_path, keep)
+    for iteration in (1, 2, 3, 4):
+        checkpoints.write(iteration, tree_of(iteration))
+    assert checkpoint_iterations(tmp_path) == kept
+    checkpoints.clear()
+    assert checkpoint_iterations(tmp_path) == []
+
+
 def test_a_folder_without_checkpoints_gives_none(tmp_path):
     assert CheckpointFolder(tmp_path).read() is None
 

@@ -25,7 +25,9 @@ from kfac_cli.data.options import CurvesOptions
 from kfac_cli.data.registry import DATASETS
 from kfac_cli.errors import UserError
 from kfac_cli.recording.csv_table import read_table
+from kfac_cli.run.session import Session
 from kfac_cli.signals import EXIT_SIGNAL, NAMES, WARNING_NAMES
+from kfac_cli.torch_module import load_network
 
 STAMP = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9a-f]{8}"
 SHIPPED = "kfac-run --cfg job lists them all"
@@ -796,6 +798,58 @@ def test_every_experiment_runs(kfac_run, tmp_path, request, experiment):
     assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "finished"
     names = {"config.yaml", "evaluations.csv", "run.png", "run.log"}
     assert names <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_a_run_that_ends_as_planned_keeps_no_checkpoint_if_it_is_told_so(kfac_run, tmp_path):
+    words = ("experiment=smoke", "checkpoint.keep=0", "checkpoint.every=1", "hydra.run.dir=mine")
+    assert kfac_run(*words, "iterations=2", "tensorboard=false").code == 0
+    assert list((tmp_path / "mine").glob("checkpoint*")) == []
+    assert load_network(tmp_path / "mine/parameters.pt") is not None
+    answer = kfac_run("resume=mine")
+    assert answer.out == (
+        "mine: finished after 2 iterations; it holds no checkpoint, so that nothing continues it\n"
+    )
+    answer = kfac_run("resume=mine", "iterations=3")
+    assert answer.err == (
+        "kfac-run: error: mine: has ended and holds no checkpoint to resume from (checkpoint.keep=0 "
+        "keeps none once a run has ended as planned)\n"
+    )
+    answer = kfac_run("experiment=smoke", "start_from=mine")
+    assert "start_from=mine: holds no checkpoint; give the folder of a run that kept one" in (
+        answer.err
+    )
+
+
+def test_a_run_that_may_go_on_keeps_its_checkpoint_in_any_case(kfac_run, tmp_path):
+    words = ("experiment=smoke", "checkpoint.keep=0", "max_seconds=1e-9", "hydra.run.dir=mine")
+    assert kfac_run(*words, "tensorboard=false").code == 0
+    assert [path.name for path in (tmp_path / "mine").glob("checkpoint*")] == [
+        "checkpoint-1.safetensors"
+    ]
+
+
+def test_a_failed_job_leaves_a_summary_with_its_status(kfac_run, tmp_path, monkeypatch):
+    step = Session.step
+
+    def fails_at_iteration_6_of_8(self):
+        if self.iteration == 5 and self.schedule.size(1) == 100:
+            raise MemoryError
+        return step(self)
+
+    monkeypatch.setattr(Session, "step", fails_at_iteration_6_of_8)
+    words = ["experiment=smoke", "iterations=8", "tensorboard=false", "hydra.sweep.dir=sweep"]
+    assert kfac_run("-m", *words, "schedule.initial=50,100").code == 1
+    summary = json.loads((tmp_path / "sweep/1_schedule.initial=100/summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert summary["reason"].startswith("out of memory: set a smaller chunk_size")
+    assert (summary["iterations"], summary["iterations_planned"]) == (5, 8)
+    assert summary["best_train_error"] > 0
+    assert summary["settings"]["schedule.initial"] == 100
+    monkeypatch.setattr(Session, "step", step)
+    answer = kfac_run("-m", "resume=sweep")
+    assert answer.code == 0, answer.err
+    summary = json.loads((tmp_path / "sweep/1_schedule.initial=100/summary.json").read_text())
+    assert (summary["status"], summary["iterations"]) == ("finished", 8)
 
 
 def test_the_smoke_experiment_needs_no_files(kfac_run, tmp_path):
