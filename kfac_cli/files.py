@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -125,6 +126,14 @@ def open_file(path: Path) -> BinaryIO:
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is not a file", str(path))
     return path.open("rb")
+
+
+def safe_name(text: str, length: int = 64) -> str:
+    """The text as the name of a folder, at most `length` characters.
+
+    Quotes are left out, and other characters than letters, digits and `_.=,+-` become `_`.
+    """
+    return re.sub(r"[^A-Za-z0-9_.=,+-]", "_", re.sub("['\"]", "", text))[:length]
 
 
 def shown_folder(folder: Path) -> Path:

@@ -3,14 +3,13 @@
 Sweeps of earlier versions have numbers alone; those are found and resumed too.
 """
 
-import re
 from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
-MAX_LENGTH = 64
+from kfac_cli.files import safe_name
 
 
 def register_job_folder(swept: Collection[str], resumed: Path | None = None) -> None:
@@ -29,14 +28,9 @@ def _name_in(resumed: Path | None, swept: frozenset[str], number: int, words: Se
 
 
 def job_folder_name(number: int, words: Sequence[str]) -> str:
-    """The name for a job's number and the overrides that distinguish it.
-
-    Quotes are left out, other characters than letters, digits and `_.=,+-` become `_`, and a long
-    name is cut.
-    """
-    text = ",".join(re.sub("['\"]", "", word.lstrip("+")) for word in words)
-    name = f"{number}_{text}" if text else str(number)
-    return re.sub(r"[^A-Za-z0-9_.=,+-]", "_", name)[:MAX_LENGTH]
+    """The name for a job's number and the overrides that distinguish it."""
+    text = ",".join(word.lstrip("+") for word in words)
+    return safe_name(f"{number}_{text}" if text else str(number))
 
 
 def find_job(sweep: Path, number: int) -> Path | None:

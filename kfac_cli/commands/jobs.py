@@ -155,7 +155,14 @@ class Jobs:
             from kfac_cli.run.runner import run  # here, because importing torch takes seconds
 
             check_interrupted()
-            result = run(config, folder, progress, command=self._command, turn=self._turn())
+            result = run(
+                config,
+                folder,
+                progress,
+                command=self._command,
+                turn=self._turn(),
+                swept=self._swept_words(),
+            )
         return self._report_outcome(result, config, folder)
 
     def _resume(self, resumption: Resumption) -> float:
@@ -169,7 +176,15 @@ class Jobs:
             check_interrupted()
             saved = read_saved_run(config, folder, files)
             progress.message(f"resuming from iteration {saved.iteration}")
-            result = run(config, folder, progress, saved, self._command, self._turn())
+            result = run(
+                config,
+                folder,
+                progress,
+                saved,
+                self._command,
+                self._turn(),
+                swept=self._swept_words(),
+            )
         return self._report_outcome(result, config, folder)
 
     def _report_outcome(self, result: "RunResult", config: RunConfig, folder: Path) -> float:
@@ -203,9 +218,12 @@ class Jobs:
 
     def _job_name(self) -> str:
         """The number of a job of a sweep and its values of what is swept."""
-        job = HydraConfig.get()
-        words = [word for word in job.overrides.task if word.partition("=")[0] in self._swept]
-        return f"job {job.job.num} ({' '.join(words)})"
+        return f"job {HydraConfig.get().job.num} ({' '.join(self._swept_words())})"
+
+    def _swept_words(self) -> list[str]:
+        """What the sweep gave this job; nothing for a single run."""
+        task = HydraConfig.get().overrides.task if _sweeping() else []
+        return [word for word in task if word.partition("=")[0] in self._swept]
 
     def _beside_others(self) -> bool:
         """Whether a parallel launcher runs this in a process of its own."""

@@ -20,9 +20,9 @@ class Metric:
     """A column of metrics.csv or evaluations.csv, what it means, and where else it is shown.
 
     `section` is that of the paper. `field` is the attribute of `StepRecord` that is the value.
-    `tag` is TensorBoard's. `panel` is its place among the picture's panels, of which the first
-    three with values are drawn; `label`, `symbol` and `scale` are the panel's. `words` are the
-    values of a metric whose format is "word".
+    `tag` is TensorBoard's, where an error (`is_error`) is shown over the cases too. `panel` is its
+    place among the picture's panels, of which the first three with values are drawn; `label`,
+    `symbol` and `scale` are the panel's. `words` are the values of a metric whose format is "word".
     """
 
     column: str
@@ -34,6 +34,7 @@ class Metric:
     format: Format = "number"
     field: str = ""
     tag: str = ""
+    is_error: bool = False
     terminal: Terminal | None = None
     panel: int | None = None
     words: tuple[str, ...] = ()

@@ -10,6 +10,9 @@ from typing import get_args
 from kfac_cli.engine.record import Outcome, StepRecord
 from kfac_cli.recording.metric import Metric, Terminal
 
+ERRORS = "Errors"
+"""TensorBoard's group of the error curves; the capital puts it before all others."""
+
 
 def _seconds(part: str, meaning: str, label: str) -> Metric:
     """A time."""
@@ -65,7 +68,8 @@ ITERATION_METRICS = (
         "error",
         "log",
         field="error",
-        tag="train/minibatch_error",
+        tag=f"{ERRORS}/minibatch_error",
+        is_error=True,
         terminal=Terminal(2, "error"),
     ),
     Metric(
@@ -164,8 +168,10 @@ ITERATION_METRICS = (
 
 def _error(column: str, meaning: str, label: str, terminal: Terminal | None = None) -> Metric:
     """A mean error over a whole set."""
-    tag = f"evaluation/{column}"
-    return Metric(column, meaning, "13", "", label, "log", tag=tag, terminal=terminal)
+    tag = f"{ERRORS}/{column}"
+    return Metric(
+        column, meaning, "13", "", label, "log", tag=tag, is_error=True, terminal=terminal
+    )
 
 
 def _log_likelihood(column: str, meaning: str, label: str) -> Metric:

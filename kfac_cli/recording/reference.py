@@ -30,7 +30,10 @@ Means over the whole training and test sets.
 
 TENSORBOARD = """\
 TensorBoard has `step/outcome` as a number, 0 for accepted, 1 for rejected and 2 for reverted, and
-`damping/log10_lambda` besides `damping/lambda`, which can be too small for its precision.
+`damping/log10_lambda` besides `damping/lambda`, which can be too small for its precision. Its
+errors are also under `by_cases/`, with the training cases drawn so far as the step: so runs with
+mini-batches of different sizes can be compared. At the end of a run, `Errors-and-costs/` has what
+the HPARAMS tab shows as results.
 """
 
 

@@ -3,15 +3,26 @@
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kfac_cli.config.names import numeric_settings, setting_names
 from kfac_cli.errors import shown
+from kfac_cli.recording.metric import Metric
 from kfac_cli.recording.metrics import EVALUATION_METRICS, ITERATION_METRICS
 from kfac_cli.recording.pictures import pair_picture
 from kfac_cli.recording.values import Row, as_finite, as_number
+
+BY_CASES = "by_cases"
+"""The group of the error curves whose step is the number of cases drawn."""
+
+RESULTS = "Errors-and-costs"
+"""The group of a run's results.
+
+TensorBoard's HPARAMS tab shows the first five scalars in Python's order, in which "Errors-" comes
+before "Errors/", and its time series another order, in which it comes after.
+"""
 
 PIXELS_PER_PIXEL = 3
 """Enlargement of pictures, since 28 by 28 pixels are small on a screen."""
@@ -44,6 +55,7 @@ class TensorBoardLog:
                 value = metric.words.index(str(value))
             if metric.tag:
                 self._scalar(metric.tag, value, step)
+        self.by_cases(row, ITERATION_METRICS)
         damping = as_finite(row.get("lambda"))
         if damping is not None and damping > 0:
             self._scalar("damping/log10_lambda", math.log10(damping), step)
@@ -57,6 +69,15 @@ class TensorBoardLog:
         for metric in EVALUATION_METRICS:
             if metric.tag and metric not in ITERATION_METRICS:
                 self._scalar(metric.tag, row.get(metric.column), step)
+        self.by_cases(row, EVALUATION_METRICS)
+
+    def by_cases(self, row: Row, metrics: Sequence[Metric]) -> None:
+        """Write the errors in a row of metrics.csv or evaluations.csv over the cases so far."""
+        cases = as_finite(row.get("cases"))
+        for metric in metrics if cases is not None else ():
+            if metric.is_error:
+                tag = f"{BY_CASES}/{metric.tag.rpartition('/')[2]}"
+                self._scalar(tag, row.get(metric.column), int(cases or 0))
 
     def images(
         self,
@@ -76,29 +97,30 @@ class TensorBoardLog:
         )
 
     def hyperparameters(
-        self, flat_config: Mapping[str, object], metrics: Row, iteration: int | None = None
+        self,
+        flat_config: Mapping[str, object],
+        results: Row,
+        iteration: int | None = None,
+        status: str | None = None,
     ) -> None:
-        """Write settings (dotted name to value) and final metrics for the HPARAMS tab, at the end.
+        """Write settings (dotted name to value) and results for the HPARAMS tab, at the end.
 
-        The metrics, which are named `best_...`, are shown under `best/`, at `iteration`; sorted by
-        name, they are the first of the scalars, which the tab shows. Everything goes into this
-        run's event file; `SummaryWriter.add_hparams` would show a second run. The description of
-        all columns is not written: TensorBoard takes that of one run for all, but without any
-        it unites the settings of the runs itself.
+        The numbers among the results are scalars of the group RESULTS at `iteration`; the `status`
+        is a column of words. Everything goes into this run's event file, whereas
+        `SummaryWriter.add_hparams` would show a second run. The description of all columns is not
+        written: TensorBoard takes that of one run for all, but without any it unites the settings
+        of the runs itself.
         """
         from torch.utils.tensorboard.summary import hparams
 
-        values = {name: as_number(value) for name, value in metrics.items()}
-        results = {
-            f"best/{name.removeprefix('best_')}": value
-            for name, value in values.items()
-            if value is not None
-        }
-        _, *session = hparams(hyperparameter_values(flat_config), {})  # type: ignore[no-untyped-call]
+        columns = hyperparameter_values(flat_config)
+        if status is not None:
+            columns["status"] = status
+        _, *session = hparams(columns, {})  # type: ignore[no-untyped-call]
         for summary in session:
             self._writer.file_writer.add_summary(summary)
-        for tag, value in results.items():
-            self._scalar(tag, value, iteration)
+        for name, value in results.items():
+            self._scalar(f"{RESULTS}/{name}", value, iteration)
 
     def flush(self) -> None:
         """Flush pending events to the file."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -39,7 +40,8 @@ class Recorder:
     """Hands the metrics of one session to its sinks, and writes its parameters at the end.
 
     For a `resumed` run, records after the session's iteration are dropped, and `history` receives
-    the evaluations before it. `command` is the command line, for the summary.
+    the evaluations before it. `command` is the command line, for the summary, `swept` what
+    distinguishes a job of a sweep.
 
     A failing TensorBoard, figure or terminal is logged and does not end the run; a table that
     cannot be written does (OSError). Raises UserError if the tables of a resumed run are damaged.
@@ -55,6 +57,7 @@ class Recorder:
         *,
         resumed: bool = False,
         command: str | None = None,
+        swept: Sequence[str] = (),
     ) -> None:
         self._config = config
         self._folder = folder
@@ -77,7 +80,7 @@ class Recorder:
             history.evaluations.extend(read_evaluations(folder))
             add("progress", lambda: TerminalSink(progress, self._seconds_left))
             if config.tensorboard:
-                add("TensorBoard", lambda: TensorBoardSink(folder, settings, now, keep))
+                add("TensorBoard", lambda: TensorBoardSink(folder, settings, now, keep, swept))
             add("figure", lambda: PictureSink(folder, best, error_name(session)))
             add("summary", lambda: SummarySink(folder, progress), required=True)
             opened.pop_all()

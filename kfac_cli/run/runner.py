@@ -2,7 +2,7 @@
 
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,19 +61,21 @@ def run(
     command: str | None = None,
     turn: int | None = None,
     rule: StoppingRule | None = None,
+    swept: Sequence[str] = (),
 ) -> RunResult:
     """Train with `config` and write all results into `folder`, which exists.
 
     `progress` has been started; it is closed before the summary is printed. `saved` is given to
     resume the run in the folder. `command` is the command line, for the summary; `turn` the number
-    of a run beside others, which share the GPUs; `rule` may stop the run after an evaluation.
+    of a run beside others, which share the GPUs; `rule` may stop the run after an evaluation;
+    `swept` are the words that distinguish a job of a sweep.
 
     Raises UserError for missing, damaged or too large data, a missing device or arguments that
     torch's optimizer refuses, OSError if the folder cannot be written.
     """
     _check_optimizer(config)
     with _process_for(config, turn) as device:
-        return _run(config, folder, progress, saved, command, device, rule)
+        return _run(config, folder, progress, saved, command, device, rule, swept)
 
 
 @contextmanager
@@ -98,6 +100,7 @@ def _run(
     command: str | None,
     device: torch.device,
     rule: StoppingRule | None,
+    swept: Sequence[str],
 ) -> RunResult:
     resumes = saved is not None and saved.contents is not None
     start = None if resumes else read_starting_point(config)
@@ -114,7 +117,14 @@ def _run(
     with (
         StopRequest() as stop,
         Recorder(
-            config, folder, session, history, progress, resumed=resumed, command=command
+            config,
+            folder,
+            session,
+            history,
+            progress,
+            resumed=resumed,
+            command=command,
+            swept=swept,
         ) as recorder,
     ):
         if saved is not None:

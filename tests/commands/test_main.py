@@ -811,8 +811,8 @@ def test_a_run_that_ends_as_planned_keeps_no_checkpoint_if_it_is_told_so(kfac_ru
     )
     answer = kfac_run("resume=mine", "iterations=3")
     assert answer.err == (
-        "kfac-run: error: mine: has ended and holds no checkpoint to resume from (checkpoint.keep=0 "
-        "keeps none once a run has ended as planned)\n"
+        "kfac-run: error: mine: has ended and holds no checkpoint to resume from (checkpoint.keep="
+        "0 keeps none once a run has ended as planned)\n"
     )
     answer = kfac_run("experiment=smoke", "start_from=mine")
     assert "start_from=mine: holds no checkpoint; give the folder of a run that kept one" in (

@@ -17,6 +17,7 @@ from tensorboard.plugins.hparams import (
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.schema import flat_settings
 from kfac_cli.recording.tensorboard import TensorBoardLog
+from kfac_cli.recording.tensorboard_sink import results
 
 NUMBER, TEXT = api_pb2.DATA_TYPE_FLOAT64, api_pb2.DATA_TYPE_STRING
 ASCENDING, DESCENDING = api_pb2.ORDER_ASC, api_pb2.ORDER_DESC
@@ -50,6 +51,16 @@ class Tab:
         return [group.name for group in handler.run().session_groups]
 
 
+def summary_of(error):
+    return {
+        "best_train_error": error,
+        "best_test_error": error + 1,
+        "best_iteration": 9,
+        "target": {"error": 2, "iteration": 7},
+        "seconds": 60.0,
+    }
+
+
 @pytest.fixture
 def tab(tmp_path):
     """Shows one run for each command line, named 0, 1, …."""
@@ -57,9 +68,9 @@ def tab(tmp_path):
     def show(*lines):
         for number, words in enumerate(lines):
             log = TensorBoardLog(tmp_path / str(number))
-            log.iteration({"iteration": 1, "gamma": 1.0})
+            log.iteration({"iteration": 1, "cases": 9, "gamma": 1.0, "error": 3.0})
             settings = flat_settings(load_config(words))
-            log.hyperparameters(settings, {"best_train_error": number}, 2)
+            log.hyperparameters(settings, results(summary_of(number)), 2, "finished")
             log.close()
         return Tab(tmp_path)
 
@@ -91,8 +102,24 @@ def test_optimizers_with_different_settings_have_all_their_columns(tab):
     assert shown.types["optimizer.momentum"] == TEXT
 
 
-def test_the_best_errors_are_the_metrics_that_are_shown_first(tab):
-    assert tab([]).metrics[:2] == ["best/train_error", "damping/gamma"]
+def test_errors_seconds_and_iterations_to_target_are_the_five_metrics_that_are_shown(tab):
+    assert tab([]).metrics == [
+        "Errors-and-costs/best_iteration",
+        "Errors-and-costs/best_test_error",
+        "Errors-and-costs/best_train_error",
+        "Errors-and-costs/iterations_to_target",
+        "Errors-and-costs/seconds",
+        "Errors/minibatch_error",
+        "by_cases/minibatch_error",
+        "damping/gamma",
+        "train/cases",
+    ]
+
+
+def test_the_status_is_a_column_of_words(tab):
+    shown = tab([], ["seed=1"])
+    assert shown.types["status"] == TEXT
+    assert shown.runs("status", filter_regexp="fin") == ["0", "1"]
 
 
 MIXED = [

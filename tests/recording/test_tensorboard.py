@@ -10,7 +10,10 @@ from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
+from kfac_cli.recording.pictures import Examples
+from kfac_cli.recording.tables import TablesSink
 from kfac_cli.recording.tensorboard import TensorBoardLog
+from kfac_cli.recording.tensorboard_sink import TensorBoardSink, legend_name
 
 ROW = {
     "iteration": 7,
@@ -58,7 +61,8 @@ def test_an_iteration_gives_grouped_scalars_and_omits_missing_values(tmp_path, l
     log.close()
     assert scalars(tmp_path) == {
         "train/minibatch_objective": [(7, 150.0)],
-        "train/minibatch_error": [(7, 25.0)],
+        "Errors/minibatch_error": [(7, 25.0)],
+        "by_cases/minibatch_error": [(7042, 25.0)],
         "train/batch_size": [(7, 1006.0)],
         "train/cases": [(7, 7042.0)],
         "step/alpha": [(7, 0.5)],
@@ -86,7 +90,10 @@ def test_an_evaluation_gives_scalars_under_evaluation(tmp_path, log):
     """What the iterations have too, such as cases, is not repeated."""
     log.evaluation({"iteration": 50, "cases": 9, "train_error": 16.5, "test_error": None})
     log.close()
-    assert scalars(tmp_path) == {"evaluation/train_error": [(50, 16.5)]}
+    assert scalars(tmp_path) == {
+        "Errors/train_error": [(50, 16.5)],
+        "by_cases/train_error": [(9, 16.5)],
+    }
 
 
 def test_values_that_are_not_finite_are_shown_as_they_are(tmp_path, log):
@@ -94,9 +101,9 @@ def test_values_that_are_not_finite_are_shown_as_they_are(tmp_path, log):
     log.evaluation({"iteration": 1, "train_error": -math.inf})
     log.close()
     found = scalars(tmp_path)
-    assert math.isnan(found["train/minibatch_error"][0][1])
+    assert math.isnan(found["Errors/minibatch_error"][0][1])
     assert found["train/minibatch_objective"] == [(1, math.inf)]
-    assert found["evaluation/train_error"] == [(1, -math.inf)]
+    assert found["Errors/train_error"] == [(1, -math.inf)]
     assert "damping/log10_lambda" not in found
 
 
@@ -122,12 +129,12 @@ def test_hyperparameters_are_in_the_same_run_as_the_scalars(tmp_path, log):
         "max_seconds": None,
         "seed": 3,
     }
-    log.hyperparameters(settings, {"best_train_error": 0.25, "best_parameters": "average"})
+    log.hyperparameters(settings, {"best_train_error": 0.25}, status="finished")
     log.close()
 
     (event_file,) = tmp_path.rglob("*")
     assert event_file.name.startswith("events.out.tfevents")
-    assert scalars(tmp_path)["best/train_error"] == [(0, 0.25)]
+    assert scalars(tmp_path)["Errors-and-costs/best_train_error"] == [(0, 0.25)]
     plugin = reader(tmp_path).PluginTagToContent(metadata.PLUGIN_NAME)
     start = metadata.parse_session_start_info_plugin_data(plugin[metadata.SESSION_START_INFO_TAG])
     found = {
@@ -139,6 +146,7 @@ def test_hyperparameters_are_in_the_same_run_as_the_scalars(tmp_path, log):
         "optimizer.name": "kfac_tridiag",
         "dataset.layer_sizes": "[784,400,6]",
         "seed": 3.0,
+        "status": "finished",
     }
 
 
@@ -151,7 +159,7 @@ def test_a_resumed_run_has_neither_gaps_nor_duplicates(tmp_path):
     for iteration in range(5, 9):
         second.iteration({"iteration": iteration, "error": 2.0})
     second.close()
-    assert scalars(tmp_path)["train/minibatch_error"] == [
+    assert scalars(tmp_path)["Errors/minibatch_error"] == [
         *((step, 1.0) for step in range(1, 5)),
         *((step, 2.0) for step in range(5, 9)),
     ]
@@ -176,13 +184,44 @@ def test_the_final_metrics_are_purged_when_a_run_is_resumed(tmp_path):
             log.iteration({"iteration": iteration, "error": 0.5})
         log.hyperparameters({"seed": 0}, {"best_train_error": error}, last + 1)
         log.close()
-    assert scalars(tmp_path)["best/train_error"] == [(9, 1.0)]
+    assert scalars(tmp_path)["Errors-and-costs/best_train_error"] == [(9, 1.0)]
+
+
+SETTINGS = {"dataset.name": "mnist", "optimizer.name": "adam", "seed": 3}
+
+
+def test_the_legend_names_what_is_swept_then_dataset_optimizer_and_seed():
+    assert legend_name(SETTINGS) == "mnist,adam,seed=3"
+    assert legend_name(SETTINGS, ["optimizer.tau2=1"]) == "optimizer.tau2=1,mnist,adam,seed=3"
+    assert legend_name(SETTINGS, ["seed=3", "optimizer=adam"]) == "seed=3,optimizer=adam,mnist"
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_a_resumed_run_keeps_its_name_and_its_curves_over_cases(tmp_path, size):
+    rows = [{"iteration": k, "cases": size * k, "error": 1.0 / k} for k in range(1, 5)]
+    examples = Examples(None, lambda: (None, None))
+
+    def record(keep, swept, rows):
+        tables = TablesSink(tmp_path, keep)
+        sink = TensorBoardSink(tmp_path, SETTINGS, examples, keep, swept)
+        for row in rows:
+            tables.iteration(row)
+            sink.iteration(row)
+        tables.close()
+        sink.close()
+
+    record(None, ["seed=3"], rows[:3])
+    record(2, [], rows[2:])
+    [name] = [path.name for path in (tmp_path / "tensorboard").iterdir()]
+    assert name == "seed=3,mnist,adam"
+    curve = scalars(tmp_path / "tensorboard" / name)["by_cases/minibatch_error"]
+    assert [step for step, _ in curve] == [size, 2 * size, 3 * size, 4 * size]
 
 
 def test_flushed_events_are_on_the_disk(tmp_path, log):
     log.iteration({"iteration": 1, "error": 0.5})
     log.flush()
-    assert scalars(tmp_path) == {"train/minibatch_error": [(1, 0.5)]}
+    assert scalars(tmp_path) == {"Errors/minibatch_error": [(1, 0.5)]}
 
 
 def test_a_row_without_an_iteration_is_refused_and_closing_twice_is_not(log):

@@ -93,7 +93,8 @@ def tensorboard(folder: Path):
     """Tag to [(step, value), ...] without times; a duplicate step is an error."""
     if not (folder / "tensorboard").exists():
         return {}
-    reader = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0})
+    [run] = {path.parent for path in (folder / "tensorboard").rglob("events.*")}
+    reader = EventAccumulator(str(run), size_guidance={"scalars": 0})
     reader.Reload()
     found = {}
     for tag in reader.Tags()["scalars"]:
