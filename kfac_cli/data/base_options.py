@@ -3,12 +3,16 @@
 Nothing here needs torch.
 """
 
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
 
 from kfac_cli.engine.declaration import OptionError, options
 from kfac_cli.engine.option_types import About, Integer, Items
 from kfac_cli.engine.options import CONNECTIONS, Activation, Initialization, Output
 from kfac_cli.errors import counted
+
+Report = Callable[[str, int, int], None]
+"""Takes what is being done, how much of it is done, and how much it is."""
 
 Width = Annotated[int, Integer(1, 100_000)]
 Pixelwise = Annotated[
@@ -17,6 +21,10 @@ Pixelwise = Annotated[
         "distribution of the outputs: logistic units and cross-entropy, or half the squared error"
     ),
 ]
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """A report that nobody reads."""
 
 
 @options

@@ -5,12 +5,14 @@ and Nair (2005), section 2. The two constants of the ink were never published, s
 similar to the original ones, but not the same.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve
 
+from kfac_cli.data.base_options import Report, silent
 from kfac_cli.data.cache import Arrays, load_or_build
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.data.options import CurvesOptions
@@ -28,8 +30,11 @@ SMEARS = 4
 IMAGES_AT_ONCE = 2000  # bounds the memory
 
 
-def load_curves(config: CurvesOptions, data_dir: Path) -> Dataset:
-    """The autoencoder problem CURVES: images (N, 784) in [0, 1], cached in data_dir/curves."""
+def load_curves(config: CurvesOptions, data_dir: Path, report: Report = silent) -> Dataset:
+    """The autoencoder problem CURVES: images (N, 784) in [0, 1], cached in data_dir/curves.
+
+    `report` is called while they are generated.
+    """
     name = (
         f"curves-v{VERSION}-train{config.train_cases}-test{config.test_cases}"
         f"-seed{config.seed}-spread{float(config.spread)}-ink{float(config.ink)}"
@@ -40,11 +45,21 @@ def load_curves(config: CurvesOptions, data_dir: Path) -> Dataset:
     def build() -> Arrays:
         # Separate streams: the number of training images does not change the test images.
         streams = np.random.SeedSequence(config.seed).spawn(len(shapes))
-        return {
-            part: generate_curves(
-                shape[0], np.random.default_rng(stream), config.spread, config.ink
+        generators = [np.random.default_rng(stream) for stream in streams]
+        train, total = config.train_cases, config.train_cases + config.test_cases
+
+        def generate(part: int, cases: int, before: int) -> NDArray[np.float32]:
+            return generate_curves(
+                cases,
+                generators[part],
+                config.spread,
+                config.ink,
+                lambda done: report("generating CURVES", before + done, total),
             )
-            for (part, shape), stream in zip(shapes.items(), streams, strict=True)
+
+        return {
+            "train": generate(0, train, 0),
+            "test": generate(1, config.test_cases, train),
         }
 
     images = load_or_build(data_dir / CurvesOptions.FOLDER / f"{name}.npz", name, shapes, build)
@@ -52,15 +67,23 @@ def load_curves(config: CurvesOptions, data_dir: Path) -> Dataset:
 
 
 def generate_curves(
-    cases: int, generator: np.random.Generator, spread: float, ink: float
+    cases: int,
+    generator: np.random.Generator,
+    spread: float,
+    ink: float,
+    report: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.float32]:
-    """Draw images (cases, 784) in [0, 1]; a smaller number of cases gives the first of them."""
+    """Draw images (cases, 784) in [0, 1]; a smaller number of cases gives the first of them.
+
+    `report` is called with the number of images so far.
+    """
     x, y = draw_points(cases, generator)
     images = np.empty((cases, SIDE, SIDE), dtype=np.float32)
     for start in range(0, cases, IMAGES_AT_ONCE):
         part = slice(start, start + IMAGES_AT_ONCE)
         wet = deposit(*trajectory(x[part], y[part]))
         images[part] = np.clip(smear(wet, spread, ink), 0.0, 1.0)
+        report(min(part.stop, cases))
     return images.reshape(cases, SIDE * SIDE)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from kfac_cli.data.base_options import Report, silent
 from kfac_cli.data.cache import Arrays, load_or_build
 from kfac_cli.data.dataset import Dataset, leading
 from kfac_cli.data.download import ensure_downloaded
@@ -36,7 +37,7 @@ MAX_PICKLE_SIZE = 10_000  # bytes without the photographs; the real one has 241
 MAX_INTENSITY = 242  # the largest byte in the photographs, by which scikit-learn divides
 
 
-def load_faces(config: FacesOptions, data_dir: Path) -> Dataset:
+def load_faces(config: FacesOptions, data_dir: Path, report: Report = silent) -> Dataset:
     """The autoencoder problem FACES: images (N, 625), built once and cached in data_dir/faces.
 
     People 1-25 are for training and people 31-40 for testing; the other five only contribute to the
@@ -58,7 +59,7 @@ def load_faces(config: FacesOptions, data_dir: Path) -> Dataset:
     def build() -> Arrays:
         photographs = read_photographs(data_dir / "olivetti")
         generator = np.random.default_rng(config.seed)
-        images = build_faces(photographs, crops, config.subsampling, generator)
+        images = build_faces(photographs, crops, config.subsampling, generator, report)
         return {part: images[part] for part in shapes}
 
     images = load_or_build(data_dir / FacesOptions.FOLDER / f"{name}.npz", name, shapes, build)
@@ -122,18 +123,22 @@ def build_faces(
     crops: int,
     subsampling: float,
     generator: np.random.Generator,
+    report: Report = silent,
 ) -> Arrays:
     """The whole dataset: "train", "validation" and "test" images (crops · photographs, 625).
 
     Over all three together, every pixel has mean zero and the average variance of a pixel is 1.
     A group has the first crop of all its photographs, then the second of all, and so on, so that
-    its first cases show everyone.
+    its first cases show everyone. `report` is called after each photograph.
     """
-    images = {}
+    images: Arrays = {}
+    done, total = 0, sum(len(group) for group in GROUPS.values())
     for part, group in GROUPS.items():
         stacked = np.empty((crops, len(group), SIDE * SIDE), dtype=np.float32)
         for place, index in enumerate(group):
             stacked[:, place] = crop_photograph(photographs[index], crops, subsampling, generator)
+            done += 1
+            report("building FACES", done, total)
         images[part] = stacked.reshape(-1, SIDE * SIDE)
     standardize(list(images.values()))
     return images

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kfac_cli.data.base_options import DatasetOptions
+from kfac_cli.data.base_options import DatasetOptions, Report, silent
 from kfac_cli.data.options import (
     ArraysOptions,
     CurvesOptions,
@@ -28,27 +28,30 @@ class Source(NamedTuple):
     """What a dataset is loaded from.
 
     `data_dir` is the folder of public data files, `dtype` the precision of the run, "float32" or
-    "float64".
+    "float64". `report` is told what is being done, how much of it is done, and how much it is.
     """
 
     options: Any
     data_dir: Path
     dtype: str
+    report: Report
 
 
-def load_dataset(options: DatasetOptions, data_dir: Path, dtype: str = "float32") -> Dataset:
+def load_dataset(
+    options: DatasetOptions, data_dir: Path, dtype: str = "float32", report: Report = silent
+) -> Dataset:
     """The dataset that the options describe, with its public files in `data_dir`.
 
-    Values keep their precision up to `dtype`. Raises UserError for data that are missing, damaged
-    or do not match the options.
+    `report` is called while one is generated. Values keep their precision up to `dtype`. Raises
+    UserError for data that are missing, damaged or do not match the options.
     """
-    return DATASETS[type(options)](Source(options, data_dir, dtype))
+    return DATASETS[type(options)](Source(options, data_dir, dtype, report))
 
 
 def _curves(source: Source) -> Dataset:
     from kfac_cli.data.curves import load_curves
 
-    return load_curves(source.options, source.data_dir)
+    return load_curves(source.options, source.data_dir, source.report)
 
 
 def _mnist(source: Source) -> Dataset:
@@ -66,7 +69,7 @@ def _mnist_labels(source: Source) -> Dataset:
 def _faces(source: Source) -> Dataset:
     from kfac_cli.data.faces import load_faces
 
-    return load_faces(source.options, source.data_dir)
+    return load_faces(source.options, source.data_dir, source.report)
 
 
 def _arrays(source: Source) -> Dataset:

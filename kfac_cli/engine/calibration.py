@@ -51,7 +51,11 @@ MAX_FAILURES = 5
 
 
 def calibrated_lambda(
-    batch: MiniBatch, options: KFACOptions, seeds: tuple[int, ...], known: float | None = None
+    batch: MiniBatch,
+    options: KFACOptions,
+    seeds: tuple[int, ...],
+    known: float | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> float:
     """The smallest λ whose first update decreases the objective about as much as any other's.
 
@@ -63,7 +67,8 @@ def calibrated_lambda(
     of the decrease is lost: there are no bounds on λ. Where the curvature has several scales, the
     largest of which accounts for nearly all of the decrease, it then moves down as long as a
     smaller λ loses nothing, to what is left of the objective. With a `known` λ, of an earlier
-    mini-batch, it starts there, and the result is no larger. `seeds` are for the sampled targets.
+    mini-batch, it starts there, and the result is no larger. `seeds` are for the sampled targets;
+    `report` is told what is being tried.
     """
     trial = _Trial(batch, options, seeds)
     if not trial.is_finite:
@@ -74,6 +79,8 @@ def calibrated_lambda(
 
     @cache
     def decrease(exponent: int) -> float:
+        if report is not None:
+            report(f"calibrating lambda, trying {center * FACTOR**exponent:.1g}")
         return trial.decrease(center * FACTOR**exponent)
 
     exponent = _best_exponent(decrease)

@@ -1,6 +1,7 @@
 """K-FAC: algorithm 2 of Martens and Grosse (2015)."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -37,6 +38,7 @@ class KFAC:
     `parameters` is θ, replaced by new tensors at each step; all computations use its dtype and
     device. `generator` is for the sampled targets. The parts of a step: `curvature` estimates F₀,
     `direction` proposes δ, `acceptance` decides whether it stays; the damping λ and γ follow.
+    `report`, if it is set, is told what part of a long step is running, and "" at its end.
     """
 
     adapts = True
@@ -53,6 +55,7 @@ class KFAC:
         self.options = options
         self.generator = generator
         self.iteration = 0
+        self.report: Callable[[str], None] | None = None
         self.curvature = make_curvature(options)
         self.direction = Direction(options, self.curvature)
         self.acceptance = Acceptance(options, parameters)
@@ -183,7 +186,10 @@ class KFAC:
     def _calibrate(self, batch: MiniBatch) -> None:
         """Set λ to the smallest value found so far, and γ accordingly."""
         known = None if self.iteration == 1 else self.damping
-        self._damping.start(calibrated_lambda(batch, self.options, self._draw_seeds(), known))
+        seeds = self._draw_seeds()
+        self._damping.start(calibrated_lambda(batch, self.options, seeds, known, self.report))
+        if self.report is not None:
+            self.report("")
 
     def _increase_damping_until_allowed(self, here: Linearization, update: Update) -> Update:
         """Increase λ tenfold until the update decreases h enough.

@@ -1,17 +1,19 @@
 """The live display of a run on a terminal: two fixed lines, evaluations scrolling above."""
 
+import io
 import logging
 import sys
 from collections.abc import Callable
 from typing import NamedTuple, TextIO, cast
 
 from rich.console import Console, Group, RenderableType
-from rich.file_proxy import FileProxy
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
+from kfac_cli.errors import LogLine
+from kfac_cli.recording.activity import activity_text
 from kfac_cli.recording.terminal_fields import (
     EVALUATION_FIELDS,
     GREEK,
@@ -26,6 +28,8 @@ FIRST_WIDTH = LAST_WIDTH = 9
 VALUE_WIDTHS = {field.name: field.width for _, field in ITERATION_FIELDS}
 TITLE_SHARE = 0.35
 
+_Formatter = logging.Formatter | None
+
 
 class _State(NamedTuple):
     """What the refreshing thread draws; replaced as a whole, so that it sees no partial update."""
@@ -33,6 +37,21 @@ class _State(NamedTuple):
     done: int
     values: dict[str, str]
     end: float | None
+    activity: str = ""
+
+
+class _Lines(io.TextIOBase):
+    """A stream that hands on whole lines."""
+
+    def __init__(self, take: Callable[[str], None]) -> None:
+        self._take = take
+        self._begun = ""
+
+    def write(self, text: str, /) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._take(line)
+        return len(text)
 
 
 class LiveDisplay:
@@ -51,7 +70,8 @@ class LiveDisplay:
         self._started = clock()
         self._state = _State(0, {}, None)
         self._live: Live | None = None
-        self._redirected: list[tuple[logging.StreamHandler[TextIO], TextIO]] = []
+        self._redirected: list[tuple[logging.StreamHandler[TextIO], TextIO, _Formatter]] = []
+        self._cut = 0
         self._heading_shown = False
 
     def start(self, title: str) -> None:
@@ -83,16 +103,23 @@ class LiveDisplay:
         elapsed = clock_time(self._clock() - self._started)
         self._print_columns([str(iterations_done(row)), *values, elapsed])
 
+    def activity(self, what: str, done: int, total: int) -> None:
+        self._state = self._state._replace(activity=activity_text(what, done, total))
+
     def message(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
 
     def close(self) -> None:
-        for handler, stream in self._redirected:
+        for handler, stream, formatter in self._redirected:
             handler.setStream(stream)
+            handler.setFormatter(formatter)
         self._redirected = []
         if self._live is not None:
             self._live.stop()
             self._live = None
+        if self._cut:
+            self._cut = 0
+            self.message("run.log has the warnings above in full")
 
     def _frame(self) -> RenderableType:
         state, now = self._state, self._clock()
@@ -112,9 +139,10 @@ class LiveDisplay:
         return Group(bar, self._values_line(state, width))
 
     def _values_line(self, state: _State, width: int) -> Text:
-        """As many of the current values as fit into the width, less an echoed ^C."""
-        if not state.values:
-            return Text("running the first iteration", style="dim")
+        """What is running, or as many current values as fit into the width, less an echoed ^C."""
+        if state.activity or not state.values:
+            text = state.activity or "running the first iteration"
+            return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
         line = Text(no_wrap=True, overflow="ellipsis")
         for name, value in state.values.items():
             shown = self._symbols.get(name, name)
@@ -133,11 +161,20 @@ class LiveDisplay:
         self._console.print(Text(text, style=style or ""), no_wrap=True, overflow="ellipsis")
 
     def _redirect_log_records(self) -> None:
-        """Make log handlers that write to a terminal print above the display."""
+        """Make log handlers that write to a terminal print a line above the display, each record.
+
+        A line is cut to the terminal's width, so that the table of evaluations stays readable.
+        """
         for handler in logging.getLogger().handlers:
             if not isinstance(handler, logging.StreamHandler):
                 continue
             stream = handler.stream
             if stream is not None and stream.isatty():  # None for a file that is not open
-                handler.setStream(cast(TextIO, FileProxy(self._console, stream)))
-                self._redirected.append((handler, stream))
+                self._redirected.append((handler, stream, handler.formatter))
+                handler.setStream(cast(TextIO, _Lines(self._warn)))
+                handler.setFormatter(LogLine("%(levelname)s: %(message)s"))
+
+    def _warn(self, line: str) -> None:
+        text = Text(line[:1] + line[1:].replace("ARNING", "arning", 1), style="yellow")
+        self._cut += text.cell_len > self._console.width
+        self._console.print(text, no_wrap=True, overflow="ellipsis")

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
+from kfac_cli.recording.activity import activity_text
 from kfac_cli.recording.summary import headline, terminal_summary
 from kfac_cli.recording.terminal_fields import EVALUATION_FIELDS, iteration_values
 from kfac_cli.recording.values import Row, clock_time, iterations_done, significant
@@ -22,6 +23,7 @@ class Display(Protocol):
     def start(self, title: str) -> None: ...
     def iteration(self, row: Row, seconds_left: float | None) -> None: ...
     def evaluation(self, row: Row) -> None: ...
+    def activity(self, what: str, done: int, total: int) -> None: ...
     def message(self, text: str) -> None: ...
     def close(self) -> None: ...
 
@@ -65,6 +67,13 @@ class Progress:
         """Report an evaluation by its row of the evaluations table."""
         self._display.evaluation(row)
 
+    def activity(self, what: str, done: int = 0, total: int = 0) -> None:
+        """Show what is running besides the iterations, and how much of it is done, if known.
+
+        An empty `what`, and the next iteration, end it.
+        """
+        self._display.activity(what, done, total)
+
     def message(self, text: str) -> None:
         """Show a line of text above the display; allowed before `start`."""
         self._display.message(text)
@@ -94,7 +103,7 @@ class Progress:
 
 
 class PlainDisplay:
-    """Lines for a log file: first and last iteration, evaluations, one iteration per 10 seconds."""
+    """Lines for a log file: first and last iteration, evaluations, and one line per 10 seconds."""
 
     def __init__(self, total: int, stream: TextIO, clock: Callable[[], float]) -> None:
         self._total = total
@@ -102,9 +111,10 @@ class PlainDisplay:
         self._clock = clock
         self._started = clock()
         self._reported: float | None = None
+        self._shown = self._started
 
     def start(self, title: str) -> None:
-        self._started = self._clock()
+        self._started = self._shown = self._clock()
         self.message(f"{title}: {self._total} iterations")
 
     def iteration(self, row: Row, seconds_left: float | None) -> None:
@@ -113,13 +123,20 @@ class PlainDisplay:
         due = self._reported is None or now - self._reported >= QUIET_SECONDS
         if not due and done != self._total:
             return
-        self._reported = now
+        self._reported = self._shown = now
         fields = [f"{name} {value}" for name, value in iteration_values(row).items()]
         times = f"{clock_time(now - self._started)} elapsed, {clock_time(seconds_left)} left"
         self.message("  ".join([f"iteration {done}/{self._total}", *fields, times]))
 
     def evaluation(self, row: Row) -> None:
         self.message(f"evaluation at iteration {iterations_done(row)}: {_evaluation_text(row)}")
+        self._shown = self._clock()
+
+    def activity(self, what: str, done: int, total: int) -> None:
+        now = self._clock()
+        if what and now - self._shown >= QUIET_SECONDS:
+            self._shown = now
+            self.message(activity_text(what, done, total))
 
     def message(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
@@ -145,6 +162,9 @@ class LabelledLines:
     def evaluation(self, row: Row) -> None:
         done = f"iteration {iterations_done(row)}/{self._total}"
         self.message(f"{done}: {_evaluation_text(row)}")
+
+    def activity(self, what: str, done: int, total: int) -> None:
+        pass
 
     def message(self, text: str) -> None:
         # one call, so that lines of other processes do not come in between

@@ -106,7 +106,9 @@ def headline(summary: Mapping[str, object]) -> str:
 def _entries(summary: Mapping[str, object]) -> list[tuple[str, str]]:
     entries = []
     error = as_finite(summary.get("best_train_error"))
-    if error is None:
+    if error is None and summary["status"] == INTERRUPTED and "final_iteration" not in summary:
+        entries.append(("training error", "not measured: interrupted before the first evaluation"))
+    elif error is None:
         entries.append(("training error", "no finite value was measured"))
     else:
         by = "by the averaged parameters " if summary.get("best_parameters") == "average" else ""

@@ -1,12 +1,14 @@
 """Errors of the iterate and its Polyak average on whole sets, and example reconstructions."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from kfac_cli.data.base_options import Report, silent
+from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine import Evaluation, Parameters, evaluate
 from kfac_cli.run.session import Session
 
@@ -29,14 +31,32 @@ class SessionEvaluation:
         return _smaller(self.train.error, self.train_average.error)
 
 
-def evaluate_session(session: Session, chunk_size: int) -> SessionEvaluation:
-    """Evaluate the iterate, and its average if that differs."""
+def evaluate_session(
+    session: Session, chunk_size: int, report: Report = silent
+) -> SessionEvaluation:
+    """Evaluate the iterate, and its average if that differs; `report` is told how far it is."""
     iterate = session.optimizer.parameters
     average = session.average.parameters or iterate  # empty before the first step taken
-    train, test = _both_sets(session, iterate, chunk_size)
-    if all(a is p for a, p in zip(average, iterate, strict=True)):
-        return SessionEvaluation(train, train, test, test)
-    train_average, test_average = _both_sets(session, average, chunk_size)
+    same = all(a is p for a, p in zip(average, iterate, strict=True))
+    todo = _cases_to_evaluate(session.dataset) * (1 if same else 2)
+    done = 0
+
+    def both_sets(parameters: Parameters) -> tuple[Evaluation, Evaluation]:
+        nonlocal done
+        before = done
+        sets = _both_sets(
+            session,
+            parameters,
+            chunk_size,
+            lambda cases: report("evaluating", before + cases, todo),
+        )
+        done += _cases_to_evaluate(session.dataset)
+        return sets
+
+    report("evaluating", 0, todo)
+    train, test = both_sets(iterate)
+    train_average, test_average = (train, test) if same else both_sets(average)
+    report("", 0, 0)
     return SessionEvaluation(train, train_average, test, test_average)
 
 
@@ -118,14 +138,26 @@ def error_name(session: Session) -> str:
 
 
 def _both_sets(
-    session: Session, parameters: Parameters, chunk_size: int
+    session: Session, parameters: Parameters, chunk_size: int, report: Callable[[int], None]
 ) -> tuple[Evaluation, Evaluation]:
     data, network = session.dataset, session.network
-    train = evaluate(network, parameters, data.train_inputs, data.train_targets, chunk_size)
-    if data.test_inputs is data.train_inputs and data.test_targets is data.train_targets:
+    inputs, targets = data.train_inputs, data.train_targets
+    train = evaluate(network, parameters, inputs, targets, chunk_size, report)
+    if _tests_on_training_cases(data):
         return train, train
-    test = evaluate(network, parameters, data.test_inputs, data.test_targets, chunk_size)
+    inputs, targets, before = data.test_inputs, data.test_targets, len(inputs)
+    test = evaluate(
+        network, parameters, inputs, targets, chunk_size, lambda cases: report(before + cases)
+    )
     return train, test
+
+
+def _tests_on_training_cases(data: Dataset) -> bool:
+    return data.test_inputs is data.train_inputs and data.test_targets is data.train_targets
+
+
+def _cases_to_evaluate(data: Dataset) -> int:
+    return len(data.train_inputs) + (0 if _tests_on_training_cases(data) else len(data.test_inputs))
 
 
 def _smaller(first: float, second: float) -> float:

@@ -150,7 +150,11 @@ class Recorder:
         return self._session.best.parameters or self._session.optimizer.parameters
 
     def _seconds_left(self) -> float | None:
-        return self._time_left.seconds(self._session.iteration)
+        """The estimate for the iterations, or what max_seconds leaves if that is less."""
+        limit = self._config.max_seconds
+        known = [self._time_left.seconds(self._session.iteration)]
+        known += [] if limit is None else [max(0.0, limit - self._history.process_seconds)]
+        return min((seconds for seconds in known if seconds is not None), default=None)
 
     def _results(self, status: str, reason: str | None) -> dict[str, Any]:
         """How the run went, as it is known now."""

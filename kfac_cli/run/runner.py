@@ -14,6 +14,7 @@ from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import advice_on_text
 from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.data.registry import load_dataset
+from kfac_cli.engine import KFAC
 from kfac_cli.engine.declaration import OptionError
 from kfac_cli.engine.registry import check_options
 from kfac_cli.errors import UserError
@@ -104,7 +105,10 @@ def _run(
 ) -> RunResult:
     resumes = saved is not None and saved.contents is not None
     start = None if resumes else read_starting_point(config)
-    dataset = load_dataset(config.dataset, resolve_data_dir(config.data_dir), config.dtype)
+    progress.activity(f"loading {config.dataset.name}")
+    folder_of_data = resolve_data_dir(config.data_dir)
+    dataset = load_dataset(config.dataset, folder_of_data, config.dtype, progress.activity)
+    progress.activity("")
     refuse_overflow(config, dataset)
     origin = start or saved
     session = (
@@ -136,7 +140,9 @@ def _run(
             logger.info(start.sentence)
             progress.message(start.sentence)
             saver.save()  # so that resuming does not need the other run any more
-        status = _train(config, session, history, recorder, saver, stop, rule)
+        if isinstance(session.optimizer, KFAC):
+            session.optimizer.report = progress.activity
+        status = _train(config, session, history, recorder, saver, stop, rule, progress)
         reason = None
         drops = keep == 0 and status == status_at(
             config, session.iteration, session.best.train_error
@@ -173,6 +179,7 @@ def _train(
     saver: Saver,
     stop: StopRequest,
     rule: StoppingRule | None,
+    progress: Progress,
 ) -> str:
     """Iterate until there is a reason to stop; return it."""
     ruled = None
@@ -183,7 +190,7 @@ def _train(
         status = reason_to_stop(config, session, history, stop) or ruled
         if status != INTERRUPTED and evaluation_is_due(config, session, history, status):
             with history.clock("evaluation"):
-                evaluation = evaluate_session(session, config.chunk_size)
+                evaluation = evaluate_session(session, config.chunk_size, progress.activity)
             row = evaluation_row(session, evaluation, history.times())
             history.evaluations.append(row)
             session.include_evaluation(row)

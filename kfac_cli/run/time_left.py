@@ -1,9 +1,14 @@
 """The remaining time of a run whose mini-batches grow."""
 
+import math
+
 from kfac_cli.schedules import Schedule
 
 SAMPLED_ITERATIONS = 1000
 """The schedule is evaluated at this many future iterations; more change the estimate little."""
+
+WARM_UP = 3
+"""Iterations that take longer than others: they calibrate λ and compute inverses anew."""
 
 MIN_VARIATION = 0.25
 """The least relative standard deviation of the sizes that distinguishes the two terms."""
@@ -13,17 +18,38 @@ class TimeLeft:
     """Fits seconds = a + b·m to the iterations so far, where m is the mini-batch size.
 
     Until the sizes vary enough for a fit, half of the time is ascribed to each term. Future sizes
-    are those that the schedule predicts.
+    are those that the schedule predicts. The first iterations, which calibrate λ, do not count once
+    there are others; until then the fastest does, but never the very first, which warms up.
     """
 
     def __init__(self, schedule: Schedule, iterations: int) -> None:
         self._schedule = schedule
         self._iterations = iterations
-        self._count = 0
-        self._sum_m = self._sum_mm = self._sum_t = self._sum_mt = 0.0
+        self._seen = 0
+        self._fastest = math.inf
+        self._forget()
 
     def add(self, batch_size: int, seconds: float) -> None:
         """Add an iteration, with everything that was done around it."""
+        self._seen += 1
+        if self._seen <= WARM_UP:
+            self._add_early(batch_size, seconds)
+            return
+        if self._seen == WARM_UP + 1:
+            self._forget()
+        self._add(batch_size, seconds)
+
+    def _add_early(self, batch_size: int, seconds: float) -> None:
+        if self._seen > 1 and seconds < self._fastest:
+            self._forget()
+            self._fastest = seconds
+            self._add(batch_size, seconds)
+
+    def _forget(self) -> None:
+        self._count = 0
+        self._sum_m = self._sum_mm = self._sum_t = self._sum_mt = 0.0
+
+    def _add(self, batch_size: int, seconds: float) -> None:
         self._count += 1
         self._sum_m += batch_size
         self._sum_mm += batch_size**2
@@ -31,10 +57,15 @@ class TimeLeft:
         self._sum_mt += batch_size * seconds
 
     def seconds(self, iteration: int) -> float | None:
-        """Seconds from the end of `iteration` to the end of the run; None before any iteration."""
+        """Seconds from the end of `iteration` to the end of the run; None if there is no telling.
+
+        That is so before the second iteration.
+        """
         remaining = self._iterations - iteration
-        if self._count == 0 or remaining <= 0:
-            return None if self._count == 0 else 0.0
+        if remaining <= 0 < self._seen:
+            return 0.0
+        if self._count == 0:
+            return None
         fixed, per_case = self._fit()
         return remaining * (fixed + per_case * self._mean_size(iteration + 1, remaining))
 

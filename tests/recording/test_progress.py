@@ -195,8 +195,60 @@ def test_messages_and_log_records_appear_above_the_display(terminal, clock):
         logging.getLogger().removeHandler(handler)
     lines = terminal.lines()
     assert "[red]saved[/red] what was done" in lines
-    assert "factorisation failed" in lines
+    assert "Warning: factorisation failed" in lines
     assert lines[-2].startswith("CURVES")
+
+
+def test_a_long_warning_is_one_line_that_refers_to_the_log(terminal, clock):
+    handler = logging.StreamHandler(terminal)
+    logging.getLogger().addHandler(handler)
+    try:
+        with Progress(9, terminal, clock) as progress:
+            progress.start(TITLE)
+            progress.evaluation(EVALUATION)
+            logging.getLogger("engine").warning("iteration 7 is rejected: %s", "reasons " * 20)
+            progress.evaluation(EVALUATION)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    lines = terminal.lines()
+    assert max(map(len, lines)) <= 80
+    [place] = [i for i, line in enumerate(lines) if line.startswith("Warning: iteration 7 is")]
+    assert lines[place].endswith("…")
+    rows = [line for line in lines if line.startswith("       25 ")]
+    assert len(rows) == 2
+    assert "run.log has the warnings above in full" in lines
+
+
+def test_what_runs_besides_the_iterations_is_named_with_its_progress(terminal, clock):
+    shown = []
+    with Progress(9, terminal, clock) as progress:
+        progress.start(TITLE)
+        for action in (
+            lambda: progress.activity("generating CURVES", 5_000, 20_000),
+            lambda: progress.activity("calibrating lambda"),
+            lambda: progress.iteration(ROW, None),
+            lambda: progress.activity("evaluating", 1, 3),
+            lambda: progress.activity(""),
+        ):
+            action()
+            progress._display._live.refresh()
+            shown.append(terminal.lines()[-1])
+    assert shown[0] == "generating CURVES: 25 %"
+    assert shown[1] == "calibrating lambda"
+    assert shown[2].startswith("batch 103500")
+    assert shown[3] == "evaluating: 33 %"
+    assert shown[4].startswith("batch 103500")
+
+
+def test_plain_lines_name_what_takes_long(clock):
+    stream = io.StringIO()
+    progress = Progress(300, stream, clock)
+    progress.start("title")
+    for second in range(25):
+        clock.now += 1
+        progress.activity("building FACES", second, 25)
+    progress.activity("")
+    assert stream.getvalue().splitlines()[1:] == ["building FACES: 36 %", "building FACES: 76 %"]
 
 
 def test_output_to_a_file_is_not_redirected(terminal, clock, capsys):

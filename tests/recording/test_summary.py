@@ -232,5 +232,13 @@ def test_a_diverged_run_without_errors_still_has_its_summary(tmp_path):
     ]
 
 
+def test_an_interrupted_run_without_an_evaluation_says_so(tmp_path):
+    bare = {"status": "interrupted", "iterations": 3, "best_train_error": None, "seconds": 1.0}
+    expected = "  training error  not measured: interrupted before the first evaluation"
+    assert expected in terminal_summary(bare, tmp_path).splitlines()
+    evaluated = {**bare, "final_iteration": 3, "final_train_error": math.nan}
+    assert "no finite value was measured" in terminal_summary(evaluated, tmp_path)
+
+
 def test_the_summary_prints_on_a_terminal_that_knows_ascii_only():
     assert terminal_summary(COMPLETE, "/nowhere").isascii()

@@ -36,11 +36,22 @@ def test_an_early_estimate_lies_between_no_growth_and_full_growth_of_the_cost():
 
 def test_nothing_is_known_before_the_first_iteration_and_nothing_is_left_after_the_last():
     assert TimeLeft(Stepwise([(1, 1)], 1), 5).seconds(0) is None
+    assert estimate(Stepwise([(1, 1)], 1), 1, 1, lambda m: 1.0) == 0.0
     assert estimate(Stepwise([(1, 1)], 1), 5, 5, lambda m: 1.0) == 0.0
 
 
 def test_a_very_long_run_is_estimated_at_once():
-    assert estimate(Stepwise([(1, 7)], 10), 10**9, 1, lambda m: 1.0) == pytest.approx(10**9 - 1)
+    assert estimate(Stepwise([(1, 7)], 10), 10**9, 2, lambda m: 1.0) == pytest.approx(10**9 - 2)
+
+
+def test_slow_first_iterations_do_not_count():
+    left = TimeLeft(Stepwise([(1, 5)], 10), 500)
+    found = []
+    for iteration, seconds in enumerate([475.0, 4.0, 6.0, 1.0, 1.0], start=1):
+        left.add(5, seconds)
+        found.append(left.seconds(iteration))
+    assert found[0] is None
+    assert found[1:] == pytest.approx([498 * 4.0, 497 * 4.0, 496.0, 495.0])
 
 
 def test_an_adaptive_schedule_is_predicted_to_keep_its_size():

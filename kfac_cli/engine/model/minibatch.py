@@ -5,7 +5,7 @@ In data-parallel training, this is the one place where processes would add up th
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -183,9 +183,11 @@ class MiniBatch:
         torch._foreach_div_(total, cases)
         return total
 
-    def evaluate(self, parameters: Parameters) -> Evaluation:
-        """Loss and error at other parameters on these cases."""
-        return Evaluation(*fetch_numbers(*self._mean_losses(parameters)))
+    def evaluate(
+        self, parameters: Parameters, report: Callable[[int], None] | None = None
+    ) -> Evaluation:
+        """Loss and error at other parameters; `report` is called with the cases done so far."""
+        return Evaluation(*fetch_numbers(*self._mean_losses(parameters, report)))
 
     def objective(self, parameters: Parameters, l2: float) -> float:
         """h, the mean loss plus (η/2)‖θ‖², at other parameters on these cases."""
@@ -193,14 +195,18 @@ class MiniBatch:
         [objective] = fetch_numbers(loss + l2_penalty(parameters, l2))
         return objective
 
-    def _mean_losses(self, parameters: Parameters) -> tuple[Tensor, Tensor]:
+    def _mean_losses(
+        self, parameters: Parameters, report: Callable[[int], None] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Mean loss and mean error at other parameters, on the device."""
         loss, error = self._zeros(), self._zeros()
         distribution = self.network.distribution
-        for _, inputs, targets in self._chunks():
+        for first, inputs, targets in self._chunks():
             logits = self.network.forward(parameters, inputs).logits
             loss += distribution.loss(logits, targets).sum()
             error += distribution.error(logits, targets).sum()
+            if report is not None:
+                report(first + len(inputs))
         return loss / self.cases, error / self.cases
 
     def _zeros(self, *shape: int) -> Tensor:
@@ -239,10 +245,18 @@ class MiniBatch:
 
 
 def evaluate(
-    network: Network, parameters: Parameters, inputs: Tensor, targets: Tensor, chunk_size: int
+    network: Network,
+    parameters: Parameters,
+    inputs: Tensor,
+    targets: Tensor,
+    chunk_size: int,
+    report: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Mean loss and mean error over a data set, in chunks."""
-    return MiniBatch(network, parameters, inputs, targets, chunk_size).evaluate(parameters)
+    """Mean loss and mean error over a data set, in chunks.
+
+    `report` is called after each chunk, with the cases done so far.
+    """
+    return MiniBatch(network, parameters, inputs, targets, chunk_size).evaluate(parameters, report)
 
 
 def _plus(total: Parameters, part: Parameters) -> Parameters:
