@@ -26,6 +26,7 @@ from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.config.settings_file import CONFIG_FILE, write_settings
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import exclusive_use, shown_folder
+from kfac_cli.recording.processors import Load
 from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.summary import (
     DIVERGED,
@@ -152,6 +153,7 @@ class Jobs:
         write_settings(settings, folder)
         with Progress(config.iterations, label=self._label()) as progress:
             progress.start(config.title)
+            load = Load.now()
             from kfac_cli.run.runner import run  # here, because importing torch takes seconds
 
             check_interrupted()
@@ -162,6 +164,7 @@ class Jobs:
                 command=self._command,
                 turn=self._turn(),
                 swept=self._swept_words(),
+                load=load,
             )
         return self._report_outcome(result, config, folder)
 
@@ -170,6 +173,7 @@ class Jobs:
         files = {SUMMARY_FILE: None, ERROR_FILE: None, CONFIG_FILE: resumption.settings}
         with Progress(config.iterations, label=self._label()) as progress:
             progress.start(config.title)
+            load = Load.now()
             from kfac_cli.run.runner import run
             from kfac_cli.run.saved_run import read_saved_run
 
@@ -184,6 +188,7 @@ class Jobs:
                 self._command,
                 self._turn(),
                 swept=self._swept_words(),
+                load=load,
             )
         return self._report_outcome(result, config, folder)
 

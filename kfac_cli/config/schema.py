@@ -160,7 +160,12 @@ class RunConfig:
     ]
     tensorboard: Annotated[Boolean, About("whether to write TensorBoard files")]
     threads: Annotated[
-        Annotated[int, Integer(1, 1024)] | None, About("CPU threads; null for PyTorch's choice")
+        Annotated[int, Integer(1, 1024)] | None,
+        About(
+            "CPU threads; null for PyTorch's choice, a thread for each core (or $OMP_NUM_THREADS), "
+            "but no more than the process's affinity and the container's CPU quota leave; 1 is the "
+            "fastest where other programs are busy"
+        ),
     ]
 
     def __post_init__(self) -> None:

@@ -19,8 +19,10 @@ from kfac_cli.engine.declaration import OptionError
 from kfac_cli.engine.registry import check_options
 from kfac_cli.errors import UserError
 from kfac_cli.recording.environment import reset_peak_memory
+from kfac_cli.recording.processors import Load, usable_processors
 from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.summary import DIVERGED, INTERRUPTED
+from kfac_cli.run.busy import BusyCheck
 from kfac_cli.run.checkpointing import Saver
 from kfac_cli.run.evaluation import evaluate_session, evaluation_row, not_finite
 from kfac_cli.run.history import History
@@ -63,28 +65,33 @@ def run(
     turn: int | None = None,
     rule: StoppingRule | None = None,
     swept: Sequence[str] = (),
+    load: Load | None = None,
 ) -> RunResult:
     """Train with `config` and write all results into `folder`, which exists.
 
     `progress` has been started; it is closed before the summary is printed. `saved` is given to
     resume the run in the folder. `command` is the command line, for the summary; `turn` the number
     of a run beside others, which share the GPUs; `rule` may stop the run after an evaluation;
-    `swept` are the words that distinguish a job of a sweep.
+    `swept` are the words that distinguish a job of a sweep; `load` is the machine's load some time
+    before, to tell whether it is busy.
 
     Raises UserError for missing, damaged or too large data, a missing device or arguments that
     torch's optimizer refuses, OSError if the folder cannot be written.
     """
+    before = load or Load.now()
     _check_optimizer(config)
     with _process_for(config, turn) as device:
-        return _run(config, folder, progress, saved, command, device, rule, swept)
+        busy = BusyCheck(before, device, config.threads)
+        return _run(config, folder, progress, saved, command, device, rule, swept, busy)
 
 
 @contextmanager
 def _process_for(config: RunConfig, turn: int | None) -> Iterator[torch.device]:
     """Set what belongs to the process, and give the run's device; restore it for the next run."""
     device, threads = choose_device(config.device, turn), torch.get_num_threads()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    wanted = config.threads or min(threads, usable_processors())
+    if wanted != threads:
+        torch.set_num_threads(wanted)
     reset_peak_memory(device)
     try:
         yield device
@@ -102,6 +109,7 @@ def _run(
     device: torch.device,
     rule: StoppingRule | None,
     swept: Sequence[str],
+    busy: BusyCheck,
 ) -> RunResult:
     resumes = saved is not None and saved.contents is not None
     start = None if resumes else read_starting_point(config)
@@ -142,7 +150,8 @@ def _run(
             saver.save()  # so that resuming does not need the other run any more
         if isinstance(session.optimizer, KFAC):
             session.optimizer.report = progress.activity
-        status = _train(config, session, history, recorder, saver, stop, rule, progress)
+        busy()
+        status = _train(config, session, history, recorder, saver, stop, rule, progress, busy)
         reason = None
         drops = keep == 0 and status == status_at(
             config, session.iteration, session.best.train_error
@@ -180,6 +189,7 @@ def _train(
     stop: StopRequest,
     rule: StoppingRule | None,
     progress: Progress,
+    busy: BusyCheck,
 ) -> str:
     """Iterate until there is a reason to stop; return it."""
     ruled = None
@@ -203,6 +213,7 @@ def _train(
         with history.clock("optimizer"):
             size, record = session.step()
         recorder.iteration(size, record)
+        busy()
         if session.diverged or session.rejections_in_a_row >= config.max_rejections:
             return DIVERGED
 
