@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
+from contextvars import ContextVar
 from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO
@@ -136,9 +137,23 @@ def safe_name(text: str, length: int = 64) -> str:
     return re.sub(r"[^A-Za-z0-9_.=,+-]", "_", re.sub("['\"]", "", text))[:length]
 
 
+_TYPED_IN: ContextVar[Path | None] = ContextVar("typed_in", default=None)
+
+
+@contextlib.contextmanager
+def current_folder(folder: Path) -> Iterator[None]:
+    """Make a folder the current one; `shown_folder` still means the one where that was typed."""
+    token = _TYPED_IN.set(Path.cwd())
+    try:
+        with contextlib.chdir(folder):
+            yield
+    finally:
+        _TYPED_IN.reset(token)
+
+
 def shown_folder(folder: Path) -> Path:
-    """The folder, relative to the current one if it is inside."""
-    here = Path.cwd()
+    """The folder, relative to the one where the command was typed if it is inside."""
+    here = _TYPED_IN.get() or Path.cwd()
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 

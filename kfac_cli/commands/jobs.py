@@ -153,6 +153,7 @@ class Jobs:
         write_settings(settings, folder)
         with Progress(config.iterations, label=self._label()) as progress:
             progress.start(config.title)
+            progress.activity("loading PyTorch")
             load = Load.now()
             from kfac_cli.run.runner import run  # here, because importing torch takes seconds
 
@@ -173,6 +174,7 @@ class Jobs:
         files = {SUMMARY_FILE: None, ERROR_FILE: None, CONFIG_FILE: resumption.settings}
         with Progress(config.iterations, label=self._label()) as progress:
             progress.start(config.title)
+            progress.activity("loading PyTorch")
             load = Load.now()
             from kfac_cli.run.runner import run
             from kfac_cli.run.saved_run import read_saved_run

@@ -6,7 +6,6 @@ skipped, those with a folder are resumed and the others started. Options of Hydr
 launcher, are not taken from the folder, whose origin may be unknown: some name code to be run.
 """
 
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ from kfac_cli.commands.quoting import quoted
 from kfac_cli.commands.resume import KEYWORD, folder_named
 from kfac_cli.config.settings_file import CONFIG_FILE, read_settings
 from kfac_cli.errors import UserError, shown
-from kfac_cli.files import shown_folder
+from kfac_cli.files import current_folder, shown_folder
 
 FREE = ("hydra.sweep.dir=", "hydra/launcher=", "hydra.launcher.", "hydra.mode=", "hydra.job.chdir=")
 """Options of Hydra that change neither the jobs nor the names of their folders."""
@@ -94,16 +93,15 @@ def command_line(sweep: SavedSweep) -> Iterator[None]:
 
     There relative paths mean what they meant then.
     """
-    before, folder = sys.argv, Path.cwd()
+    before = sys.argv
     words = [word for word in sys.argv[1:] if word not in sweep.grid]
     words = [word for word in words if not word.startswith((KEYWORD, "hydra.sweep.dir="))]
     sys.argv = [sys.argv[0], *words, *sweep.grid, f"hydra.sweep.dir={quoted(sweep.folder)}"]
-    if sweep.started_in.is_dir():
-        os.chdir(sweep.started_in)
+    there = sweep.started_in if sweep.started_in.is_dir() else Path.cwd()
     try:
-        yield
+        with current_folder(there):
+            yield
     finally:
-        os.chdir(folder)
         sys.argv = before
 
 

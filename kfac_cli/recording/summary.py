@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from kfac_cli.files import replace_bytes
+from kfac_cli.files import replace_bytes, shown_folder
 from kfac_cli.recording.values import Row, as_finite, format_bytes, format_duration, significant
 
 SUMMARY_FILE = "summary.json"
@@ -163,10 +163,7 @@ def _time_shares(summary: Mapping[str, object]) -> str:
 
 
 def _short(folder: str | Path) -> str:
-    """The folder, relative to the current one if it is inside."""
-    path = Path(folder).absolute()
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    return str(shown_folder(Path(folder).absolute()))
 
 
 def _described_files(folder: Path) -> list[tuple[str, str]]:

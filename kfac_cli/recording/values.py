@@ -37,6 +37,7 @@ def significant(value: object, digits: int = 4) -> str:
         return "-"
     if not math.isfinite(number):
         return str(number)
+    number = number or 0.0  # a zero has no sign
     return format(number, f"#.{digits}g").rstrip(".")
 
 

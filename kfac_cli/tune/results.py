@@ -110,6 +110,9 @@ def closing_lines(study: SharedStudy) -> list[str]:
     if ranking and ranking[0].state == TrialState.COMPLETE:
         lines.append(f"best: trial {ranking[0].number}, {describe(study, ranking[0])}")
         lines.append(f"  kfac-run --config-dir {folder} experiment=best  runs it again")
+    elif ranking:
+        what = "measured an error" if study.plan.objective == "error" else "reached target_error"
+        lines.append(f"best: none, no trial {what}; {folder / RANKING} says how each ended")
     lines.append(f"  kfac-report {folder}  draws and compares the trials")
     return lines
 

@@ -963,3 +963,18 @@ def test_the_stub_and_the_runner_agree_on_what_a_run_returns(tmp_path):
     fields = set(RunResult.__dataclass_fields__)
     assert {"status", "best_train_error", "signal"} <= fields
     assert RunConfig.__dataclass_params__.frozen
+
+
+def test_a_current_folder_that_hydra_would_take_for_a_reference_is_refused(
+    kfac_run, runner, tmp_path, monkeypatch
+):
+    odd = tmp_path / "a${b}"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    answer = kfac_run("experiment=smoke")
+    assert answer.code == 1
+    assert answer.err == (
+        "kfac-run: error: the current folder: has ${ in its path, which Hydra replaces by a "
+        "setting; rename it or go elsewhere\n"
+    )
+    assert list(odd.iterdir()) == []

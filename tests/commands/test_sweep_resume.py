@@ -139,8 +139,14 @@ def test_relative_paths_mean_what_they_meant_where_the_sweep_was_started(
     shutil.rmtree(sweep / JOBS[0])
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert kfac_run("-m", "resume=../sweep").code == 0
+    answer = kfac_run("-m", "resume=../sweep")
+    assert answer.code == 0
     assert status(sweep / JOBS[0]) == "finished"
+    # and what is printed is right where the command was typed, whatever the sweep's own folder
+    assert f"{sweep / JOBS[1]}: finished, skipped" in answer.out
+    assert "kfac-report ../sweep  compares them" in answer.out
+    monkeypatch.chdir(tmp_path)
+    assert f"\nsweep/{JOBS[1]}: finished, skipped" in kfac_run("-m", "resume=sweep").out
 
 
 def test_the_grid_may_be_repeated_but_not_changed(kfac_run, sweep, steps):

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from kfac_cli.recording.progress import Progress
+from kfac_cli.recording.values import significant
 
 ROW = {
     "iteration": 1,
@@ -270,3 +271,7 @@ def test_closing_restores_the_cursor_and_may_be_repeated(terminal, clock):
     progress.close()
     assert terminal.getvalue().rindex("\x1b[?25h") > terminal.getvalue().rindex("\x1b[?25l")
     assert terminal.getvalue().endswith("\n") or terminal.getvalue().endswith("\x1b[?25h")
+
+
+def test_a_zero_has_no_sign():
+    assert [significant(value) for value in (0.0, -0.0, -0.5)] == ["0.000", "0.000", "-0.5000"]

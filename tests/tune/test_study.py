@@ -164,6 +164,15 @@ def test_a_trial_whose_process_is_killed_again_and_again_has_failed(
     assert states == [TrialState.FAIL, TrialState.COMPLETE]
 
 
+def test_a_study_whose_trials_all_missed_the_target_says_so(kfac_tune, words):
+    answer = kfac_tune(*words, "target_error=1e-9", "trials=2", "output=study")
+    assert answer.code == 0
+    assert answer.out.splitlines()[-2:] == [
+        "best: none, no trial reached target_error; study/ranking.csv says how each ended",
+        "  kfac-report study  draws and compares the trials",
+    ]
+
+
 def test_time_to_target_is_the_objective_where_there_is_a_target(kfac_tune, words, tmp_path):
     ranges = [*words[:-1], "optimizer.learning_rate=0.001,1", "sampler=grid"]
     answer = kfac_tune(
