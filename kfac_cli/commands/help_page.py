@@ -37,6 +37,8 @@ Settings used most; kfac-run --cfg job prints all of them, docs/settings.md expl
   require_target=true        exit code 1 if it never gets there
   max_seconds=60             stop after so much time; a resumed run counts anew
   checkpoint.minutes=5       minutes from one checkpoint to the next
+  checkpoint.keep=0          leave no checkpoint once the run has ended as planned
+  threads=1                  CPU threads; 1 is the fastest where other programs are busy
   chunk_size=2000            cases computed at once; less needs less memory
   tags=[baseline,lr3]        names that summary.json lists, to find and compare runs by
   l2=1e-5                    l2 regularisation, eta
@@ -47,8 +49,9 @@ Resuming a run that was interrupted or killed, or that is to be longer
   resume=RUN_FOLDER          from its last checkpoint, bit for bit as if it had never stopped;
                              with it, only iterations, max_seconds, target_error, require_target,
                              max_rejections, evaluate_every, tags, tensorboard, checkpoint.every,
-                             checkpoint.minutes, device, threads, chunk_size, data_dir and the paths
-                             of dataset=arrays and dataset=idx may be given other values
+                             checkpoint.minutes, checkpoint.keep, device, threads, chunk_size,
+                             data_dir and the paths of dataset=arrays and dataset=idx may be given
+                             other values
 
 Starting from the state of another run, in a folder of its own
   start_from=RUN_FOLDER      its parameters, average and mini-batches, and the optimizer's state
@@ -75,7 +78,8 @@ Examples
   kfac-run -m start_from=outputs/curves/kfac_tridiag/DATE_TIME_ID optimizer.t3=1,5,20
   eval "$(kfac-run -sc install=bash)"                   completion with the Tab key, this shell
 
-Results go to outputs/DATASET/OPTIMIZER/DATE_TIME_ID, those of -m to outputs/sweeps/DATE_TIME_ID.
+Results go to outputs/DATASET/OPTIMIZER/DATE_TIME_ID, those of -m to outputs/sweeps/DATE_TIME_ID,
+a folder for each job, such as 3_seed=1,optimizer=adam.
 kfac-report FOLDER ... compares runs (kfac-report --help).
 Exit codes: 0 the run ended as planned (for -m, every job); 1 an error, divergence or a required
 target that was not reached; 128 plus its number for a signal that stopped the run, which is saved:
