@@ -91,16 +91,17 @@ def summary(folder: Path):
 
 def tensorboard(folder: Path):
     """Tag to [(step, value), ...] without times; a duplicate step is an error."""
-    if not (folder / "tensorboard").exists():
+    runs = {path.parent for path in (folder / "tensorboard").rglob("events.*")}
+    if not runs:
         return {}
-    [run] = {path.parent for path in (folder / "tensorboard").rglob("events.*")}
+    [run] = runs
     reader = EventAccumulator(str(run), size_guidance={"scalars": 0})
     reader.Reload()
     found = {}
     for tag in reader.Tags()["scalars"]:
         steps = [event.step for event in reader.Scalars(tag)]
         assert steps == sorted(set(steps)), f"{tag} has the steps {steps}"
-        if not tag.startswith("time/"):
+        if not tag.startswith("time/") and not tag.endswith("/seconds"):
             found[tag] = [(event.step, event.value) for event in reader.Scalars(tag)]
     return found
 
