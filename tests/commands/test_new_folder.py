@@ -114,7 +114,7 @@ def test_a_job_of_a_sweep_is_not_put_over_other_files(kfac_run, runner, tmp_path
 def test_a_run_is_not_put_into_the_folder_of_a_sweep(kfac_run, runner, tmp_path):
     kfac_run("-m", "hydra.sweep.dir=sweep", "seed=0,1")
     before = contents(tmp_path)
-    assert REFUSED.format("0") in kfac_run("hydra.run.dir=sweep").err
+    assert REFUSED.format("0_seed=0") in kfac_run("hydra.run.dir=sweep").err
     assert contents(tmp_path) == before
 
 
