@@ -39,8 +39,8 @@ def record_failure(folder: Path, line: str, details: str, command: str) -> None:
 
 
 def _rows(path: Path) -> list[Row]:
-    """The rows of a table; none if it cannot be read."""
+    """The rows of a table; none if it cannot be read, such as one with a row cut short."""
     try:
         return list(read_table(path))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return []

@@ -50,7 +50,8 @@ def test_the_name_chooses_the_loader(name, tmp_path, monkeypatch):
     monkeypatch.setattr(LOADERS[name], loader, lambda *arguments: calls.append(arguments))
     config = options(f"dataset={name}")
     load_dataset(config, tmp_path)
-    assert calls == [(config, tmp_path)]
+    [call] = calls
+    assert call[:2] == (config, tmp_path)
 
 
 def test_curves_and_arrays_load(tmp_path):
