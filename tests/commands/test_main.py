@@ -879,7 +879,8 @@ def test_an_error_found_only_during_a_run_is_one_line_too(kfac_run, tmp_path, se
     assert progress.startswith(config.title)
     assert line.startswith("kfac-run: error: ")
     assert named in line
-    assert not list(tmp_path.glob("outputs/**/summary.json"))
+    [summary] = tmp_path.glob("outputs/**/summary.json")
+    assert json.loads(summary.read_text())["status"] == "failed"
 
 
 @pytest.mark.parametrize(
