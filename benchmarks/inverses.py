@@ -21,9 +21,9 @@ from benchmarks.common.part import Part, run, say
 from benchmarks.common.problems import INVERSES
 from benchmarks.common.timing import figures
 from kfac_cli.errors import UserError
-from kfac_cli.recording.summary import INTERRUPTED
+from kfac_cli.recording.summary import FAILED, INTERRUPTED
 from kfac_cli.report.measures import ITERATIONS, SECONDS, Cost, time_to
-from kfac_cli.report.runs import FAILED, UNFINISHED, Run, load_runs
+from kfac_cli.report.runs import UNFINISHED, Run, load_runs
 
 NOTE = "Medians over the seeds, and in parentheses the range; evaluation is excluded."
 INCOMPLETE = (UNFINISHED, FAILED, INTERRUPTED)
