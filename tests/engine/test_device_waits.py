@@ -13,6 +13,7 @@ from tests.engine.pretend_gpu import PretendGPU
 DEEP = [5, 4, 3, 4, 5], ["logistic", "tanh", "relu"]
 DEEPER = [5, 4, 4, 4, 4, 4, 4, 4, 5], ["tanh"] * 7
 SEARCH_AT, RHO_AT = 12, 4
+CANDIDATES = 3
 
 
 class AnyGenerator(torch.Generator):
@@ -66,6 +67,19 @@ def test_a_step_of_kfac_waits_twice_and_for_the_reduction_ratio_once_more(
 ):
     counts = waits(gpu, kfac(inverse=inverse), 7, shape, cases)
     assert [len(names) for names in counts[3:]] == [3, 2, 2, 2]
+
+
+def test_a_block_diagonal_search_for_gamma_waits_once_more_for_each_candidate(gpu):
+    [*_, search] = waits(gpu, kfac(inverse="block_diagonal"), SEARCH_AT)
+    assert len(search) == 3 + CANDIDATES
+
+
+def test_a_block_tridiagonal_search_waits_twice_and_for_each_eigendecomposition(gpu):
+    """Those of torch check on the host whether they converged."""
+    [*_, search] = waits(gpu, kfac(inverse="block_tridiagonal"), SEARCH_AT)
+    decompositions = sum("eigh" in name for name in search)
+    assert decompositions == CANDIDATES * 2 * (len(DEEP[0]) - 2)
+    assert len(search) - decompositions == 3 + 2 * CANDIDATES
 
 
 @pytest.mark.parametrize(

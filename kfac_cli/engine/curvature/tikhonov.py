@@ -53,16 +53,16 @@ PI_RULES: dict[str, Callable[[Tensor], Tensor]] = {
 """The size of a factor: π_i is the root of the ratio of those of Ā and G."""
 
 
-def balance(factors: KroneckerFactors, pi: str = "trace") -> list[float]:
-    """π_i of every layer; 1 where a factor is zero or not finite.
+def balance(factors: KroneckerFactors, pi: str = "trace") -> list[Tensor]:
+    """π_i of every layer, 0-dim float64 tensors; 1 where a factor is zero or not finite.
 
     `pi` is the name of one of `PI_RULES`; any other raises ValueError.
     """
     size = choose("pi", pi, PI_RULES)
-    matrices = [*factors.activation, *factors.gradient]
-    sizes = torch.stack([size(matrix) for matrix in matrices]).tolist()
-    layers = len(factors.activation)
-    return [_root_ratio(*pair) for pair in zip(sizes[:layers], sizes[layers:], strict=True)]
+    return [
+        _root_ratio(size(a), size(g))
+        for a, g in zip(factors.activation, factors.gradient, strict=True)
+    ]
 
 
 class UndampedFactors:
@@ -111,14 +111,13 @@ def symmetrized(matrix: Tensor) -> Tensor:
     return (matrix + matrix.T).mul_(0.5)
 
 
-def _root_ratio(activation_size: float, gradient_size: float) -> float:
-    if not (activation_size > 0 and gradient_size > 0):
-        return 1.0
-    pi = math.sqrt(activation_size / gradient_size)
-    return pi if math.isfinite(pi) and pi > 0 else 1.0
+def _root_ratio(activation_size: Tensor, gradient_size: Tensor) -> Tensor:
+    pi = (activation_size / gradient_size).sqrt()
+    usable = (activation_size > 0) & (gradient_size > 0) & (pi > 0) & pi.isfinite()
+    return torch.where(usable, pi, 1.0)
 
 
-def _plus_identity(matrix: Tensor, scale: float) -> Tensor:
+def _plus_identity(matrix: Tensor, scale: Tensor) -> Tensor:
     damped = matrix.clone()
     damped.diagonal().add_(scale)
     return damped

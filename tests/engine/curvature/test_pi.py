@@ -31,7 +31,7 @@ def factors():
 
 def pi_of(a, g, rule):
     [pi] = balance(KroneckerFactors([a], [g]), rule)
-    return pi
+    return float(pi)
 
 
 @EACH_NORM
