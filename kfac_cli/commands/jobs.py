@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.commands.failures import record_failure
 from kfac_cli.commands.new_folder import ERROR_FILE, check_new_folder
+from kfac_cli.commands.out_of_memory import is_out_of_memory
 from kfac_cli.commands.resume import Resumption, prepare_resumption, read_ending, refuse_links
 from kfac_cli.commands.run_log import begin_logs
 from kfac_cli.commands.sweeps import Job, swept_settings
@@ -116,7 +117,7 @@ class Jobs:
             line, details = failure_line(error), traceback.format_exc()
             if not isinstance(error, OSError):
                 check_interrupted()
-                if not (_is_out_of_memory(error) or _sweeping()):
+                if not (is_out_of_memory(error) or _sweeping()):
                     print(details, file=sys.stderr, end="")  # a bug
         return self._record_failure(folder, f"{line}{_resume_hint(folder)}", details)
 
@@ -250,7 +251,7 @@ def failure_line(error: Exception) -> str:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"{where}{error.strerror or error}"
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return "out of memory: set a smaller chunk_size or use a smaller network"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
@@ -291,10 +292,3 @@ def _resume_hint(folder: Path) -> str:
 def _resume_command(folder: Path) -> str:
     """The command line that resumes the run."""
     return shlex.join(["kfac-run", f"resume={shown_folder(folder)}"])
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether it is what PyTorch and Python raise when memory runs out."""
-    unavailable = "can't allocate memory" in str(error)
-    named = type(error).__name__ == "OutOfMemoryError"
-    return isinstance(error, MemoryError) or named or unavailable
