@@ -26,7 +26,7 @@ def continue_conjugate_gradient(
     for _ in range(steps):
         curvature_product = _product(here, cases, delta, damping)
         residual = [g + c for g, c in zip(here.gradient, curvature_product, strict=True)]
-        direction = [-layer for layer in inverse.multiply(residual)]
+        direction = [-layer for layer in inverse.multiply(residual, here.products)]
         spans = Subspaces.of(here, residual, [direction], last, cases)
         last = spans.update(0, spans.minimum(0, damping).coefficients)
         delta = [d + step for d, step in zip(delta, last, strict=True)]

@@ -70,16 +70,16 @@ class Direction:
         background, a refresh or search that begins at k > 3 is used `refresh_delay` iterations
         later.
         """
-        candidates = self._candidates(iteration, gammas, here.parameters)
+        candidates = self._candidates(iteration, gammas, here)
         previous = self.previous_update if self.options.momentum else None
         return best_update(here, candidates, previous, damping, self.options)
 
     def _candidates(
-        self, iteration: int, gammas: Sequence[float], parameters: Parameters
+        self, iteration: int, gammas: Sequence[float], here: Linearization
     ) -> list[tuple[float, Inverse]]:
-        """Each γ to choose from, and its inverse; `parameters` is θ."""
+        """Each γ to choose from, and its inverse."""
         if (new := self._refreshed(iteration, gammas)) is not None:
-            return [(gamma, inverse.at(parameters)) for gamma, inverse in new]
+            return [(gamma, inverse.at(here.parameters, here.products)) for gamma, inverse in new]
         assert self.inverse is not None
         return [(gammas[0], self.inverse)]
 
@@ -176,7 +176,7 @@ def subsample_size(tau: float, cases: int) -> int:
 
 
 def _proposal(here: Linearization, inverse: Inverse) -> Parameters:
-    product = inverse.multiply_gradient(here.gradient, here.first.case_factors)
+    product = inverse.multiply_gradient(here.gradient, here.first.case_factors, here.products)
     torch._foreach_neg_(product)
     return product
 

@@ -20,6 +20,7 @@ from kfac_cli.engine.parameters import (
     squared_norm,
     sum_of_entries,
 )
+from kfac_cli.engine.products import Products
 from kfac_cli.engine.transfer import fetch_numbers
 
 
@@ -75,6 +76,11 @@ class Linearization:
         finite = math.isfinite(objective) and (math.isfinite(total) or all_finite(tensors))
         scale = noise_scale(*noise) if noise else None
         return cls(batch, l2, objective, error, finite, scale, gradient, first)
+
+    @property
+    def products(self) -> Products:
+        """What makes matrix products: the network's."""
+        return self.batch.network.products
 
     @property
     def parameters(self) -> Parameters:

@@ -5,6 +5,7 @@ from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse
 from kfac_cli.engine.curvature.block_tridiagonal import BlockTridiagonalInverse
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.kfac import KFAC
+from kfac_cli.engine.matmul import choose_products
 from kfac_cli.engine.model.initialization import (
     glorot_initialization,
     he_initialization,
@@ -32,6 +33,7 @@ __all__ = [
     "PolyakAverage",
     "StepRecord",
     "TorchOptimizer",
+    "choose_products",
     "evaluate",
     "glorot_initialization",
     "he_initialization",

@@ -26,7 +26,7 @@ class Fixed:
     def __init__(self, proposal):
         self.product = [-layer for layer in proposal]
 
-    def multiply_gradient(self, gradient, cases):
+    def multiply_gradient(self, gradient, cases, products):
         return [layer.clone() for layer in self.product]
 
 
@@ -101,7 +101,7 @@ def test_conjugate_gradient_steps_from_a_near_parallel_direction_are_as_accurate
     direction = last + 1e-4 * other * last.norm() / other.norm()
 
     class Preconditioner:
-        def multiply(self, residual):
+        def multiply(self, residual, products):
             return setting.unvec(-direction)
 
     start = setting.unvec(last)

@@ -13,6 +13,7 @@ from kfac_cli.engine.curvature.protocol import Inverse
 from kfac_cli.engine.curvature.sandwich import sandwich
 from kfac_cli.engine.curvature.tikhonov import UndampedFactors
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.saved_state import attributes, restore
 from kfac_cli.engine.state_rules import Rule, record, word
 
@@ -56,21 +57,28 @@ class BlockDiagonalInverse(Inverse):
         self.activation_inverse = every[: len(activation)]
         self.gradient_inverse = every[len(activation) :]
 
-    def multiply(self, vectors: Parameters) -> Parameters:
+    def multiply(self, vectors: Parameters, products: Products = BLAS) -> Parameters:
         """U_i = G_{i,i}⁻¹ V_i Ā_{i-1,i-1}⁻¹, for `vectors` shaped like the parameters."""
         return [
-            sandwich(g, v, a)
+            sandwich(g, v, a, products)
             for v, a, g in zip(vectors, self.activation_inverse, self.gradient_inverse, strict=True)
         ]
 
-    def multiply_gradient(self, gradient: Parameters, cases: CaseFactors | None) -> Parameters:
+    def multiply_gradient(
+        self, gradient: Parameters, cases: CaseFactors | None, products: Products = BLAS
+    ) -> Parameters:
         """F̆⁻¹∇h, by section 8's shortcut for layers where few cases make it cheaper."""
         if cases is None:
-            return self.multiply(gradient)
-        return self.multiply_low_rank(gradient, cases.gradients, cases.homogeneous, 0.0)
+            return self.multiply(gradient, products)
+        return self.multiply_low_rank(gradient, cases.gradients, cases.homogeneous, 0.0, products)
 
     def multiply_low_rank(
-        self, gradient: Parameters, gradients: list[Tensor], homogeneous: list[Tensor], l2: float
+        self,
+        gradient: Parameters,
+        gradients: list[Tensor],
+        homogeneous: list[Tensor],
+        l2: float,
+        products: Products = BLAS,
     ) -> Parameters:
         """F̆⁻¹∇h for a small mini-batch (section 8), for each layer in the cheaper way.
 
@@ -86,7 +94,7 @@ class BlockDiagonalInverse(Inverse):
         So the shortcut is cheaper for η = 0 and, where p = q = d, m < 2d/3. For η > 0 it never is:
         ηW is of full rank, and its product alone costs as much as the first line.
         """
-        products = []
+        multiply, results = products.multiply, []
         for v, g, a, a_inverse, g_inverse in zip(
             gradient,
             gradients,
@@ -96,10 +104,11 @@ class BlockDiagonalInverse(Inverse):
             strict=True,
         ):
             if low_rank_is_cheaper(g.shape[0], v.shape[0], v.shape[1], l2):
-                products.append((g @ g_inverse.T).T.div(g.shape[0]) @ (a @ a_inverse))
+                left = multiply(g, g_inverse.T).T.div(g.shape[0])
+                results.append(multiply(left, multiply(a, a_inverse)))
             else:
-                products.append(sandwich(g_inverse, v, a_inverse))
-        return products
+                results.append(sandwich(g_inverse, v, a_inverse, products))
+        return results
 
     def state_dict(self) -> dict[str, Any]:
         """The cached inverses as tensors."""

@@ -16,6 +16,7 @@ from kfac_cli.engine.curvature.protocol import Inverse, Needs
 from kfac_cli.engine.curvature.stein import DoublingCoupling, doubling_couplings
 from kfac_cli.engine.curvature.tikhonov import UndampedFactors
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.saved_state import attributes, restore
 from kfac_cli.engine.state_rules import Rule, items, record, variant, word
 from kfac_cli.errors import choose
@@ -63,13 +64,13 @@ class BlockTridiagonalInverse(Inverse):
         )
         self.couplings = list(solve(list(pairs), shared.dtype, fallbacks))
 
-    def multiply(self, vectors: Parameters) -> Parameters:
+    def multiply(self, vectors: Parameters, products: Products = BLAS) -> Parameters:
         """F̂⁻¹v for `vectors` shaped like the parameters."""
-        result = self.diagonal.multiply(vectors)
+        result = self.diagonal.multiply(vectors, products)
         for coupling, here, above in zip(
             self.couplings, pairwise(vectors), pairwise(result), strict=True
         ):
-            coupling.add_product_(*here, *above)
+            coupling.add_product_(*here, *above, products)
         return result
 
     def state_dict(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from kfac_cli.engine.curvature.coupling import Coupling, Whitened, coupling_rank
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.parallel import side_by_side
 from kfac_cli.engine.curvature.tikhonov import symmetrized
+from kfac_cli.engine.products import Products
 from kfac_cli.engine.state_rules import Rule, entries, record, tensor, word
 
 MIN_GAP = 1e-10
@@ -75,13 +76,13 @@ class CanonicalCoupling(Coupling):
         )
         self.weights = gap.clamp_min_(MIN_GAP).reciprocal_().to(dtype)
 
-    def _solve(self, matrix: Tensor) -> Tensor:
+    def _solve(self, matrix: Tensor, products: Products) -> Tensor:
         return matrix * self.weights
 
-    def _times_a_core(self, matrix: Tensor) -> Tensor:
+    def _times_a_core(self, matrix: Tensor, products: Products) -> Tensor:
         return matrix * self.a_eigenvalues
 
-    def _times_g_core(self, matrix: Tensor) -> Tensor:
+    def _times_g_core(self, matrix: Tensor, products: Products) -> Tensor:
         return matrix * self.g_eigenvalues[:, None]
 
     @staticmethod

@@ -24,6 +24,7 @@ from torch import Tensor
 from kfac_cli.engine.curvature.factorization import Factorization
 from kfac_cli.engine.curvature.parallel import side_by_side
 from kfac_cli.engine.curvature.sandwich import sandwich
+from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.state_rules import Rules, tensor
 
 
@@ -81,34 +82,39 @@ class Coupling(Protocol):
     g_above: Tensor
 
     def add_product_(
-        self, here: Tensor, above: Tensor, sum_here: Tensor, sum_above: Tensor
+        self,
+        here: Tensor,
+        above: Tensor,
+        sum_here: Tensor,
+        sum_above: Tensor,
+        products: Products = BLAS,
     ) -> None:
         """Add K_i's product with V_i = `here` and V_{i+1} = `above` to two sums, in place."""
-        x = sandwich(self.g_here.T, here, self.a_here)
-        y = sandwich(self.g_above.T, above, self.a_above)
-        m = self._solve(self._times_core(x, tall=False) - y)
-        n = self._times_core(m, tall=True) + x
-        sum_here.add_(sandwich(self.g_here, m, self.a_here.T))
-        sum_above.sub_(sandwich(self.g_above, n, self.a_above.T))
+        x = sandwich(self.g_here.T, here, self.a_here, products)
+        y = sandwich(self.g_above.T, above, self.a_above, products)
+        m = self._solve(self._times_core(x, products, tall=False) - y, products)
+        n = self._times_core(m, products, tall=True) + x
+        sum_here.add_(sandwich(self.g_here, m, self.a_here.T, products))
+        sum_above.sub_(sandwich(self.g_above, n, self.a_above.T, products))
 
-    def _times_core(self, matrix: Tensor, *, tall: bool) -> Tensor:
+    def _times_core(self, matrix: Tensor, products: Products, *, tall: bool) -> Tensor:
         """The product with H₁, H₂, both or none: those whose T is tall, or is not."""
         if (self.a_here.shape[0] >= self.a_above.shape[0]) == tall:
-            matrix = self._times_a_core(matrix)
+            matrix = self._times_a_core(matrix, products)
         if (self.g_here.shape[0] >= self.g_above.shape[0]) == tall:
-            matrix = self._times_g_core(matrix)
+            matrix = self._times_g_core(matrix, products)
         return matrix
 
     @abstractmethod
-    def _solve(self, matrix: Tensor) -> Tensor:
+    def _solve(self, matrix: Tensor, products: Products) -> Tensor:
         """(I - H₁⊗H₂)⁻¹ times a matrix."""
 
     @abstractmethod
-    def _times_a_core(self, matrix: Tensor) -> Tensor:
+    def _times_a_core(self, matrix: Tensor, products: Products) -> Tensor:
         """A matrix times H₁."""
 
     @abstractmethod
-    def _times_g_core(self, matrix: Tensor) -> Tensor:
+    def _times_g_core(self, matrix: Tensor, products: Products) -> Tensor:
         """H₂ times a matrix."""
 
 

@@ -7,6 +7,7 @@ from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import DiagonalizedInverse, Eigenbasis, eigenbases
 from kfac_cli.engine.curvature.protocol import Inverse
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.saved_state import attributes, restore
 from kfac_cli.engine.state_rules import Rule, items, record, word
 
@@ -34,9 +35,9 @@ class ExactTikhonovInverse(Inverse):
             for a, g in bases or factor_eigenbases(factors)
         ]
 
-    def multiply(self, vectors: Parameters) -> Parameters:
+    def multiply(self, vectors: Parameters, products: Products = BLAS) -> Parameters:
         """The product with `vectors`, shaped like the parameters."""
-        return [layer.multiply(v) for layer, v in zip(self.layers, vectors, strict=True)]
+        return [layer.multiply(v, products) for layer, v in zip(self.layers, vectors, strict=True)]
 
     def state_dict(self) -> dict[str, Any]:
         """The cached matrices as tensors."""

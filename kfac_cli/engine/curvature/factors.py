@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.state_rules import Rule, items, record, square, tensor
 
 
@@ -53,12 +54,12 @@ class KroneckerFactors:
         for mine, theirs in zip(self.tensors(), other.tensors(), strict=True):
             mine.add_(theirs)
 
-    def add_gradients_(self, gradients: list[Tensor]) -> None:
+    def add_gradients_(self, gradients: list[Tensor], products: Products = BLAS) -> None:
         """Add Σ g_i g_jᵀ of one more backward pass over the same cases, in place."""
         for total, g in zip(self.gradient, gradients, strict=True):
-            total.addmm_(g.T, g)
+            products.add(g.T, g, out=total)
         for total, (g, above) in zip(self.gradient_next, pairwise(gradients), strict=False):
-            total.addmm_(g.T, above)
+            products.add(g.T, above, out=total)
 
     def scale_gradients_(self, scale: float) -> None:
         """Multiply the gradients' matrices by a number, in place."""
@@ -114,18 +115,22 @@ class CaseFactors:
 
 
 def sum_over_cases(
-    homogeneous: list[Tensor], gradients: list[Tensor], neighbours: bool
+    homogeneous: list[Tensor],
+    gradients: list[Tensor],
+    neighbours: bool,
+    products: Products = BLAS,
 ) -> KroneckerFactors:
     """Σ ā_i ā_jᵀ and Σ g_i g_jᵀ over m cases.
 
     `homogeneous[i]` is ā_i (m, d_i+1), `gradients[i]` is g_{i+1} (m, d_{i+1}); `neighbours` adds
     the blocks j = i+1, which the block-tridiagonal inverse needs.
     """
+    multiply = products.multiply
     return KroneckerFactors(
-        [a.T @ a for a in homogeneous],
-        [g.T @ g for g in gradients],
-        [a.T @ above for a, above in pairwise(homogeneous)] if neighbours else [],
-        [g.T @ above for g, above in pairwise(gradients)] if neighbours else [],
+        [multiply(a.T, a) for a in homogeneous],
+        [multiply(g.T, g) for g in gradients],
+        [multiply(a.T, above) for a, above in pairwise(homogeneous)] if neighbours else [],
+        [multiply(g.T, above) for g, above in pairwise(gradients)] if neighbours else [],
     )
 
 

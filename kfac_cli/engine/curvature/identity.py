@@ -8,6 +8,7 @@ from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Curvature, Inverse, Needs
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.saved_state import attributes, restore
 from kfac_cli.engine.state_rules import Rule, record, word
 
@@ -15,7 +16,7 @@ from kfac_cli.engine.state_rules import Rule, record, word
 class IdentityInverse(Inverse):
     """I, whatever γ is."""
 
-    def multiply(self, vectors: Parameters) -> Parameters:
+    def multiply(self, vectors: Parameters, products: Products = BLAS) -> Parameters:
         return [v.clone() for v in vectors]
 
     def state_dict(self) -> dict[str, Any]:

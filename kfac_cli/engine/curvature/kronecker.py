@@ -11,6 +11,7 @@ from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.parallel import side_by_side
 from kfac_cli.engine.curvature.sandwich import sandwich
 from kfac_cli.engine.curvature.tikhonov import symmetrized
+from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.state_rules import Rule, entries, record, tensor, word
 
 
@@ -66,10 +67,10 @@ class DiagonalizedInverse:
         self.k2: Tensor = d.vectors.to(dtype)
         self.weights = eigenvalues.clamp_min(smallest).reciprocal().to(dtype)
 
-    def multiply(self, matrix: Tensor) -> Tensor:
+    def multiply(self, matrix: Tensor, products: Products = BLAS) -> Tensor:
         """The product with vec(V), V (dim D, dim C), as a matrix of V's shape."""
-        middle = sandwich(self.k2.T, matrix, self.k1).mul_(self.weights)
-        return sandwich(self.k2, middle, self.k1.T)
+        middle = sandwich(self.k2.T, matrix, self.k1, products).mul_(self.weights)
+        return sandwich(self.k2, middle, self.k1.T, products)
 
     @staticmethod
     def state_rules(weights: Tensor) -> Rule:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from kfac_cli.engine.curvature.factors import CaseFactors, KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.state_rules import Rule
 
 
@@ -26,17 +27,22 @@ class Needs:
 
 
 class Inverse(Protocol):
-    """F₀⁻¹, an approximate inverse Fisher, damped with some γ; never changed."""
+    """F₀⁻¹, an approximate inverse Fisher, damped with some γ; never changed.
+
+    Matrices are multiplied by `products`, which are no part of it: it can be saved without them.
+    """
 
     @abstractmethod
-    def multiply(self, vectors: Parameters) -> Parameters:
+    def multiply(self, vectors: Parameters, products: Products = BLAS) -> Parameters:
         """F₀⁻¹v as new tensors, for `vectors` shaped like the parameters, which stay unchanged."""
 
-    def multiply_gradient(self, gradient: Parameters, cases: CaseFactors | None) -> Parameters:
+    def multiply_gradient(
+        self, gradient: Parameters, cases: CaseFactors | None, products: Products = BLAS
+    ) -> Parameters:
         """F₀⁻¹∇h, where the gradient is the mean of g āᵀ over `cases`, if these are given."""
-        return self.multiply(gradient)
+        return self.multiply(gradient, products)
 
-    def at(self, parameters: Parameters) -> "Inverse":
+    def at(self, parameters: Parameters, products: Products = BLAS) -> "Inverse":
         """This inverse, where a refresh at θ = `parameters` begins to use it."""
         return self
 

@@ -6,6 +6,7 @@ from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, low_r
 from kfac_cli.engine.curvature.factors import CaseFactors
 from kfac_cli.engine.curvature.protocol import Inverse
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.saved_state import attributes, restore
 from kfac_cli.engine.state_rules import Rule, like, number, optional, record, word
 
@@ -24,22 +25,24 @@ class SeparateDecayInverse(Inverse):
         self.l2 = l2
         self.weight_decay = weight_decay
 
-    def at(self, parameters: Parameters) -> "SeparateDecayInverse":
-        decay = [layer.mul_(self.l2) for layer in self.inverse.multiply(parameters)]
+    def at(self, parameters: Parameters, products: Products = BLAS) -> "SeparateDecayInverse":
+        decay = [layer.mul_(self.l2) for layer in self.inverse.multiply(parameters, products)]
         return SeparateDecayInverse(self.inverse, self.l2, decay)
 
-    def multiply(self, vectors: Parameters) -> Parameters:
-        return self.inverse.multiply(vectors)
+    def multiply(self, vectors: Parameters, products: Products = BLAS) -> Parameters:
+        return self.inverse.multiply(vectors, products)
 
-    def multiply_gradient(self, gradient: Parameters, cases: CaseFactors | None) -> Parameters:
+    def multiply_gradient(
+        self, gradient: Parameters, cases: CaseFactors | None, products: Products = BLAS
+    ) -> Parameters:
         if cases is None or self.weight_decay is None:
-            return self.inverse.multiply(gradient)
-        products = self.inverse.multiply_gradient(gradient, cases)
-        for product, decay, g in zip(products, self.weight_decay, cases.gradients, strict=True):
+            return self.inverse.multiply(gradient, products)
+        results = self.inverse.multiply_gradient(gradient, cases, products)
+        for product, decay, g in zip(results, self.weight_decay, cases.gradients, strict=True):
             rows, columns = product.shape
             if low_rank_is_cheaper(g.shape[0], rows, columns, 0.0):
                 product.add_(decay)
-        return products
+        return results
 
     def state_dict(self) -> dict[str, Any]:
         return {**attributes(self), "inverse": self.inverse.state_dict()}

@@ -16,6 +16,7 @@ from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.parallel import side_by_side
 from kfac_cli.engine.curvature.sandwich import sandwich
 from kfac_cli.engine.curvature.tikhonov import symmetrized
+from kfac_cli.engine.products import Products
 from kfac_cli.engine.state_rules import Rule, items, record, square, up_to, word
 
 MAX_DOUBLINGS = 20
@@ -40,16 +41,16 @@ class DoublingCoupling(Coupling):
         self.a_powers = [power.to(dtype) for power, _ in powers]
         self.g_powers = [power.to(dtype) for _, power in powers]
 
-    def _solve(self, matrix: Tensor) -> Tensor:
+    def _solve(self, matrix: Tensor, products: Products) -> Tensor:
         for a_power, g_power in zip(self.a_powers, self.g_powers, strict=True):
-            matrix = matrix + sandwich(g_power, matrix, a_power)
+            matrix = matrix + sandwich(g_power, matrix, a_power, products)
         return matrix
 
-    def _times_a_core(self, matrix: Tensor) -> Tensor:
-        return matrix @ self.a_core
+    def _times_a_core(self, matrix: Tensor, products: Products) -> Tensor:
+        return products.multiply(matrix, self.a_core)
 
-    def _times_g_core(self, matrix: Tensor) -> Tensor:
-        return self.g_core @ matrix
+    def _times_g_core(self, matrix: Tensor, products: Products) -> Tensor:
+        return products.multiply(self.g_core, matrix)
 
     @staticmethod
     def state_rules(weights: Tensor, above: Tensor) -> Rule:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 from kfac_cli.engine.model.activations import ACTIVATIONS, Activation
 from kfac_cli.engine.model.distributions import DISTRIBUTIONS, Distribution
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.products import BLAS, Products
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,24 @@ class Network:
 
     `layer_sizes` are d_0 … d_ℓ; `activations` names φ_1 … φ_{ℓ-1} (`logistic`, `tanh`, `relu`,
     `linear`); `output` is `bernoulli`, `gaussian` or `categorical`, with s_ℓ as its natural
-    parameters. Raises ValueError for sizes below 1, unknown names, or lengths that do not match.
+    parameters. `products` makes the matrix products, those of its optimizer too: torch's own
+    unless `choose_products` has chosen others. Raises ValueError for sizes below 1, unknown names,
+    or lengths that do not match.
     """
 
-    def __init__(self, layer_sizes: Sequence[int], activations: Sequence[str], output: str) -> None:
+    def __init__(
+        self,
+        layer_sizes: Sequence[int],
+        activations: Sequence[str],
+        output: str,
+        *,
+        products: Products = BLAS,
+    ) -> None:
         _check(layer_sizes, activations, output)
         self.layer_sizes = tuple(layer_sizes)
         self.activations = tuple(activations)
         self.output = output
+        self.products = products
         self.distribution: Distribution = DISTRIBUTIONS[output]()
         self._functions: list[Activation] = [ACTIVATIONS[name]() for name in activations]
 
@@ -60,15 +70,16 @@ class Network:
 
     def forward(self, parameters: Parameters, inputs: Tensor) -> Activations:
         """Algorithm 1, forward: s_i = W_i ā_{i-1}, a_i = φ_i(s_i), for `inputs` (m, d_0)."""
+        multiply = self.products.multiply
         below = _homogeneous(inputs.shape[0], inputs.shape[1], inputs)
         below[:, :-1] = inputs
         homogeneous = [below]
         for weights, function in zip(parameters[:-1], self._functions, strict=True):
             activities = _homogeneous(inputs.shape[0], weights.shape[0], inputs)
-            function.apply(below @ weights.T, out=activities[:, :-1])
+            function.apply(multiply(below, weights.T), out=activities[:, :-1])
             homogeneous.append(activities)
             below = activities
-        return Activations(homogeneous, below @ parameters[-1].T)
+        return Activations(homogeneous, multiply(below, parameters[-1].T))
 
     def backward(
         self, parameters: Parameters, activations: Activations, output_gradient: Tensor
@@ -76,16 +87,17 @@ class Network:
         """Algorithm 1, backward: g_1 … g_ℓ, each (m, d_i), from g_ℓ = dL/ds_ℓ (m, d_ℓ)."""
         gradients = [output_gradient]
         for layer in range(len(self._functions) - 1, -1, -1):
-            through_weights = gradients[0] @ parameters[layer + 1][:, :-1]
+            weights = parameters[layer + 1][:, :-1]
+            through_weights = self.products.multiply(gradients[0], weights)
             activities = activations.homogeneous[layer + 1][:, :-1]
             function = self._functions[layer]
             gradients.insert(0, function.times_derivative(through_weights, activities))
         return gradients
 
-    @staticmethod
-    def parameter_gradient(activations: Activations, gradients: list[Tensor]) -> Parameters:
+    def parameter_gradient(self, activations: Activations, gradients: list[Tensor]) -> Parameters:
         """Σ DW_i = Σ g_i ā_{i-1}ᵀ over the m cases, shaped like the parameters."""
-        return [g.T @ a for g, a in zip(gradients, activations.homogeneous, strict=True)]
+        pairs = zip(gradients, activations.homogeneous, strict=True)
+        return [self.products.multiply(g.T, a) for g, a in pairs]
 
     def jacobian_product(
         self, parameters: Parameters, activations: Activations, directions: Sequence[Parameters]
@@ -104,7 +116,7 @@ class Network:
                 tangent = function.times_derivative(tangent, below)
             sums = weights.new_empty(count, cases, weights.shape[0])
             if tangent is not None:
-                torch.matmul(
+                self.products.write(
                     tangent.view(count * cases, -1),
                     weights[:, :-1].T,
                     out=sums.view(count * cases, -1),
@@ -112,9 +124,9 @@ class Network:
             for direction, output in zip(directions, sums, strict=True):
                 change = direction[layer].T
                 if tangent is None:
-                    torch.matmul(activations.homogeneous[layer], change, out=output)
+                    self.products.write(activations.homogeneous[layer], change, out=output)
                 else:
-                    output.addmm_(activations.homogeneous[layer], change)
+                    self.products.add(activations.homogeneous[layer], change, out=output)
             tangent = sums
         assert tangent is not None
         return tangent

@@ -41,10 +41,10 @@ def sum_of_statistics(
     """
     passes = output_gradients(network, activations.logits, targets, first, request)
     backward = network.backward(parameters, activations, next(passes))
-    sums = sum_over_cases(activations.homogeneous, backward, request.neighbours)
+    sums = sum_over_cases(activations.homogeneous, backward, request.neighbours, network.products)
     for output_gradient in passes:
         backward = network.backward(parameters, activations, output_gradient)
-        sums.add_gradients_(backward)
+        sums.add_gradients_(backward, network.products)
     if request.fisher == "sampled":
         sums.scale_gradients_(1 / len(request.seeds))
     return sums
