@@ -46,7 +46,7 @@ def main() -> None:
             optimizer = kfac(session)
             lowest[name] = min(damping, optimizer.damping), min(gamma, optimizer.gamma)
         if iteration % 100 == 0 or iteration == iterations:
-            errors = [evaluate_session(s, 2000).train.error for s in sessions.values()]
+            errors = [evaluate_session(s).train.error for s in sessions.values()]
             print(f"{iteration:9}", *(f"{error:24.6g}" for error in errors), flush=True)
     for name, session in sessions.items():
         print(f"{name}: lowest lambda {lowest[name][0]:.3g}, lowest gamma {lowest[name][1]:.3g},")

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ import torch
 from benchmarks.common.problems import Problem, fixed
 from benchmarks.peers.plan import Entrant
 from kfac_cli.errors import UserError
-from kfac_cli.run.session import draw_batch
+from kfac_cli.run.batches import Cases, HostRows, draw_batch
 
 CHILD = Path(__file__).with_name("jax_trial.py")
 
@@ -67,8 +66,7 @@ def export(rules: Rules, seed: int, cases: int, folder: Path) -> Path:
     train = made.dataset.train_inputs
     np.save(own / "train.npy", train.numpy())
     np.savez(own / "parameters.npz", *(p.numpy() for p in made.optimizer.parameters))
-    numbers = torch.arange(len(train), dtype=torch.float64)[:, None]
-    numbered = replace(made.dataset, train_inputs=numbers, train_targets=numbers)
+    numbered = Cases(HostRows(torch.arange(len(train), dtype=torch.float64)[:, None]), None)
     order = [draw_batch(numbered, cases, made.batches)[0] for _ in range(rules.iterations)]
     np.save(own / "order.npy", torch.stack(order)[:, :, 0].to(torch.int32).numpy())
     return own

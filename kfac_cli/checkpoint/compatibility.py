@@ -19,8 +19,17 @@ if TYPE_CHECKING:
 NETWORK = ("dataset.name", "dataset.layer_sizes", "dataset.activations", "dataset.output")
 """The settings that must be those of the run that another one starts from."""
 
-DECIDES_ROUNDING = ("kfac-run", "torch", "cuda", "device", "device_name", "thread_count")
-"""The entries of `recording.environment` that can change the last bits of a result."""
+DECIDES_ROUNDING = (
+    "kfac-run",
+    "torch",
+    "cuda",
+    "device",
+    "device_name",
+    "thread_count",
+    "matmul",
+    "chunk_size",
+)
+"""The entries of a checkpoint's environment that can change the last bits of a result."""
 
 
 def changed_settings(before: Mapping[str, Any], config: RunConfig) -> dict[str, str]:
@@ -125,14 +134,17 @@ def reasons_for_inexact_resume(
     saved: Contents, config: RunConfig, environment: Mapping[str, Any]
 ) -> list[str]:
     """Why the result may differ from that of an uninterrupted run; empty if it is bitwise equal."""
-    before = saved.environment
+    older = {"matmul": "blas", "chunk_size": saved.config.get("chunk_size")}  # which do not say it
+    before = older | saved.environment
     reasons = [
         f"{name} is {environment.get(name)} and was {before.get(name)}"
         for name in DECIDES_ROUNDING
         if before.get(name) != environment.get(name)
     ]
+    kinds = {str(each.get("device")).partition(":")[0] for each in (before, environment)}
+    if len(kinds) > 1 and getattr(config.optimizer, "fisher", None) == "sampled":
+        reasons.append("targets are sampled differently on a CPU and on a GPU")
     changed = changed_settings(saved.config, config)
-    reasons += [text for name, text in changed.items() if name == "chunk_size"]
     if "iterations" in changed:
         earlier = saved.session["earlier"]
         planned = saved.config["iterations"] - earlier, config.iterations - earlier

@@ -17,8 +17,8 @@ FORMAT = 5
 class Contents:
     """A run after `iteration` iterations.
 
-    `config` is what `flat_settings` gives, `environment` what `recording.environment` gives;
-    `times` and `session` are the states of the `Recorder` and the `Session`.
+    `config` is what `flat_settings` gives, `environment` what `Session.environment` gives; `times`
+    and `session` are the states of the `Recorder` and the `Session`.
     """
 
     iteration: int

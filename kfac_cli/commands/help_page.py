@@ -30,7 +30,7 @@ Groups: choose one of each
 Settings used most; kfac-run --cfg job prints all of them, docs/settings.md explains them
   iterations=500             parameter updates
   seed=0                     the same seed gives the same run
-  device=auto                auto, cpu or cuda
+  device=auto                auto, cpu, cuda or, for the second GPU, cuda:1
   data_dir=FOLDER            where data files are kept; also set by the variable KFAC_DATA_DIR
   evaluate_every=25          iterations between evaluations on all cases
   target_error=2.0           stop once the training error is this low
@@ -39,7 +39,7 @@ Settings used most; kfac-run --cfg job prints all of them, docs/settings.md expl
   checkpoint.minutes=5       minutes from one checkpoint to the next
   checkpoint.keep=0          leave no checkpoint once the run has ended as planned
   threads=1                  CPU threads; 1 is the fastest where other programs are busy
-  chunk_size=2000            cases computed at once; less needs less memory
+  chunk_size=auto            cases computed at once, or a number: fewer need less memory
   tags=[baseline,lr3]        names that summary.json lists, to find and compare runs by
   l2=1e-5                    l2 regularisation, eta
   optimizer.tau2=0.25        one setting of the chosen optimizer, here K-FAC's
@@ -49,9 +49,9 @@ Resuming a run that was interrupted or killed, or that is to be longer
   resume=RUN_FOLDER          from its last checkpoint, bit for bit as if it had never stopped;
                              with it, only iterations, max_seconds, target_error, require_target,
                              max_rejections, evaluate_every, tags, tensorboard, checkpoint.every,
-                             checkpoint.minutes, checkpoint.keep, device, threads, chunk_size,
-                             data_dir and the paths of dataset=arrays and dataset=idx may be given
-                             other values
+                             checkpoint.minutes, checkpoint.keep, device, threads, matmul,
+                             chunk_size, data_dir and the paths of dataset=arrays and dataset=idx
+                             may be given other values
 
 Starting from the state of another run, in a folder of its own
   start_from=RUN_FOLDER      its parameters, average and mini-batches, and the optimizer's state

@@ -15,6 +15,7 @@ from kfac_cli.engine.option_types import (
     Boolean,
     Count,
     CountFromZero,
+    Device,
     FilePath,
     FolderName,
     Integer,
@@ -120,11 +121,23 @@ class RunConfig:
         ),
     ]
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], About("where to compute; auto: a GPU where there is one")
+        Device,
+        About(
+            "where to compute; auto: a GPU where there is one; cuda:1: the second one; results on "
+            "a CPU and a GPU differ by rounding and by the targets that K-FAC samples"
+        ),
     ]
     dtype: Annotated[
         Literal["float32", "float64"],
         About("precision; factors are decomposed in float64 either way"),
+    ]
+    matmul: Annotated[
+        Literal["auto", "blas", "onednn", "tf32"],
+        About(
+            "how float32 matrices are multiplied: blas, as torch does by itself; onednn, by the "
+            "oneDNN in torch, twice as fast on processors of AMD with AVX-512; auto: whichever "
+            "suits the processor; tf32, for a GPU: with factors rounded to 10 bits"
+        ),
     ]
     chunk_size: ChunkSize
     data_dir: Annotated[

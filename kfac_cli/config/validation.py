@@ -77,8 +77,13 @@ def _with_shared(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _first(errors: list["ErrorDetails"]) -> "ErrorDetails":
     """The error to report: names that do not exist explain others, and come before."""
-    own = [e for e in errors if not (len(e["loc"]) == 3 and e["loc"][2] in SHARED)]
+    own = [e for e in errors if not _is_shared(e["loc"])]
     return min(own, key=lambda e: e["type"] not in UNKNOWN)
+
+
+def _is_shared(place: tuple[int | str, ...]) -> bool:
+    """Whether this is an option of the optimizer that is a setting of the run, or a part of one."""
+    return place[:1] == ("optimizer",) and len(place) > 2 and place[2] in SHARED
 
 
 def _line(error: "ErrorDetails") -> str:

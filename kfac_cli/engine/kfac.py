@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kfac_cli.engine.acceptance import Acceptance
 from kfac_cli.engine.calibration import calibrated_lambda
+from kfac_cli.engine.chunks import chunk_size_for
 from kfac_cli.engine.curvature.registry import make_curvature
 from kfac_cli.engine.damping import INCREASE_FACTOR, Damping
 from kfac_cli.engine.direction import Direction, Update, subsample_size
@@ -56,6 +57,7 @@ class KFAC:
         self.generator = generator
         self.iteration = 0
         self.report: Callable[[str], None] | None = None
+        self.chunk_size = chunk_size_for(options.chunk_size, network.layer_sizes, parameters[0])
         self.curvature = make_curvature(options)
         self.direction = Direction(options, self.curvature)
         self.acceptance = Acceptance(options, parameters)
@@ -95,7 +97,7 @@ class KFAC:
         more cases. Raises ValueError for tensors of other shapes.
         """
         options = self.options
-        batch = MiniBatch(self.network, self.parameters, inputs, targets, options.chunk_size)
+        batch = MiniBatch(self.network, self.parameters, inputs, targets, self.chunk_size)
         self.iteration += 1
         if self._calibrating:
             self._calibrate(batch)

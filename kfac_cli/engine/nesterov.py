@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kfac_cli.engine.baseline_options import NesterovOptions
+from kfac_cli.engine.chunks import chunk_size_for
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.network import Network
@@ -39,6 +40,7 @@ class NesterovSGD:
         self.options = options
         self.planned = planned
         self.iteration = 0
+        self.chunk_size = chunk_size_for(options.chunk_size, network.layer_sizes, parameters[0])
         self.velocity: Parameters = [torch.zeros_like(p) for p in parameters]
         self._before = parameters  # the previous step
 
@@ -55,7 +57,7 @@ class NesterovSGD:
         ahead = [
             torch.add(p, v, alpha=mu) for p, v in zip(self.parameters, self.velocity, strict=True)
         ]
-        batch = MiniBatch(self.network, ahead, inputs, targets, options.chunk_size)
+        batch = MiniBatch(self.network, ahead, inputs, targets, self.chunk_size)
         here = Linearization.of(batch, options.l2, variance=measure_noise)
         self.iteration += 1
         record = StepRecord(here.objective, here.error, mu=mu, noise_scale=here.noise_scale)

@@ -16,13 +16,15 @@ class Optimizer(Protocol):
 
     Made from a network, its parameters, the options of its kind, a generator for what it draws, and
     the number of updates planned (None for no end). `parameters` is θ, replaced by new tensors at
-    each step; `iteration` counts the steps. `adapts` says whether a rejected step changes the next
-    one, so that trying again makes sense. A step whose outcome is "reverted" has restored the
-    parameters from before the previous one. A step that raises leaves the optimizer as it was.
+    each step; `iteration` counts the steps; `chunk_size` is the number of cases computed at once.
+    `adapts` says whether a rejected step changes the next one, so that trying again makes sense. A
+    step whose outcome is "reverted" has restored the parameters from before the previous one. A
+    step that raises leaves the optimizer as it was.
     """
 
     parameters: Parameters
     iteration: int
+    chunk_size: int
     adapts: bool
 
     def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:

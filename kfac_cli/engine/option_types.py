@@ -86,6 +86,10 @@ def _is_path(text: str) -> bool:
         return False
 
 
+def _is_device(text: str) -> bool:
+    return re.fullmatch(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,3}))?", text) is not None
+
+
 Count = Annotated[int, Integer(1, 10**9)]
 CountFromZero = Annotated[int, Integer(0, 10**9)]
 Seed = Annotated[int, Integer(0, 2**63 - 1)]
@@ -94,6 +98,12 @@ BelowOne = Annotated[float, Number(0, 1, high_open=True)]
 Boolean = Annotated[bool, Strict()]
 FolderName = Annotated[
     str, Strict(), Predicate(_is_folder_name), Allowed("1 to 64 letters, digits, - or _")
+]
+Device = Annotated[
+    str,
+    Strict(),
+    Predicate(_is_device),
+    Allowed("auto, cpu, cuda, or cuda:N for the GPU with the number N"),
 ]
 FILE_PATH = Allowed("a path")
 FilePath = Annotated[str, Strict(), Predicate(_is_path), FILE_PATH]

@@ -29,9 +29,11 @@ L2 = Annotated[
     About("ℓ₂ coefficient: the objective is the mean loss + η/2 ‖θ‖², biases included", "η", "13"),
 ]
 ChunkSize = Annotated[
-    int,
-    Integer(1, 10**9),
-    About("cases computed at once: bounds the memory and does not change results"),
+    Literal["auto"] | Annotated[int, Integer(1, 10**9)],
+    About(
+        "cases computed at once: bounds the memory and does not change results; auto: by the free "
+        "memory of a GPU, 2000 on a CPU"
+    ),
 ]
 
 
@@ -47,7 +49,7 @@ class OptimizerOptions:
     STRUCTURE: ClassVar[tuple[str, ...]] = ()
 
     l2: L2 = 1e-5
-    chunk_size: ChunkSize = 2000
+    chunk_size: ChunkSize = "auto"
 
     def planned_values(self, updates_done: int, planned: int) -> tuple[float, ...]:
         """What an update depends on that depends on the number of updates planned; mostly nothing.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kfac_cli.engine.baseline_options import TorchOptions
+from kfac_cli.engine.chunks import chunk_size_for
 from kfac_cli.engine.declaration import OptionError
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
@@ -76,6 +77,7 @@ class TorchOptimizer:
         self.options = options
         self.planned = planned
         self.iteration = 0
+        self.chunk_size = chunk_size_for(options.chunk_size, network.layer_sizes, parameters[0])
         self.parameters = parameters
         self._before = parameters  # the previous step
         self._own = [nn.Parameter(p.clone()) for p in parameters]  # torch changes these in place
@@ -91,7 +93,7 @@ class TorchOptimizer:
         two cases or more.
         """
         options = self.options
-        batch = MiniBatch(self.network, self.parameters, inputs, targets, options.chunk_size)
+        batch = MiniBatch(self.network, self.parameters, inputs, targets, self.chunk_size)
         here = Linearization.of(batch, options.l2, variance=measure_noise)
         record = StepRecord(here.objective, here.error, noise_scale=here.noise_scale)
         if not math.isfinite(here.objective):

@@ -1,6 +1,7 @@
 """The environment of a run: versions, machine, threads, memory."""
 
 import contextlib
+import gc
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -31,11 +32,17 @@ def environment(device: object = "cpu") -> dict[str, object]:
 
 
 def reset_peak_memory(device: object = "cpu") -> None:
-    """Begin `peak_memory` anew, for the next run in this process, where the system can."""
+    """Begin `peak_memory` anew, for the next run in this process, where the system can.
+
+    What an earlier run left on a GPU is freed.
+    """
     import torch
 
     chosen = torch.device(str(device))
     if chosen.type == "cuda":
+        torch.cuda.current_device()  # starts CUDA, which statistics of a named GPU need
+        gc.collect()
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(chosen)
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark only

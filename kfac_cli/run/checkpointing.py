@@ -8,7 +8,6 @@ from kfac_cli.checkpoint.contents import Contents
 from kfac_cli.checkpoint.folder import CheckpointFolder
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.engine.parameters import all_finite
-from kfac_cli.recording.environment import environment
 from kfac_cli.run.recorder import Recorder
 from kfac_cli.run.session import Session
 
@@ -61,7 +60,7 @@ class Saver:
             if self._constant is None:
                 self._constant = {
                     "config": flat_settings(self._config),
-                    "environment": environment(self._session.device),
+                    "environment": self._session.environment,
                     "data": self._session.dataset.fingerprint,
                 }
             contents = Contents(

@@ -31,9 +31,7 @@ class SessionEvaluation:
         return _smaller(self.train.error, self.train_average.error)
 
 
-def evaluate_session(
-    session: Session, chunk_size: int, report: Report = silent
-) -> SessionEvaluation:
+def evaluate_session(session: Session, report: Report = silent) -> SessionEvaluation:
     """Evaluate the iterate, and its average if that differs; `report` is told how far it is."""
     iterate = session.optimizer.parameters
     average = session.average.parameters or iterate  # empty before the first step taken
@@ -47,7 +45,6 @@ def evaluate_session(
         sets = _both_sets(
             session,
             parameters,
-            chunk_size,
             lambda cases: report("evaluating", before + cases, todo),
         )
         done += _cases_to_evaluate(session.dataset)
@@ -138,10 +135,10 @@ def error_name(session: Session) -> str:
 
 
 def _both_sets(
-    session: Session, parameters: Parameters, chunk_size: int, report: Callable[[int], None]
+    session: Session, parameters: Parameters, report: Callable[[int], None]
 ) -> tuple[Evaluation, Evaluation]:
-    data, network = session.dataset, session.network
-    inputs, targets = data.train_inputs, data.train_targets
+    data, network, chunk_size = session.dataset, session.network, session.optimizer.chunk_size
+    inputs, targets = session.training.all()
     train = evaluate(network, parameters, inputs, targets, chunk_size, report)
     if _tests_on_training_cases(data):
         return train, train

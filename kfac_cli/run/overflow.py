@@ -7,23 +7,27 @@ from torch import Tensor
 
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.dataset import PARTS, Dataset
+from kfac_cli.engine.chunks import chunk_size_for
 from kfac_cli.errors import UserError
 from kfac_cli.run.session import DTYPES, Session
 
 ROWS_AT_ONCE = 4096  # bounds the memory
 
 
-def refuse_overflow(config: RunConfig, dataset: Dataset) -> None:
+def refuse_overflow(config: RunConfig, dataset: Dataset, device: torch.device) -> None:
     """Raise UserError for Gaussian targets whose squared errors overflow at outputs of zero.
 
     The sums over the `chunk_size` cases with the largest squares must be within the run's dtype.
     """
     if config.dataset.output != "gaussian":
         return
-    limit = torch.finfo(DTYPES[config.dtype]).max
+    dtype = DTYPES[config.dtype]
+    like = torch.empty(0, device=device, dtype=dtype)
+    chunk_size = chunk_size_for(config.chunk_size, config.dataset.layer_sizes, like)
+    limit = torch.finfo(dtype).max
     for name in ("train_targets", "test_targets"):
         targets: Tensor = getattr(dataset, name)
-        together = min(config.chunk_size, len(targets))
+        together = min(chunk_size, len(targets))
         largest = max(abs(float(value)) for value in targets.aminmax())
         if largest * largest * targets.shape[1] * together <= limit:
             continue

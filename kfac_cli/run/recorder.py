@@ -11,7 +11,7 @@ from typing import Any, Self
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.engine import Parameters, StepRecord
 from kfac_cli.parameters_file import save_parameters
-from kfac_cli.recording.environment import environment, peak_memory
+from kfac_cli.recording.environment import peak_memory
 from kfac_cli.recording.git_commit import git_commit
 from kfac_cli.recording.metrics import step_values
 from kfac_cli.recording.picture_sink import PictureSink
@@ -159,7 +159,6 @@ class Recorder:
     def _results(self, status: str, reason: str | None) -> dict[str, Any]:
         """How the run went, as it is known now."""
         latest = self._history.latest_evaluation or {}
-        device = self._session.device
         return {
             "status": status,
             "reason": reason,
@@ -172,6 +171,6 @@ class Recorder:
             **self._session.best.values,
             **{f"final_{name}": value for name, value in latest.items()},
             **self._history.times(),
-            "peak_memory": peak_memory(device),
-            **environment(device),
+            "peak_memory": peak_memory(self._session.device),
+            **self._session.environment,
         }

@@ -16,6 +16,7 @@ from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.data.registry import load_dataset
 from kfac_cli.engine import KFAC
 from kfac_cli.engine.declaration import OptionError
+from kfac_cli.engine.matmul import choose_products
 from kfac_cli.engine.registry import check_options
 from kfac_cli.errors import UserError
 from kfac_cli.recording.environment import reset_peak_memory
@@ -29,7 +30,7 @@ from kfac_cli.run.history import History
 from kfac_cli.run.overflow import extreme_case, refuse_overflow
 from kfac_cli.run.recorder import Recorder
 from kfac_cli.run.saved_run import SavedRun, check_evaluations
-from kfac_cli.run.session import Session, choose_device, make_session
+from kfac_cli.run.session import DTYPES, Session, choose_device, make_session
 from kfac_cli.run.starting_point import read_starting_point
 from kfac_cli.run.stopping import StoppingRule, evaluation_is_due, reason_to_stop, status_at
 from kfac_cli.signals import StopRequest
@@ -89,6 +90,7 @@ def run(
 def _process_for(config: RunConfig, turn: int | None) -> Iterator[torch.device]:
     """Set what belongs to the process, and give the run's device; restore it for the next run."""
     device, threads = choose_device(config.device, turn), torch.get_num_threads()
+    _check_matmul(config, device)
     wanted = config.threads or min(threads, usable_processors())
     if wanted != threads:
         torch.set_num_threads(wanted)
@@ -117,7 +119,7 @@ def _run(
     folder_of_data = resolve_data_dir(config.data_dir)
     dataset = load_dataset(config.dataset, folder_of_data, config.dtype, progress.activity)
     progress.activity("")
-    refuse_overflow(config, dataset)
+    refuse_overflow(config, dataset, device)
     origin = start or saved
     session = (
         make_session(config, dataset, device) if origin is None else origin.session(dataset, device)
@@ -180,6 +182,14 @@ def _check_optimizer(config: RunConfig) -> None:
         raise UserError(error.line("optimizer.") + advice_on_text(error.value)) from error
 
 
+def _check_matmul(config: RunConfig, device: torch.device) -> None:
+    """Refuse products that the machine does not have before anything large is loaded."""
+    try:
+        choose_products(config.matmul, device, DTYPES[config.dtype])
+    except OptionError as error:
+        raise UserError(error.line()) from error
+
+
 def _train(
     config: RunConfig,
     session: Session,
@@ -200,7 +210,7 @@ def _train(
         status = reason_to_stop(config, session, history, stop) or ruled
         if status != INTERRUPTED and evaluation_is_due(config, session, history, status):
             with history.clock("evaluation"):
-                evaluation = evaluate_session(session, config.chunk_size, progress.activity)
+                evaluation = evaluate_session(session, progress.activity)
             row = evaluation_row(session, evaluation, history.times())
             history.evaluations.append(row)
             session.include_evaluation(row)

@@ -19,7 +19,6 @@ from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine.state_rules import StateError
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import replace_text, shown_folder
-from kfac_cli.recording.environment import environment
 from kfac_cli.recording.values import Row, iterations_done
 from kfac_cli.run.history import History
 from kfac_cli.run.session import Session, make_session
@@ -73,8 +72,7 @@ class SavedRun:
             raise _unusable(self.checkpoints, error) from error
         except WRONG_STATE as error:
             raise wrong_version(shown_folder(self.folder), error) from error
-        now = environment(session.device)
-        for reason in reasons_for_inexact_resume(contents, self.config, now):
+        for reason in reasons_for_inexact_resume(contents, self.config, session.environment):
             logger.warning("%s: the result may differ from that of an uninterrupted run", reason)
         contents.session.clear()
         return session

@@ -17,10 +17,13 @@ from kfac_cli.engine import (
     StepRecord,
     initial_parameters,
 )
+from kfac_cli.engine.matmul import choose_products
 from kfac_cli.engine.registry import make_optimizer
 from kfac_cli.engine.state_rules import Rule, Rules, count, flag, generator, like, record
 from kfac_cli.errors import UserError
+from kfac_cli.recording.environment import environment
 from kfac_cli.recording.values import Row
+from kfac_cli.run.batches import Cases, draw_batch, training_cases
 from kfac_cli.run.best import Best
 from kfac_cli.schedules import Schedule
 
@@ -31,6 +34,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class Session:
     """The state of a run; `step` draws a mini-batch and advances it by one iteration.
 
+    `training` has the training cases of `dataset` where mini-batches are drawn from them.
     `rejections` counts the iterations that took no step, `rejections_in_a_row` those since the last
     step that was not reverted. `diverged` means that the optimizer could not take a step and does
     not adapt, so that another try would end the same. `earlier` counts the iterations that another
@@ -44,6 +48,7 @@ class Session:
     schedule: Schedule
     batches: torch.Generator
     dataset: Dataset
+    training: Cases
     cases: int = 0
     rejections: int = 0
     rejections_in_a_row: int = 0
@@ -63,10 +68,19 @@ class Session:
         """The device of the parameters."""
         return self.optimizer.parameters[0].device
 
+    @property
+    def environment(self) -> dict[str, object]:
+        """What results, timings and bitwise equality depend on besides the settings."""
+        return {
+            **environment(self.device),
+            "matmul": self.network.products.name,
+            "chunk_size": self.optimizer.chunk_size,
+        }
+
     def step(self) -> tuple[int, StepRecord]:
         """Do one iteration; return the size of its mini-batch and the optimizer's record."""
         size = self.schedule.size(self.iteration + 1)
-        inputs, targets = draw_batch(self.dataset, size, self.batches)
+        inputs, targets = draw_batch(self.training, size, self.batches)
         measure = size > 1 and self.schedule.wants_noise_scale(self.iteration + 1)
         record = self.optimizer.step(inputs, targets, measure_noise=measure)
         self.schedule.observe(record)
@@ -212,12 +226,14 @@ def make_session(
     master = torch.Generator().manual_seed(config.seed)
     initial, batches, targets = (_child(master) for _ in range(3))
     setup = config.dataset
-    network = Network(setup.layer_sizes, setup.activations, setup.output)
     dtype = DTYPES[config.dtype]
+    products = choose_products(config.matmul, device, dtype)
+    network = Network(setup.layer_sizes, setup.activations, setup.output, products=products)
     drawn = initial_parameters(network, initial, setup.initialization, setup.connections)
     drawn = [w.to(device, dtype) for w in drawn]
     if parameters is not None:
         like(drawn)(parameters, "session.parameters")
+    training = training_cases(dataset, device)  # first: chunks get what is left of a GPU's memory
     planned = config.iterations - earlier
     return Session(
         network=network,
@@ -226,32 +242,31 @@ def make_session(
         schedule=config.schedule.make(dataset.train_inputs.shape[0]),
         batches=batches,
         dataset=dataset,
+        training=training,
         earlier=earlier,
     )
 
 
 def choose_device(setting: str, turn: int | None = None) -> torch.device:
-    """The device for `auto`, `cpu` or `cuda`; `auto` uses a GPU if there is one.
+    """The device for `auto`, `cpu`, `cuda` or `cuda:N`; `auto` uses a GPU if there is one.
 
-    `turn` is the number of a run beside others, which take the GPUs in turn; without, the current
-    GPU is used. Raises UserError for `cuda` without a GPU.
+    `turn` is the number of a run beside others, which take the GPUs in turn unless N is given;
+    without, the current GPU is used. Raises UserError for a GPU that does not exist.
     """
     available = torch.cuda.is_available()
-    if setting == "cuda" and not available:
-        raise UserError("device=cuda: no CUDA device was found; use device=auto or device=cpu")
-    if not available or setting == "cpu":
+    if setting == "cpu" or (setting == "auto" and not available):
         return torch.device("cpu")
-    return torch.device("cuda" if turn is None else f"cuda:{turn % torch.cuda.device_count()}")
-
-
-def draw_batch(dataset: Dataset, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A mini-batch of `size` training cases in random order, without replacement."""
-    cases = dataset.train_inputs.shape[0]
-    index = torch.randperm(cases, generator=generator)[:size]
-    inputs = dataset.train_inputs[index]
-    if dataset.train_targets is dataset.train_inputs:
-        return inputs, inputs
-    return inputs, dataset.train_targets[index]
+    if not available:
+        raise UserError(f"device={setting}: no CUDA device was found; use device=auto or cpu")
+    count, device = torch.cuda.device_count(), torch.device("cuda")
+    if setting.startswith("cuda:"):
+        device = torch.device(setting)
+        if device.index >= count:
+            known = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+            raise UserError(f"device={setting}: there is no such GPU; this machine has {known}")
+    elif turn is not None:
+        device = torch.device("cuda", turn % count)
+    return device
 
 
 def _child(master: torch.Generator) -> torch.Generator:

@@ -108,7 +108,7 @@ def test_what_a_run_saves_is_loaded(begun, tmp_path, variant):
         if iteration < 2:
             loaded(saved(config, session, tmp_path / "file"), other)
         session.step()
-    row = evaluation_row(session, evaluate_session(session, 100), History().times())
+    row = evaluation_row(session, evaluate_session(session), History().times())
     session.include_evaluation(row)
     loaded(saved(config, session, tmp_path / "file"), other)
 
@@ -119,7 +119,7 @@ def test_no_forged_value_is_believed_or_leaves_a_trace(begun, tmp_path, optimize
     _, other = begun(optimizer)
     for _ in range(ITERATIONS):
         session.step()
-    row = evaluation_row(session, evaluate_session(session, 100), History().times())
+    row = evaluation_row(session, evaluate_session(session), History().times())
     session.include_evaluation(row)
     tree = saved(config, session, tmp_path / "file")
     for holder, key, name in places(tree):

@@ -477,7 +477,7 @@ def test_sweepers_are_given_the_best_training_error_or_infinity(kfac_run, runner
 MISTAKES = [
     (["iterations=0"], "iterations=0: must be a whole number from 1 to 1000000000"),
     (["iterations=abc"], "iterations=abc: must be a whole number from 1 to 1000000000"),
-    (["chunk_size=-5"], "chunk_size=-5: must be a whole number from 1 to 1000000000"),
+    (["chunk_size=-5"], "chunk_size=-5: must be auto or a whole number from 1 to 1000000000"),
     (["optimizer.tau1=2"], "optimizer.tau1=2: must be a number in (0, 1]"),
     (["optimizer.t2=30"], "optimizer.t2=30: must be a multiple of optimizer.t3, which is 20"),
     (["iteration=5"], f"iteration=5: no such setting; did you mean iterations? {SHIPPED}"),
@@ -864,6 +864,11 @@ def test_the_smoke_experiment_needs_no_files(kfac_run, tmp_path):
     [
         (["dataset=arrays", "dataset.file=none.npz"], "none.npz"),
         (["device=cuda"], "device=cuda"),
+        (["device=cpu", "matmul=tf32"], "matmul=tf32: is for a GPU; on a CPU set matmul=auto"),
+        (
+            ["device=cpu", "dtype=float64", "matmul=onednn"],
+            "matmul=onednn: is for device=cpu and dtype=float32; set matmul=auto",
+        ),
     ],
 )
 def test_an_error_found_only_during_a_run_is_one_line_too(kfac_run, tmp_path, setup, named):

@@ -10,6 +10,7 @@ from soak.compare import differences
 from soak.experiment import overrides, write_cases
 
 from kfac_cli.commands.messages import explain
+from kfac_cli.errors import UserError
 from kfac_cli.run.session import choose_device
 
 
@@ -58,6 +59,29 @@ def test_parallel_jobs_take_the_gpus_in_turn(monkeypatch):
     assert devices == ["cuda:0", "cuda:1", "cuda:2", "cuda:0"]
     assert str(choose_device("cuda")) == "cuda"
     assert str(choose_device("cpu", turn=1)) == "cpu"
+
+
+def test_a_gpu_that_is_named_by_its_number_is_taken_whatever_the_turn(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert str(choose_device("cuda:2")) == "cuda:2"
+    assert [str(choose_device("cuda:1", turn)) for turn in range(3)] == ["cuda:1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("count", "setting", "line"),
+    [
+        (3, "cuda:3", "device=cuda:3: there is no such GPU; this machine has cuda:0 to cuda:2"),
+        (1, "cuda:1", "device=cuda:1: there is no such GPU; this machine has cuda:0"),
+        (0, "cuda:0", "device=cuda:0: no CUDA device was found; use device=auto or cpu"),
+        (0, "cuda", "device=cuda: no CUDA device was found; use device=auto or cpu"),
+    ],
+)
+def test_a_gpu_that_does_not_exist_is_refused(monkeypatch, count, setting, line):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with pytest.raises(UserError, match=f"^{line}$"):
+        choose_device(setting)
 
 
 @pytest.mark.parametrize(

@@ -20,15 +20,18 @@ from omegaconf import OmegaConf
 from soak.compare import differences, place_of_difference
 from soak.experiment import OPTIMIZERS, TORCH_OPTIMIZERS, composed, overrides, prepare, write_cases
 
-from kfac_cli.checkpoint.contents import FORMAT
+from kfac_cli.checkpoint.compatibility import reasons_for_inexact_resume
+from kfac_cli.checkpoint.contents import FORMAT, Contents
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.checkpoint.tree import read_tree, write_tree
 from kfac_cli.commands.messages import choices
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.names import setting_names
 from kfac_cli.config.resuming import MAY_CHANGE
+from kfac_cli.config.schema import flat_settings
 from kfac_cli.config.validation import validate
 from kfac_cli.data.registry import load_dataset
+from kfac_cli.engine.products import onednn_linear
 from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.progress import Progress
@@ -381,6 +384,14 @@ def half(words, tmp_path, uninterrupted):
     return shutil.copytree(uninterrupted([*words, "iterations=12"]), tmp_path / "run")
 
 
+def change_checkpoint(path, change):
+    """Let `change` edit what a checkpoint contains."""
+    tree = read_tree(path)
+    change(tree)
+    with path.open("wb") as out:
+        write_tree(out, tree)
+
+
 def contents_of(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -601,16 +612,21 @@ def test_missing_data_leave_the_folder_as_it_was(kfac_run, half):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("torch", "0.4.1"), ("thread_count", 77), ("device", "cuda"), ("kfac-run", "9.9")],
+    [
+        ("torch", "0.4.1"),
+        ("thread_count", 77),
+        ("device", "cuda"),
+        ("matmul", "tf32"),
+        ("chunk_size", 4096),
+        ("kfac-run", "9.9"),
+    ],
 )
 def test_another_machine_or_version_warns_that_the_result_may_differ(
     kfac_run, half, monkeypatch, name, value
 ):
     path = half / "checkpoint-12.safetensors"
-    tree = read_tree(path)
-    now, tree["environment"][name] = tree["environment"][name], value
-    with path.open("wb") as out:
-        write_tree(out, tree)
+    now = read_tree(path)["environment"][name]
+    change_checkpoint(path, lambda tree: tree["environment"].update({name: value}))
     answer = kfac_run("resume=run", "iterations=14")
     assert answer.code == 0
     sentence = (
@@ -620,10 +636,60 @@ def test_another_machine_or_version_warns_that_the_result_may_differ(
     assert sentence in (half / "run.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("device", "words", "expected"),
+    [
+        ("cuda:1", (), True),
+        ("cuda", (), True),
+        ("cpu:0", (), False),
+        ("cuda", ("optimizer.fisher=exact",), False),
+        ("cuda", ("optimizer=adam",), False),
+    ],
+)
+def test_a_change_between_cpu_and_gpu_says_that_sampled_targets_differ(words, device, expected):
+    config = validate(composed(("iterations=9", *words)))
+    saved = Contents(
+        iteration=4,
+        config=flat_settings(config),
+        environment={"device": device},
+        data={},
+        times={},
+        session={"earlier": 0},
+    )
+    reasons = reasons_for_inexact_resume(saved, config, {"device": "cpu"})
+    assert f"device is cpu and was {device}" in reasons
+    said = "targets are sampled differently on a CPU and on a GPU" in reasons
+    assert said == expected
+
+
+def test_other_matrix_products_may_be_chosen_and_warn(kfac_run, half):
+    if onednn_linear() is None:
+        pytest.skip("this torch has no oneDNN")
+    path = half / "checkpoint-12.safetensors"
+    change_checkpoint(path, lambda tree: tree["environment"].update(matmul="blas"))
+    answer = kfac_run("resume=run", "iterations=14", "matmul=onednn")
+    assert answer.code == 0
+    assert "matmul is onednn and was blas: the result may differ" in answer.err
+    assert json.loads((half / "summary.json").read_text())["matmul"] == "onednn"
+    assert read_tree(half / "checkpoint-14.safetensors")["environment"]["matmul"] == "onednn"
+
+
+def test_a_checkpoint_that_does_not_say_was_made_by_blas_with_its_chunk_size(kfac_run, half):
+    def forget(tree):
+        del tree["environment"]["matmul"], tree["config"]["matmul"]
+        del tree["environment"]["chunk_size"]
+        tree["config"]["chunk_size"] = 2000
+
+    change_checkpoint(half / "checkpoint-12.safetensors", forget)
+    answer = kfac_run("resume=run", "iterations=14", "matmul=blas")
+    assert answer.code == 0
+    assert "the result may differ" not in answer.err
+
+
 def test_another_chunk_size_warns_too(kfac_run, half):
     answer = kfac_run("resume=run", "iterations=14", "chunk_size=7")
     assert answer.code == 0
-    assert "chunk_size=7 (was 2000): the result may differ" in answer.err
+    assert "chunk_size is 7 and was 2000: the result may differ" in answer.err
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,8 @@ def test_docs_settings_md_is_up_to_date():
     assert page.read_text(encoding="utf-8") == settings_page()
 
 
+DEVICE = "must be auto, cpu, cuda, or cuda:N for the GPU with the number N"
+
 ERRORS = [
     (["iterations=0"], f"iterations=0: {WHOLE} 1 to 1000000000"),
     (["iterations=abc"], f"iterations=abc: {WHOLE} 1 to 1000000000"),
@@ -232,7 +234,8 @@ ERRORS = [
     (["iterations=null"], f"iterations=null: {WHOLE} 1 to 1000000000"),
     (["iterations=[3]"], f"iterations=[3]: {WHOLE} 1 to 1000000000"),
     (["iterations=" + "9" * 4000], f"iterations=(a number of 13288 bits): {WHOLE} 1 to 1000000000"),
-    (["chunk_size=-5"], f"chunk_size=-5: {WHOLE} 1 to 1000000000"),
+    (["chunk_size=-5"], "chunk_size=-5: must be auto or a whole number from 1 to 1000000000"),
+    (["chunk_size=all"], "chunk_size=all: must be auto or a whole number from 1 to 1000000000"),
     (["seed=-1"], f"seed=-1: {WHOLE} 0 to 9223372036854775807"),
     (["evaluate_every=0"], f"evaluate_every=0: {WHOLE} 1 to 1000000000"),
     (["l2=-1"], "l2=-1: must be a number in [0, 1000]"),
@@ -242,8 +245,13 @@ ERRORS = [
     (["require_target=true"], "require_target=true: needs target_error; set it to a number"),
     (["require_target=1", "target_error=1"], "require_target=1: must be true or false"),
     (["max_seconds=0"], "max_seconds=0: must be null or a number in (0, 1e+09]"),
-    (["device=gpu"], "device=gpu: must be auto, cpu or cuda"),
+    (["device=gpu"], f"device=gpu: {DEVICE}"),
+    (["device=cuda:"], f"device=cuda:: {DEVICE}"),
+    (["device=cuda:01"], f"device=cuda:01: {DEVICE}"),
+    (["device=cuda:-1"], f"device=cuda:-1: {DEVICE}"),
+    (["device=cpu:0"], f"device=cpu:0: {DEVICE}"),
     (["dtype=float16"], "dtype=float16: must be float32 or float64"),
+    (["matmul=fast"], "matmul=fast: must be auto, blas, onednn or tf32"),
     (["tensorboard=maybe"], "tensorboard=maybe: must be true or false"),
     (["data_dir="], 'data_dir="": must be null or a path'),
     (["data_dir=3"], "data_dir=3: must be null or a path"),

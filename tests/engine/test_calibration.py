@@ -42,7 +42,7 @@ def first_decrease(output, damping):
 def test_the_first_step_decreases_the_objective_about_as_much_as_with_any_lambda(output):
     network, parameters, inputs, targets = problem(output)
     options = KFACOptions(lambda_initial="auto", tau2=1)
-    batch = MiniBatch(network, parameters, inputs, targets, options.chunk_size)
+    batch = MiniBatch(network, parameters, inputs, targets, 2000)
     best = calibrated_lambda(batch, options, seeds=(0,))
     assert first_decrease(output, best) >= 0.85 * max(
         first_decrease(output, factor * best) for factor in (0.01, 0.1, 10, 100)
@@ -105,7 +105,7 @@ def test_it_follows_the_scale_of_the_problem_without_bounds():
 
     def found(scale):
         scaled = [*parameters[:-1], scale * parameters[-1]]
-        batch = MiniBatch(network, scaled, inputs, scale * targets, options.chunk_size)
+        batch = MiniBatch(network, scaled, inputs, scale * targets, 2000)
         return calibrated_lambda(batch, options, seeds=(0,))
 
     # Only the hidden layers' curvature scales; over twelve orders λ must follow most of the way.
@@ -133,7 +133,7 @@ def test_a_few_noisy_cases_do_not_lead_to_a_step_that_diverges(inverse, tau2):
 def test_few_cases_are_enough(cases):
     network, parameters, inputs, targets = problem("bernoulli")
     options = KFACOptions(lambda_initial="auto")
-    batch = MiniBatch(network, parameters, inputs[:cases], targets[:cases], options.chunk_size)
+    batch = MiniBatch(network, parameters, inputs[:cases], targets[:cases], 2000)
     found = calibrated_lambda(batch, options, (0,))
     assert 0 < found < math.inf
 
@@ -142,9 +142,7 @@ def test_it_does_not_modify_the_parameters():
     network, parameters, inputs, targets = problem("bernoulli")
     before = [p.clone() for p in parameters]
     options = KFACOptions(lambda_initial="auto")
-    calibrated_lambda(
-        MiniBatch(network, parameters, inputs, targets, options.chunk_size), options, (0,)
-    )
+    calibrated_lambda(MiniBatch(network, parameters, inputs, targets, 2000), options, (0,))
     assert all(torch.equal(b, p) for b, p in zip(before, parameters, strict=True))
 
 
@@ -153,7 +151,7 @@ def test_it_does_not_modify_the_parameters():
 def test_a_known_value_is_where_it_starts_and_never_exceeded(output, known):
     network, parameters, inputs, targets = problem(output)
     options = KFACOptions(lambda_initial="auto")
-    batch = MiniBatch(network, parameters, inputs, targets, options.chunk_size)
+    batch = MiniBatch(network, parameters, inputs, targets, 2000)
     found = calibrated_lambda(batch, options, (0,), known)
     assert found <= known
     assert math.log10(found / known) == pytest.approx(round(math.log10(found / known)))
@@ -166,7 +164,7 @@ def test_many_backward_passes_do_not_change_its_trials(inverse, monkeypatch):
 
     def found(**chosen):
         options = KFACOptions(lambda_initial="auto", inverse=inverse, **chosen)
-        batch = MiniBatch(network, parameters, inputs, targets, options.chunk_size)
+        batch = MiniBatch(network, parameters, inputs, targets, 2000)
         return calibrated_lambda(batch, options, (0, 1))
 
     assert found(fisher="exact") == found(samples=2) == found()

@@ -81,7 +81,7 @@ def test_targets_whose_loss_overflows_are_refused_by_their_size(kfac_run, write)
     assert kfac_run(*REGRESSION, "iterations=1", "dtype=float64", "hydra.run.dir=64").code == 0
 
 
-@pytest.mark.parametrize("chunk_size", [1, 400])
+@pytest.mark.parametrize("chunk_size", [1, 400, "auto"])
 def test_the_sum_over_a_chunk_counts_too(write, tmp_path, monkeypatch, chunk_size):
     """400 squares of about 5e36 each exceed the largest float32, 3.4e38; one does not."""
     write(scale=6e17)
@@ -90,10 +90,10 @@ def test_the_sum_over_a_chunk_counts_too(write, tmp_path, monkeypatch, chunk_siz
     dataset = load_dataset(config.dataset, tmp_path)
     assert torch.isinf(dataset.train_targets.square().sum()) == True  # noqa: E712
     if chunk_size == 1:
-        refuse_overflow(config, dataset)
+        refuse_overflow(config, dataset, torch.device("cpu"))
     else:
         with pytest.raises(UserError, match="overflows float32"):
-            refuse_overflow(config, dataset)
+            refuse_overflow(config, dataset, torch.device("cpu"))
 
 
 def test_a_run_of_another_dtype_starts_from_the_rounded_data(kfac_run, write):

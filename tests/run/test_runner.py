@@ -97,7 +97,7 @@ def test_a_run_leaves_everything_in_its_folder(arrays, tmp_path, optimizer):
     assert summary["status"] == "finished"
     assert summary["best_train_error"] == result.best_train_error
     assert result.best_train_error == min(row["train_error_best"] for row in evaluations)
-    assert {"torch", "python", "thread_count", "device", "peak_memory"} <= set(summary)
+    assert {"torch", "python", "thread_count", "matmul", "device", "peak_memory"} <= set(summary)
     assert sum(summary["numerical_fallbacks"].values()) == 0
 
     saved = parameters(folder)

@@ -9,7 +9,8 @@ import torch
 from kfac_cli.config.compose import load_config
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine import KFACOptions, NesterovOptions, StepRecord, initial_parameters
-from kfac_cli.run.session import draw_batch, make_session
+from kfac_cli.run.batches import Cases, HostRows, draw_batch
+from kfac_cli.run.session import make_session
 
 SMALL = [
     "dataset=arrays",
@@ -109,9 +110,7 @@ def test_a_mini_batch_comes_in_random_order(size):
     """
     cases, draws = torch.arange(40.0)[:, None], 2000
     generator = torch.Generator().manual_seed(0)
-    batches = [
-        draw_batch(Dataset("arrays", *[cases] * 4, None), size, generator)[0] for _ in range(draws)
-    ]
+    batches = [draw_batch(Cases(HostRows(cases), None), size, generator)[0] for _ in range(draws)]
     assert all(len(batch.unique()) == size for batch in batches)
     for place in (0, -1):
         drawn = torch.stack([batch[place, 0] for batch in batches]).long()

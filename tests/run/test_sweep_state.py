@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -96,6 +97,19 @@ def test_a_job_equals_a_run_of_its_own_whatever_came_before_it(begin, kfac_run, 
     kfac_run("-m", *words, "dtype=float64,float32", "hydra.sweep.dir=sweep")
     begin("whole", [*words, "dtype=float32"])
     assert differences(tmp_path / "sweep/1", tmp_path / "whole") == []
+
+
+def test_every_job_on_a_gpu_begins_with_an_empty_one_and_a_peak_of_its_own(monkeypatch):
+    calls = []
+    for name in ("current_device", "empty_cache", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda *device, name=name: calls.append(name))
+    kept = [torch.ones(1)]
+    kept.append(kept)  # a cycle, as tracebacks make them
+    tensor = weakref.ref(kept[0])
+    del kept
+    reset_peak_memory("cuda:1")
+    assert tensor() is None
+    assert calls == ["current_device", "empty_cache", "reset_peak_memory_stats"]
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="only Linux forgets it")

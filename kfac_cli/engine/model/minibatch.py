@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kfac_cli.engine.curvature.factors import CaseFactors, KroneckerFactors
+from kfac_cli.engine.model.feeding import feed
 from kfac_cli.engine.model.gradient_noise import sum_of_squared_norms, total_variance
 from kfac_cli.engine.model.network import Activations, Network
 from kfac_cli.engine.model.statistics import StatisticsRequest, sum_of_statistics
@@ -218,15 +219,12 @@ class MiniBatch:
 
         Each is the index of its first case, inputs and targets.
         """
-        like = self.parameters[0]
         stop = self.cases if stop is None else stop
-        for first in range(start - start % self.chunk_size, stop, self.chunk_size):
-            rows = slice(max(first, start), min(first + self.chunk_size, stop))
-            inputs = self.inputs[rows].to(like.device, like.dtype)
-            if self.targets is self.inputs:
-                yield rows.start, inputs, inputs
-            else:
-                yield rows.start, inputs, self.targets[rows].to(like.device, like.dtype)
+        firsts = range(start - start % self.chunk_size, stop, self.chunk_size)
+        chunks = [slice(max(k, start), min(k + self.chunk_size, stop)) for k in firsts]
+        parts = [self.inputs] if self.targets is self.inputs else [self.inputs, self.targets]
+        for rows, matrices in zip(chunks, feed(parts, chunks, self.parameters[0]), strict=True):
+            yield rows.start, matrices[0], matrices[-1]
 
     def _forward(self, cases: int, known: Sequence[Activations]) -> Iterator[Activations]:
         """The forward passes of the last `cases` cases, of which the last chunks are known."""
