@@ -20,6 +20,7 @@ SMALL = [
     "dataset.output=gaussian",
 ]
 KFAC = {
+    "activation_memory": 64,
     "inverse": "block_diagonal",
     "tikhonov": "exact",
     "pi": "spectral",
