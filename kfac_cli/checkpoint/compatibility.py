@@ -145,6 +145,8 @@ def reasons_for_inexact_resume(
     if len(kinds) > 1 and getattr(config.optimizer, "fisher", None) == "sampled":
         reasons.append("targets are sampled differently on a CPU and on a GPU")
     changed = changed_settings(saved.config, config)
+    if "optimizer.activation_memory" in changed:
+        reasons.append(changed["optimizer.activation_memory"])
     if "iterations" in changed:
         earlier = saved.session["earlier"]
         planned = saved.config["iterations"] - earlier, config.iterations - earlier

@@ -12,6 +12,7 @@ from copy import copy
 from functools import cache
 
 import torch
+from torch import Tensor
 
 from kfac_cli.engine.acceptance import is_sufficient
 from kfac_cli.engine.curvature.few_cases import FewCases
@@ -20,8 +21,9 @@ from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.statistics import StatisticsRequest, output_gradients
 from kfac_cli.engine.options import KFACOptions
-from kfac_cli.engine.parameters import Parameters, linear_combination
+from kfac_cli.engine.parameters import Parameters, linear_combination, squared_norm
 from kfac_cli.engine.subspace import Subspaces
+from kfac_cli.engine.transfer import fetch_numbers
 
 logger = logging.getLogger(__name__)
 
@@ -71,11 +73,9 @@ def calibrated_lambda(
     `report` is told what is being tried.
     """
     trial = _Trial(batch, options, seeds)
-    if not trial.is_finite:
-        return 1.0
     center = trial.mean_eigenvalue() if known is None else known
-    if not (math.isfinite(center) and center > 0):
-        return 1.0
+    if not (trial.is_finite and math.isfinite(center) and center > 0):
+        return 1.0 if known is None else known
 
     @cache
     def decrease(exponent: int) -> float:
@@ -149,7 +149,7 @@ def _first_success(decrease: Callable[[int], float]) -> int | None:
 class _Trial:
     """First updates for different λ from one half of a mini-batch, evaluated on the other.
 
-    There are none unless the objective and its gradient are finite.
+    There are none unless all that they are made from is finite: `is_finite`.
     """
 
     def __init__(self, batch: MiniBatch, options: KFACOptions, seeds: tuple[int, ...]) -> None:
@@ -160,10 +160,18 @@ class _Trial:
         self._here = Linearization.of(
             fit, options.l2, kept_cases=cases, kept_bytes=options.kept_bytes
         )
+        self._curvature: FewCases | None = None
         self.is_finite = self._here.finite
         if not self.is_finite:
             return
-        self._curvature = _few_cases(self._here, options, seeds)
+        if options.inverse != "identity":
+            rows = _rows(self._here, options, seeds)
+            [total] = fetch_numbers(squared_norm([*rows[0], *rows[1]]))
+            self.is_finite = math.isfinite(total)
+            if not self.is_finite:
+                return
+            coupled = options.inverse == "block_tridiagonal"
+            self._curvature = FewCases(*rows, self._here.gradient, coupled=coupled)
         held_out = batch.part(slice(half, None)) if batch.cases > 1 else self._here.batch
         self._evaluate_on(held_out)
 
@@ -199,15 +207,13 @@ class _Trial:
         return linear_combination([-1.0], [product])
 
 
-def _few_cases(
+def _rows(
     here: Linearization, options: KFACOptions, seeds: tuple[int, ...]
-) -> FewCases | None:
-    """The curvature of the first cases, for products with ∇h; None if that is the identity.
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The ā and g of the first cases, for each layer, as rows.
 
     Where the Fisher of the options takes many backward passes, one target per case estimates it.
     """
-    if options.inverse == "identity":
-        return None
     batch = here.batch.part(slice(CURVATURE_CASES))
     network, parameters = batch.network, batch.parameters
     inputs = batch.inputs.to(parameters[0].device, parameters[0].dtype)
@@ -219,9 +225,4 @@ def _few_cases(
     passes = list(output_gradients(network, activations.logits, targets, 0, request))
     scale = math.sqrt(len(passes))  # the exact Fisher is a sum over its passes
     backward = [network.backward(parameters, activations, each * scale) for each in passes]
-    return FewCases(
-        activations.homogeneous,
-        [torch.cat(rows) for rows in zip(*backward, strict=True)],
-        here.gradient,
-        coupled=options.inverse == "block_tridiagonal",
-    )
+    return activations.homogeneous, [torch.cat(rows) for rows in zip(*backward, strict=True)]

@@ -132,8 +132,9 @@ class Direction:
         inverse = state["inverse"]
         self.inverse = None if inverse is None else self.curvature.restore(inverse)
         self.previous_update = state["previous_update"]
-        self.pending = None
-        if (pending := state["pending"]) is not None:
+        if (pending := state["pending"]) is None:
+            self.pending = None
+        elif self.pending is None or not self.pending.is_at(pending):
             self.pending = PendingInverses(self.options, **pending)
 
 
@@ -157,13 +158,13 @@ def best_update(
     (gamma, inverse), minimum = candidates[best], minima[best]
     delta = spans.update(best, minimum.coefficients)
     change = minimum.change
-    bound = spans.largest_entry(best, minimum.coefficients)
+    finite = spans.surely_finite(best, minimum.coefficients)
     if options.cg_steps > 1 and math.isfinite(change):
         delta, change = continue_conjugate_gradient(
             here, cases, inverse, delta, damping + options.l2, options.cg_steps - 1
         )
-        bound = math.nan
-    finite = bound <= torch.finfo(delta[0].dtype).max or all_finite(delta)
+        finite = False
+    finite = finite or all_finite(delta)
     return Update(gamma, inverse, delta, minimum.coefficients, change, finite)
 
 

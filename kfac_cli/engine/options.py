@@ -199,7 +199,7 @@ class KFACOptions(OptimizerOptions):
         Integer(0, 10**9),
         About(
             "MiB for the activations of a mini-batch that stay in memory for products with F; the "
-            "others are computed again, with the same result"
+            "others are computed again, with the same result up to rounding"
         ),
     ] = 512
     growth_max: Annotated[

@@ -56,9 +56,14 @@ def inner_products(vectors: Sequence[Parameters]) -> Tensor:
 
 
 def linear_combination(coefficients: Sequence[float], vectors: Sequence[Parameters]) -> Parameters:
-    """Σ c_k v_k, shaped like the parameters."""
-    total = list(torch._foreach_mul(vectors[0], coefficients[0]))
-    for coefficient, vector in zip(coefficients[1:], vectors[1:], strict=True):
+    """Σ c_k v_k, shaped like the parameters.
+
+    A c_k beyond the range of their dtype, which torch refuses, counts as infinite.
+    """
+    largest = torch.finfo(vectors[0][0].dtype).max
+    first, *others = (c if abs(c) <= largest else c * math.inf for c in coefficients)
+    total = list(torch._foreach_mul(vectors[0], first))
+    for coefficient, vector in zip(others, vectors[1:], strict=True):
         torch._foreach_add_(total, vector, alpha=coefficient)
     return total
 

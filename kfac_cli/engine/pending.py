@@ -42,7 +42,7 @@ class PendingInverses:
     ) -> None:
         self.iteration = iteration
         self.gammas = list(gammas)
-        self._state = curvature
+        self._options, self._state = options, curvature
         self._copy = make_curvature(options)
         self._copy.load_state_dict(curvature)
         self.result = _begin(self._copy, self.gammas)
@@ -57,6 +57,21 @@ class PendingInverses:
             more = getattr(self._copy.fallbacks, kind) - before
             setattr(curvature.fallbacks, kind, getattr(curvature.fallbacks, kind) + more)
         return list(zip(self.gammas, inverses, strict=True))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy computes them again."""
+        return type(self), (self._options, self._state, self.gammas, self.iteration)
+
+    def is_at(self, state: dict[str, Any]) -> bool:
+        """Whether `state` is the very one from which they are being computed."""
+        failed = self.result.done() and self.result.exception() is not None
+        return not failed and all(
+            (
+                state["curvature"] is self._state,
+                state["gammas"] == self.gammas,
+                state["iteration"] == self.iteration,
+            )
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that computing them again takes."""
@@ -76,9 +91,10 @@ class PendingInverses:
 def _begin(curvature: Curvature, gammas: list[float]) -> "Future[list[Inverse]]":
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(1, thread_name_prefix="inverse")
-    pool.submit(torch.set_num_threads, 1).result()
-    # What a thread sets holds for itself and, as a default, for threads that start later.
-    torch.set_num_threads(threads)
+    if threads > 1:
+        pool.submit(torch.set_num_threads, 1).result()
+        # What a thread sets holds for itself and, as a default, for threads that start later.
+        torch.set_num_threads(threads)
     result = pool.submit(curvature.inverses, gammas)
     pool.shutdown(wait=False)
     return result

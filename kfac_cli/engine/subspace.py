@@ -86,13 +86,19 @@ class Subspaces:
         rest = self._along_common(index, coefficients)
         return linear_combination([alpha, rest], [self.remainders[index], self.common])
 
-    def largest_entry(self, index: int, coefficients: Sequence[float]) -> float:
-        """An upper bound of the entries of that δ; not finite if one of them is not."""
-        norms = self.model.inner.diagonal().sqrt()
-        bound = abs(coefficients[0]) * float(norms[index])
+    def surely_finite(self, index: int, coefficients: Sequence[float]) -> bool:
+        """Whether the entries of that δ are finite, judged by the norms of its parts.
+
+        Then neither they nor the coefficients come near the largest number of their dtype. False
+        does not say that one is not finite.
+        """
+        factors = [abs(coefficients[0])]
+        norms = [float(self.model.inner[index, index]) ** 0.5]
         if self.common is not None:
-            bound += abs(self._along_common(index, coefficients)) * float(norms[-1])
-        return bound
+            factors.append(abs(self._along_common(index, coefficients)))
+            norms.append(float(self.model.inner[-1, -1]) ** 0.5)
+        size = sum(c * max(norm, 1.0) for c, norm in zip(factors, norms, strict=True))
+        return bool(size < torch.finfo(self.remainders[index][0].dtype).max / 4)
 
     def _along_common(self, index: int, coefficients: Sequence[float]) -> float:
         """The coefficient of δ₀ beside that of the remainder of a proposal."""
@@ -117,4 +123,4 @@ def _parallel(model: QuadraticModel, removed: Sequence[float]) -> list[int]:
     """The proposals of which nothing but rounding errors remains."""
     squares = model.inner.diagonal().tolist()
     limit = resolution(model.epsilon) ** 2
-    return [i for i, c in enumerate(removed) if squares[i] <= limit * c**2 * squares[-1]]
+    return [i for i, c in enumerate(removed) if squares[i] <= limit * c * c * squares[-1]]

@@ -692,6 +692,12 @@ def test_another_chunk_size_warns_too(kfac_run, half):
     assert "chunk_size is 7 and was 2000: the result may differ" in answer.err
 
 
+def test_other_activations_in_memory_warn_too(kfac_run, half):
+    answer = kfac_run("resume=run", "iterations=14", "optimizer.activation_memory=0")
+    assert answer.code == 0
+    assert "optimizer.activation_memory=0 (was 512): the result may differ" in answer.err
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [

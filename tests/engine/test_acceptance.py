@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from kfac_cli.engine import KFAC, KFACOptions, Network, evaluate, sparse_initialization
+from kfac_cli.engine.parameters import linear_combination
 
 from .test_kfac import CHAIN, EACH_INVERSE, Run
 
@@ -162,3 +163,30 @@ BAD_SEEDS = (3, 7, 17, 19, 28)
 def test_runs_on_few_cases_do_not_diverge(inverse, seed):
     assert final_loss(inverse, 1.5, seed) < 0.25
     assert final_loss(inverse, None, seed) > 1e6
+
+
+@pytest.mark.parametrize("inputs", [[1.0, 1.0, 1.0, 200.0], [0.0, 0.0, 0.0, 200.0]])
+def test_a_step_beyond_the_range_of_float32_is_rejected(inputs):
+    """α is near 1e42: it overflows, although αΔ would not."""
+    options = KFACOptions(
+        l2=0,
+        lambda_initial=1e-30,
+        gamma_rule="fixed",
+        gamma_initial=1e6,
+        inverse="block_diagonal",
+        momentum=False,
+    )
+    network = Network([1, 1], [], "bernoulli")
+    start = [torch.tensor([[1.0, 0.0]])]
+    optimizer = KFAC(network, start, options, torch.Generator().manual_seed(0))
+    cases = torch.tensor(inputs)[:, None]
+    for _ in range(3):
+        optimizer.step(cases, (cases == 200).float())
+        assert torch.isfinite(optimizer.parameters[0]).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("coefficient", [1e300, -1e300, math.inf, math.nan])
+def test_coefficients_out_of_range_make_no_error(dtype, coefficient):
+    [total] = linear_combination([1.0, coefficient], [[torch.ones(2, dtype=dtype)]] * 2)
+    assert torch.isfinite(total).all() == (dtype == torch.float64 and abs(coefficient) == 1e300)

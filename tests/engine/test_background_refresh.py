@@ -1,5 +1,6 @@
 """Inverses computed beside the iterations before their use (section 8)."""
 
+import copy
 import io
 from concurrent.futures import Future
 
@@ -190,3 +191,21 @@ def test_the_threads_of_torch_are_as_before():
         assert optimizer.direction.pending.result.result()
     finally:
         torch.set_num_threads(before)
+
+
+@EACH_INVERSE
+def test_a_step_that_raises_does_not_begin_the_computation_again(inverse):
+    optimizer = run(make(inverse), EVERY)
+    pending = optimizer.direction.pending
+    with pytest.raises(ValueError, match="inputs of shape"):
+        optimizer.step(torch.zeros(3, 2), torch.zeros(3, 2))
+    assert optimizer.direction.pending is pending
+
+
+@EACH_INVERSE
+def test_a_copy_computes_its_own(inverse):
+    optimizer = run(make(inverse), EVERY)
+    other = copy.deepcopy(optimizer)
+    assert other.direction.pending is not optimizer.direction.pending
+    last = EVERY + DELAY + 1
+    assert same(run(optimizer, last).state_dict(), run(other, last).state_dict())

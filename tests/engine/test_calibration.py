@@ -231,3 +231,21 @@ def test_lambda_decreases_where_the_changes_are_too_small_for_a_reduction_ratio(
     assert records[-1].damping < 1e-6
     assert records[-1].objective == pytest.approx(optimum, rel=1e-4)
     assert all(record.outcome == "accepted" for record in records)
+
+
+@pytest.mark.parametrize("known", [1e-4, 1e5])
+def test_a_mini_batch_that_is_not_finite_leaves_a_known_value(known):
+    network, parameters, inputs, targets = problem("bernoulli")
+    inputs[0, 0] = math.nan
+    options = KFACOptions(lambda_initial="auto")
+    batch = MiniBatch(network, parameters, inputs, targets, 2000)
+    assert calibrated_lambda(batch, options, (0,), known) == known
+    assert calibrated_lambda(batch, options, (0,)) == 1
+
+
+@pytest.mark.parametrize("inverse", ["block_diagonal", "block_tridiagonal"])
+def test_inputs_whose_squares_overflow_are_no_bug(inverse):
+    network, parameters, inputs, targets = problem("bernoulli")
+    options = KFACOptions(lambda_initial="auto", inverse=inverse)
+    batch = MiniBatch(network, parameters, 1e160 * inputs, targets, 2000)
+    assert calibrated_lambda(batch, options, (0,)) == 1

@@ -18,7 +18,7 @@ def feed(parts: Sequence[Tensor], chunks: Sequence[slice], like: Tensor) -> Iter
         yield from double_buffered(parts, chunks, like)
         return
     for rows in chunks:
-        yield [part[rows].to(like.device, like.dtype, non_blocking=True) for part in parts]
+        yield [_sent(part[rows], like) for part in parts]
 
 
 def double_buffered(
@@ -40,7 +40,7 @@ def double_buffered(
         targets = [buffer[: rows.stop - rows.start] for buffer in buffers[index % 2]]
         with torch.cuda.stream(copies):
             for target, part in zip(targets, parts, strict=True):
-                target.copy_(part[rows], non_blocking=True)
+                target.copy_(_sent(part[rows], like))
         return targets
 
     try:
@@ -54,3 +54,8 @@ def double_buffered(
             copies.wait_event(work.record_event())
     finally:
         work.wait_stream(copies)  # before the memory of the buffers is used again
+
+
+def _sent(rows: Tensor, like: Tensor) -> Tensor:
+    """The rows on the device of `like`, where they are converted: copies are of what is stored."""
+    return rows.to(like.device, non_blocking=True).to(like.dtype)
