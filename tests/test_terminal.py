@@ -62,7 +62,8 @@ def test_a_run_ends_as_planned_wherever_its_output_goes(tmp_path, words, where):
 def test_no_job_of_a_sweep_fails_because_of_its_output(tmp_path, words):
     line = shlex.join([*PROGRAM, "-m", *words, "seed=1,2", "hydra.sweep.dir=sweep"])
     assert shell(f"{line} 2>&1 | head -n 1", tmp_path).returncode == 0
-    assert [finished(tmp_path / f"sweep/{job}") for job in "01"] == [True, True]
+    jobs = ("0_seed=1", "1_seed=2")
+    assert [finished(tmp_path / "sweep" / job) for job in jobs] == [True, True]
 
 
 def test_a_letter_that_the_terminal_does_not_have_is_written_as_its_escape(tmp_path, words):

@@ -263,7 +263,7 @@ def session():
     options = NesterovOptions(learning_rate=0.1)
     optimizer = NesterovSGD(network, random_parameters(network), options)
     average = PolyakAverage(0.5)
-    nothing = dict.fromkeys(["schedule", "batches", "dataset"])
+    nothing = dict.fromkeys(["schedule", "batches", "dataset", "training"])
     return Session(network=network, optimizer=optimizer, average=average, **nothing)
 
 

@@ -50,8 +50,8 @@ Resuming a run that was interrupted or killed, or that is to be longer
                              with it, only iterations, max_seconds, target_error, require_target,
                              max_rejections, evaluate_every, tags, tensorboard, checkpoint.every,
                              checkpoint.minutes, checkpoint.keep, device, threads, matmul,
-                             chunk_size, data_dir and the paths of dataset=arrays and dataset=idx
-                             may be given other values
+                             chunk_size, optimizer.activation_memory, data_dir and the paths of
+                             dataset=arrays and dataset=idx may be given other values
 
 Starting from the state of another run, in a folder of its own
   start_from=RUN_FOLDER      its parameters, average and mini-batches, and the optimizer's state

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,12 @@ def _read_archive(path: str) -> Sources:
             f"{path}: holds a single array; expected an .npz file for dataset.file, or give this "
             "one as dataset.train_inputs"
         )
+    for name in arrays:
+        if name not in known and (near := get_close_matches(name, known, n=1)):
+            raise UserError(
+                f"{path}: holds {shown(name)}; expected {near[0]}: write it by that name with "
+                "numpy.savez"
+            )
     sources = {name: (f"{path}: {name}", arrays[name]) for name in known if name in arrays}
     if set(sources) not in ({*INPUTS[:1]}, {*INPUTS}, {INPUTS[0], TARGETS[0]}, {*known}):
         raise UserError(

@@ -140,7 +140,7 @@ def test_the_state_is_that_of_the_whole_session(file, tmp_path):
     for _ in range(11):
         session.step()
     restored.load_state_dict(session.state_dict())
-    given = ("network", "options", "dataset")
+    given = ("network", "options", "dataset", "training")
     for mine, theirs in ((session, restored), (session.optimizer, restored.optimizer)):
         for name in vars(mine).keys() - set(given):
             first, second = getattr(mine, name), getattr(theirs, name)
@@ -877,7 +877,7 @@ def test_its_log_continues_in_the_format_of_a_new_run(kfac_run, half):
     kfac_run("resume=run", "iterations=13", "chunk_size=7")
     for line in (half / "run.log").read_text().splitlines():
         assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ [\w.]+: ", line)
-    assert "chunk_size=7 (was 2000)" in (half / "run.log").read_text()
+    assert "chunk_size is 7 and was 2000" in (half / "run.log").read_text()
 
 
 def test_two_processes_cannot_use_one_folder(kfac_run, half):

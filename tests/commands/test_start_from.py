@@ -366,7 +366,11 @@ CHECKPOINT = "half/checkpoint-12.safetensors"
             "counted from that run's beginning",
         ),
         (["start_from=nowhere"], "start_from=nowhere: no such folder or file"),
-        (["start_from=empty"], "start_from=empty: holds no checkpoint; give the folder of a run"),
+        (
+            ["start_from=empty"],
+            "start_from=empty: holds no checkpoint; give the folder of a run that kept one (with "
+            "checkpoint.keep=0 a run that ends as planned keeps none)",
+        ),
         (
             ["start_from=half/config.yaml"],
             "start_from=half/config.yaml: is damaged (its checksum does not match)",

@@ -93,7 +93,7 @@ def test_targets_that_are_no_classes(load, refusal, targets, reason):
 
 def test_classes_need_targets(load, refusal):
     message = refusal(load, None)
-    assert "has no train_targets and test_targets, which dataset.output=categorical" in message
+    assert "has no train_targets, which dataset.output=categorical" in message
 
 
 def test_labels_for_another_output_are_refused_with_advice(load, refusal):

@@ -1,6 +1,7 @@
 """Whole runs of a classifier: labels in, error rate out."""
 
 import io
+import json
 import math
 
 import numpy as np
@@ -131,4 +132,5 @@ def test_a_wrong_label_ends_the_run_before_it_begins(kfac_run, overrides, tmp_pa
     line = answer.err.splitlines()[-1]
     assert line.startswith("kfac-run: error: ")
     assert "test_targets: 3 in row 4 (counted from 0); expected a label" in line
-    assert not (tmp_path / "run/summary.json").exists()
+    assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "failed"
+    assert not (tmp_path / "run/metrics.csv").exists()

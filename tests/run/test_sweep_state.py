@@ -96,7 +96,7 @@ def test_a_job_equals_a_run_of_its_own_whatever_came_before_it(begin, kfac_run, 
     words = [*words, "threads=1", "tensorboard=false", "iterations=6"]
     kfac_run("-m", *words, "dtype=float64,float32", "hydra.sweep.dir=sweep")
     begin("whole", [*words, "dtype=float32"])
-    assert differences(tmp_path / "sweep/1", tmp_path / "whole") == []
+    assert differences(tmp_path / "sweep/1_dtype=float32", tmp_path / "whole") == []
 
 
 def test_every_job_on_a_gpu_begins_with_an_empty_one_and_a_peak_of_its_own(monkeypatch):
