@@ -25,7 +25,10 @@ def refuse_output_subdir(overrides: Sequence[str]) -> None:
 
 
 def refuse_used_sweep_folder(overrides: Sequence[str]) -> None:
-    """Refuse a sweep in the folder of a run or of another sweep, whose record it would replace."""
+    """Refuse a sweep in the folder of a run or of another sweep, whose record it would replace.
+
+    The record of a sweep that was refused before its first job is no sweep.
+    """
     named = [word for word in overrides if word.lstrip("+").startswith("hydra.sweep.dir=")]
     if not named:
         return  # the default is a new folder
@@ -34,9 +37,13 @@ def refuse_used_sweep_folder(overrides: Sequence[str]) -> None:
     except Exception:  # Hydra reports it
         return
     for name, what in ((CONFIG_FILE, "a run"), (SWEEP_FILE, "another sweep")):
-        if (folder / name).exists():
+        if (folder / name).exists() and (name == CONFIG_FILE or _has_jobs(folder)):
             place = shown(str(shown_folder(folder.absolute())))
             raise UserError(f"hydra.sweep.dir={place}: holds {what}; choose a new folder")
+
+
+def _has_jobs(folder: Path) -> bool:
+    return any(each.is_dir() for each in folder.iterdir())
 
 
 @contextmanager

@@ -200,6 +200,9 @@ class Jobs:
         out_of_time = missed and result.iterations < config.iterations
         if out_of_time or result.status in (INTERRUPTED, TIME_LIMIT_REACHED):
             print(f"\n  {_resume_command(folder)}  continues from here", flush=True)
+            if _sweeping():
+                sweep = Path(HydraConfig.get().sweep.dir)
+                print(f"  {_resume_command(sweep, '-m')}  does the jobs that are left", flush=True)
         if result.status == INTERRUPTED or result.signal is not None:
             raise Interrupted(result.signal or signal.SIGINT)
         if result.status == DIVERGED:
@@ -289,6 +292,6 @@ def _resume_hint(folder: Path) -> str:
     return ""
 
 
-def _resume_command(folder: Path) -> str:
-    """The command line that resumes the run."""
-    return shlex.join(["kfac-run", f"resume={shown_folder(folder)}"])
+def _resume_command(folder: Path, *options: str) -> str:
+    """The command line that resumes the run or, with `-m`, the sweep."""
+    return shlex.join(["kfac-run", *options, f"resume={shown_folder(folder)}"])

@@ -20,7 +20,7 @@ CHOICES = {"kfac": "kfac_tridiag", "nesterov": "nesterov_sgd"}
 """The choice in conf/ that a kind of optimizer is described by; others are called as their kind."""
 
 SYNONYMS = {
-    "lr": "optimizer.learning_rate, with an optimizer of torch optimizer.arguments.lr",
+    "lr": "optimizer.learning_rate, or with torch's adam, adamw, sgd, muon optimizer.arguments.lr",
     "batch_size": "schedule.size, with schedule=fixed",
     "epochs": "iterations",
     "steps": "iterations",

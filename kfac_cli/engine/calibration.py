@@ -137,7 +137,8 @@ def _without_loss(decrease: Callable[[int], float], start: int, objective: float
             break
         exponent -= 1
         left[exponent] = following
-    return max(e for e, rest in left.items() if rest <= (1 + FLATNESS) * left[exponent])
+    smallest = left[exponent]
+    return max(e for e, rest in left.items() if rest - smallest <= FLATNESS * abs(smallest))
 
 
 def _first_success(decrease: Callable[[int], float]) -> int | None:

@@ -6,6 +6,9 @@ from torch.nn.functional import one_hot
 
 from kfac_cli.engine import Network
 
+SUM_TOLERANCE = 1e-3
+"""How far from 1 rounding may leave the sum of probabilities."""
+
 
 def as_batch(
     inputs: Tensor, targets: Tensor, network: Network, *, flatten: bool
@@ -22,6 +25,7 @@ def as_batch(
         if not isinstance(values, Tensor):
             kind = type(values).__name__
             raise ValueError(f"{name}: must be a tensor, as torch.as_tensor makes it, not a {kind}")
+        _check_finite(name, values)
     same = targets is inputs
     inputs, targets = inputs.detach(), targets.detach()
     if flatten:
@@ -31,6 +35,8 @@ def as_batch(
         return inputs, _one_hot(targets, network.layer_sizes[-1])
     if network.output == "bernoulli":
         _check_probabilities(targets)
+    if network.output == "categorical" and targets.shape[1:] == network.layer_sizes[-1:]:
+        _check_distributions(targets)
     if targets.dim() == 1 and network.layer_sizes[-1] == 1:
         targets = targets[:, None]
     return inputs, inputs if same else targets
@@ -46,9 +52,29 @@ def _one_hot(labels: Tensor, classes: int) -> Tensor:
     return one_hot(labels, classes)
 
 
-def _check_probabilities(targets: Tensor) -> None:
+def _check_finite(name: str, values: Tensor) -> None:
+    if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+        raise ValueError(f"{name}: has values that are not finite; leave these cases out")
+
+
+def _check_distributions(targets: Tensor) -> None:
+    """Raise ValueError for rows that are no probabilities of classes."""
+    if targets.is_complex() or targets.numel() == 0:
+        return  # which the engine refuses
+    _check_probabilities(targets, "categorical")
+    sums = targets.sum(1, dtype=torch.float64)
+    wrong = (sums - 1).abs() > SUM_TOLERANCE
+    if bool(wrong.any()):
+        total = float(sums[wrong][0])
+        raise ValueError(
+            f"targets: a row sums to {total:g}; a categorical output has probabilities, which sum "
+            "to 1, or integer labels (m,)"
+        )
+
+
+def _check_probabilities(targets: Tensor, output: str = "bernoulli") -> None:
     if targets.is_complex() or targets.numel() == 0:
         return  # which the engine refuses
     low, high = targets.aminmax()
     if not (low >= 0 and high <= 1):
-        raise ValueError(f"targets from {low:g} to {high:g}: a bernoulli output has them in [0, 1]")
+        raise ValueError(f"targets from {low:g} to {high:g}: a {output} output has them in [0, 1]")

@@ -20,19 +20,20 @@ class _Group(dict[str, Any]):
     """A param group without learning rate, which says so when a scheduler reads or sets it."""
 
     def __missing__(self, name: str) -> Any:
-        _refuse_rate(name)
+        refuse_rate(name)
         raise KeyError(name)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        _refuse_rate(name)
+        refuse_rate(name)
         super().__setitem__(name, value)
 
 
-def _refuse_rate(name: str) -> None:
+def refuse_rate(name: str) -> None:
+    """Raise ValueError for torch's usual name of a learning rate."""
     if name == "lr":
         raise ValueError(
-            "lr: K-FAC computes its step size, so that a scheduler has none to change; with "
-            "rescaling=False, set param_groups[0]['learning_rate']"
+            "lr: K-FAC computes its step size, so that there is none to set or for a scheduler to "
+            "change; a fixed one: rescaling=False, momentum=False, learning_rate=…"
         )
 
 

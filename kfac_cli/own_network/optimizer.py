@@ -10,7 +10,14 @@ from kfac_cli.engine import KFAC, KFACOptions, Network, StepRecord
 from kfac_cli.engine.options import Output
 from kfac_cli.engine.parameters import l2_penalty
 from kfac_cli.own_network.batch import as_batch
-from kfac_cli.own_network.continuing import STATE, option_group, options_of, resumed, with_options
+from kfac_cli.own_network.continuing import (
+    STATE,
+    option_group,
+    options_of,
+    refuse_rate,
+    resumed,
+    with_options,
+)
 from kfac_cli.own_network.layers import Perceptron, read_perceptron
 from kfac_cli.own_network.trainable import check_trainable, check_unchanged
 
@@ -44,6 +51,8 @@ class KFACOptimizer(torch.optim.Optimizer):
         generator: torch.Generator | None = None,
         **options: Any,
     ) -> None:
+        for name in options:
+            refuse_rate(name)
         chosen = KFACOptions(**options)
         if generator is None:
             generator = torch.Generator().manual_seed(0)

@@ -293,6 +293,7 @@ def test_a_separate_process_ends_with_the_code_of_its_signal_and_a_checkpoint(
     assert process.returncode == code, err
     assert "Traceback" not in err
     assert f"kfac-run resume=sweep/{JOBS[0]}  continues from here" in out
+    assert "kfac-run -m resume=sweep  does the jobs that are left" in out
     rows = metrics(tmp_path / f"sweep/{JOBS[0]}")
     assert checkpoint_iterations(tmp_path / f"sweep/{JOBS[0]}") == [len(rows)]
     assert not (tmp_path / f"sweep/{JOBS[1]}").exists()

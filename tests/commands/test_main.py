@@ -137,6 +137,13 @@ def test_a_sweep_is_not_put_over_a_run_or_another_sweep(kfac_run, runner, tmp_pa
     assert contents(tmp_path) == before
 
 
+def test_a_sweep_that_was_refused_leaves_its_folder_free(kfac_run, runner):
+    words = "-m", "experiment=smoke", "optimizer=kfac_tridiag,adam", "hydra.sweep.dir=sweep"
+    assert kfac_run(*words, "optimizer.t3=5").code == 1
+    assert kfac_run(*words).code == 0
+    assert len(runner.calls) == 2
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_help_that_cannot_be_written_is_one_line():
     code = "import sys; from kfac_cli.__main__ import main; sys.exit(main())"

@@ -655,7 +655,8 @@ def test_a_value_is_shown_on_one_short_line(value, text):
         ("epochs", "iterations"),
         (
             "optimizer.lr",
-            "optimizer.learning_rate, with an optimizer of torch optimizer.arguments.lr",
+            "optimizer.learning_rate, or with torch's adam, adamw, sgd, muon "
+            "optimizer.arguments.lr",
         ),
         ("schedule.batch_size", "schedule.size, with schedule=fixed"),
     ],

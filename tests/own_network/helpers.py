@@ -28,6 +28,10 @@ def batch(output, step=0, dtype=torch.float32, cases=CASES):
     return inputs, targets
 
 
+OVERFLOWING = 5e37
+"""A factor of inputs for which sums over the cases of a mini-batch are no float32 numbers."""
+
+
 def optimizer_of(module, output="categorical", **options):
     return KFACOptimizer(module, output=output, **{**OPTIONS, **options})
 

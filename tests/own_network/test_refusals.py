@@ -175,7 +175,6 @@ def test_an_activation_may_serve_several_layers():
     ("options", "message"),
     [
         ({"momentun": True}, "momentun=true: no such option"),
-        ({"lr": 0.1}, "lr=0.1: no such option"),
         ({"tau1": 2}, "tau1=2: must be a number in (0, 1]"),
         ({"inverse": "diagonal"}, "inverse=diagonal: must be block_tridiagonal, block_diagonal or"),
         ({"l2": "0"}, "l2=0: must be a number in [0, 1000]"),
@@ -288,7 +287,9 @@ def test_a_learning_rate_scheduler_is_refused(schedule, loaded):
     optimizer = optimizer_of(mlp())
     if loaded:
         optimizer.load_state_dict(optimizer.state_dict())
-    with pytest.raises(ValueError, match=r"^lr: K-FAC computes its step size, so that a scheduler"):
+    with pytest.raises(
+        ValueError, match=r"^lr: K-FAC computes its step size, so that there is none"
+    ):
         schedule(optimizer)
 
 
@@ -364,7 +365,25 @@ INPUTS, LABELS = batch("categorical")
             "bernoulli",
             INPUTS,
             torch.full((24, 3), torch.nan),
-            "targets from nan to nan: a bernoulli output has them in [0, 1]",
+            "targets: has values that are not finite; leave these cases out",
+        ),
+        (
+            "gaussian",
+            INPUTS.where(INPUTS[3, 1] != INPUTS, torch.inf),
+            INPUTS[:, :3],
+            "inputs: has values that are not finite; leave these cases out",
+        ),
+        (
+            "categorical",
+            INPUTS,
+            -torch.ones(24, 3),
+            "targets from -1 to -1: a categorical output has them in [0, 1]",
+        ),
+        (
+            "categorical",
+            INPUTS,
+            torch.full((24, 3), 0.5),
+            "targets: a row sums to 1.5; a categorical output has probabilities",
         ),
     ],
 )
@@ -377,3 +396,8 @@ def test_a_mini_batch_that_does_not_fit_is_refused(output, inputs, targets, mess
     for each in (optimizer, without):
         take_steps(each, output, 2)
     assert same(module, other)
+
+
+def test_a_learning_rate_as_for_other_optimizers_of_torch_is_refused_with_the_way_out():
+    with pytest.raises(ValueError, match=r"^lr: .*rescaling=False, momentum=False, learning_rate="):
+        optimizer_of(mlp(), lr=0.1)

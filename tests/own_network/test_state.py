@@ -1,7 +1,6 @@
 """KFACOptimizer.state_dict: training continues bit for bit; other states are refused."""
 
 import io
-import math
 import pickle
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from kfac_cli.engine import KFACOptions
 from kfac_cli.engine.curvature.registry import CURVATURES
 
-from .helpers import OPTIONS, batch, mlp, optimizer_of, same, take_steps
+from .helpers import OPTIONS, OVERFLOWING, batch, mlp, optimizer_of, same, take_steps
 
 
 def through_a_file(state):
@@ -67,7 +66,7 @@ def test_a_step_that_went_too_far_is_reverted_after_resuming_too():
     other, other_optimizer = resumed(module, optimizer)
     inputs, targets = batch("categorical", 2)
     for each in (optimizer, other_optimizer):
-        each.step(math.nan * inputs, targets)
+        each.step(OVERFLOWING * inputs, targets)
         assert each.record.outcome == "reverted"
     assert same(module, other)
 
