@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
@@ -47,7 +48,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _refuse_dashed_settings(arguments: Sequence[str], options: set[str]) -> None:
     """Refuse --iterations=10, -iterations=10 and --iterations 10."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in pairwise([*arguments, ""]):
         written, equals, value = argument.partition("=")
         if not written.startswith("-") or written in options:
             continue

@@ -137,6 +137,13 @@ def test_a_sweep_is_not_put_over_a_run_or_another_sweep(kfac_run, runner, tmp_pa
     assert contents(tmp_path) == before
 
 
+def test_without_arguments_it_trains_with_the_defaults(kfac_run, runner):
+    assert kfac_run().code == 0
+    [(config, _)] = [call[:2] for call in runner.calls]
+    assert config.dataset.name == "curves"
+    assert config.optimizer.name == "kfac_tridiag"
+
+
 def test_a_sweep_that_was_refused_leaves_its_folder_free(kfac_run, runner):
     words = "-m", "experiment=smoke", "optimizer=kfac_tridiag,adam", "hydra.sweep.dir=sweep"
     assert kfac_run(*words, "optimizer.t3=5").code == 1
