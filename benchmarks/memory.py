@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run, say
-from benchmarks.common.problems import INVERSES, MNIST, SMALL, Problem, fixed, option
+from benchmarks.common.problems import INVERSES, MNIST, SMALL, Problem, fixed
 from benchmarks.common.timing import figures
 from kfac_cli.engine import StepRecord
 from kfac_cli.errors import UserError
@@ -29,7 +29,7 @@ from kfac_cli.recording.environment import peak_memory, reset_peak_memory
 ITERATIONS = 3
 REPEATS = 2
 AIM = 1.05
-FLOOR = option("activation_memory", 0)
+FLOOR = "optimizer.activation_memory=0"
 """The setting with which the fewest activations are kept for J·v."""
 
 
@@ -60,7 +60,7 @@ def section(small: bool) -> str:
     columns = ["inverse", *(f"{label}, MB" for label in labels), "ratio"]
     columns += [f"whole peak, {label}, MB" for label in labels]
     columns += ["before the first iteration, MB", f"cases of a mini-batch, {labels[1]}, MB"]
-    chosen = f"With {FLOOR[0]}. " if FLOOR else ""
+    chosen = f"With {FLOOR}. "
     return f"{markdown_table(columns, rows)}\n\n{chosen}The aim is a ratio of at most {AIM}."
 
 
@@ -76,7 +76,7 @@ def _median(problem: Problem, optimizer: str, size: int, repeats: int) -> Use:
     """The run with the median peak."""
     uses = []
     for _ in range(repeats):
-        settings = [f"optimizer={optimizer}", *fixed(size), *FLOOR]
+        settings = [f"optimizer={optimizer}", *fixed(size), FLOOR]
         call = [sys.executable, "-m", "benchmarks.memory", "--measure"]
         call.append(json.dumps([asdict(problem), settings]))
         done = subprocess.run(call, stdout=subprocess.PIPE, text=True)

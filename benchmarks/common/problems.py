@@ -10,12 +10,10 @@ from functools import cache
 import torch
 
 from kfac_cli.config.compose import load_config
-from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.data.registry import load_dataset
-from kfac_cli.engine import KFACOptions, Network
-from kfac_cli.engine.declaration import declared_fields
+from kfac_cli.engine import Network
 from kfac_cli.errors import UserError
 from kfac_cli.run.session import Session, make_session
 
@@ -103,15 +101,6 @@ def scale(small: bool, rounds: int = 9) -> Scale:
 def fixed(size: int) -> tuple[str, ...]:
     """The settings for mini-batches of one size."""
     return ("schedule=fixed", f"schedule.size={size}")
-
-
-def option(name: str, value: object) -> tuple[str, ...]:
-    """The setting for an option of the run or of K-FAC; nothing where there is none of the name."""
-    if name in declared_fields(RunConfig):
-        return (f"{name}={value}",)
-    if name in declared_fields(KFACOptions):
-        return (f"optimizer.{name}={value}",)
-    return ()
 
 
 @cache

@@ -3,14 +3,13 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 
 from benchmarks.common.device import wait_for
 from benchmarks.common.document import markdown_table
 from benchmarks.common.host_reads import host_reads
-from benchmarks.common.problems import INVERSES, REFRESHES, Problem, fixed, option
+from benchmarks.common.problems import INVERSES, REFRESHES, Problem, fixed
 from benchmarks.common.timing import Spread, alternated, ratios
 from benchmarks.cycle import cycles
 from benchmarks.gpu.budget import Scale
@@ -69,7 +68,7 @@ def _reporting(device: str, reported: list[warnings.WarningMessage]) -> Iterator
 
 def tf32(problem: Problem, scale: Scale, device: str) -> str:
     """Iterations with products in TF32 against float32, and the errors that both reach."""
-    settings = option("matmul", "tf32") if device != "cpu" else ()
+    settings = ("matmul=tf32",) if device != "cpu" else ()
     rows = []
     for size in scale.sizes:
         chosen = ("optimizer=kfac_tridiag", *QUICK, *fixed(size))
@@ -77,7 +76,7 @@ def tf32(problem: Problem, scale: Scale, device: str) -> str:
         reduced = problem.session((*chosen, *settings), device)
         works: dict[str, Callable[[], object]] = {
             "float32": single.step,
-            "tf32": partial(_step_in_tf32, reduced, switch=not settings),
+            "tf32": reduced.step,
         }
         times = alternated(works, scale.rounds, lambda: wait_for(device))
         errors = [made.step()[1].error for made in (single, reduced)]
@@ -92,13 +91,3 @@ def tf32(problem: Problem, scale: Scale, device: str) -> str:
     columns = ["m", "float32, s", "tf32, s", "tf32 / float32"]
     columns += [f"error after {scale.rounds} iterations, float32", "tf32"]
     return markdown_table(columns, rows)
-
-
-def _step_in_tf32(made: Session, *, switch: bool) -> None:
-    """A step; `switch` uses torch's own switch, for want of a setting."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = switch or before
-    try:
-        made.step()
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before

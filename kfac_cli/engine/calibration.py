@@ -95,7 +95,7 @@ def calibrated_lambda(
     damping = center * FACTOR ** (exponent or 0)
     if known is not None:
         damping = min(damping, known)
-    logger.info("initial lambda %.4g, from a mean curvature of %.4g", damping, center)
+    logger.info("lambda is calibrated to %.4g, by trials from %.4g on", damping, center)
     return damping
 
 

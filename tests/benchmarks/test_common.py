@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.common.host_reads import host_reads
 from benchmarks.common.op_times import operator_shares
-from benchmarks.common.problems import INVERSES, SMALL, Problem, fixed, option
+from benchmarks.common.problems import INVERSES, SMALL, fixed
 from benchmarks.common.products import Bare, recorded, total_multiply_adds
 from benchmarks.common.tasks import TASKS, task_times
 from benchmarks.common.timing import Spread, alternated, figures, ratios
@@ -93,17 +93,3 @@ def test_a_cycle_tells_searches_from_plain_iterations():
     cycle = Cycle.of(times)
     assert (cycle.plain.median, cycle.search.median, cycle.first) == (1, 5, 27)
     assert cycle.mean == pytest.approx((19 + 5) / 20)
-
-
-def test_an_option_is_set_where_it_is_declared():
-    assert option("chunk_size", 5) == ("chunk_size=5",)
-    assert option("tau2", 1) == ("optimizer.tau2=1",)
-    assert option("nonsense", 1) == ()
-
-
-def test_random_cases_take_the_place_of_data_that_are_missing():
-    missing = Problem(("dataset=arrays", "dataset.file=none", *SMALL.settings[2:]))
-    problem, reason = missing.or_random(50)
-    assert "none" in reason
-    assert problem.data().train_inputs.shape == (50, 32)
-    assert SMALL.or_random(50) == (SMALL, None)

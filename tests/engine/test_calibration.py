@@ -7,7 +7,6 @@ import torch
 
 from kfac_cli.engine import KFAC, KFACOptions, Network, calibration, sparse_initialization
 from kfac_cli.engine.calibration import _best_exponent, calibrated_lambda
-from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.model.minibatch import MiniBatch
 
 OUTPUTS = ["bernoulli", "gaussian", "categorical"]
@@ -89,13 +88,6 @@ def test_a_given_initial_gamma_is_used():
     options = KFACOptions(lambda_initial="auto", gamma_initial=0.7)
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
     assert optimizer.step(inputs, targets).gamma == 0.7
-
-
-def test_the_search_starts_at_the_mean_eigenvalue_of_the_kronecker_blocks():
-    a = [torch.diag(torch.tensor([1.0, 2.0])), torch.diag(torch.tensor([4.0, 1.0, 1.0]))]
-    g = [torch.diag(torch.tensor([3.0])), torch.diag(torch.tensor([0.5, 0.25]))]
-    dense = [torch.kron(x, y).diagonal() for x, y in zip(a, g, strict=True)]
-    assert KroneckerFactors(a, g).mean_eigenvalue() == pytest.approx(torch.cat(dense).mean().item())
 
 
 def test_it_follows_the_scale_of_the_problem_without_bounds():

@@ -30,9 +30,6 @@ class FactoredCurvature(Curvature):
         epsilon = running_average_weight(iteration, self.options.epsilon_max)
         self.factors = self.factors.averaged(statistics, epsilon)
 
-    def mean_eigenvalue(self) -> float:
-        return self.known_factors.mean_eigenvalue()
-
     @property
     def known_factors(self) -> KroneckerFactors:
         """The factors after the first update."""

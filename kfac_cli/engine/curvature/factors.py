@@ -80,14 +80,6 @@ class KroneckerFactors:
             torch.lerp(mine, theirs, 1 - epsilon, out=theirs)
         return new
 
-    def mean_eigenvalue(self) -> float:
-        """The average eigenvalue of the diagonal blocks Ā ⊗ G, tr F̃ / n."""
-        trace = size = 0.0
-        for a, g in zip(self.activation, self.gradient, strict=True):
-            trace += float(a.diagonal().double().sum()) * float(g.diagonal().double().sum())
-            size += a.shape[0] * g.shape[0]
-        return trace / size
-
 
 def block_rules(parameters: Parameters) -> tuple[Rule, Rule]:
     """What saved matrices of the form of Ā_{i,i} and of G_{i,i} may be."""

@@ -37,9 +37,6 @@ class Identity(Curvature):
     def update(self, statistics: KroneckerFactors | None, iteration: int) -> None:
         pass
 
-    def mean_eigenvalue(self) -> float:
-        return 1.0
-
     def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
         return [IdentityInverse() for _ in gammas]
 

@@ -68,10 +68,6 @@ class Curvature(Protocol):
         """
 
     @abstractmethod
-    def mean_eigenvalue(self) -> float:
-        """The average eigenvalue of the approximation: the natural scale of λ."""
-
-    @abstractmethod
     def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
         """The inverse for each γ, which can share what does not depend on γ."""
 

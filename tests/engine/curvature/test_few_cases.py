@@ -50,13 +50,14 @@ def test_it_equals_the_inverse_of_the_damped_factors(dtype, tolerance, cases, ga
 
 
 @pytest.mark.parametrize("cases", [1, 20, 60])
-def test_its_mean_eigenvalue_is_that_of_the_factors(cases):
+def test_its_mean_eigenvalue_is_that_of_the_kronecker_blocks(cases):
+    """The natural scale of λ, where its calibration starts."""
     drawn = rows(cases)
-    vectors = [torch.zeros(p, q) for q, p in zip(INPUTS, OUTPUTS, strict=True)]
-    vectors = [v.double() for v in vectors]
-    assert FewCases(*drawn, vectors).mean_eigenvalue() == pytest.approx(
-        factors(*drawn).mean_eigenvalue()
-    )
+    vectors = [torch.zeros(p, q, dtype=torch.float64) for q, p in zip(INPUTS, OUTPUTS, strict=True)]
+    known = factors(*drawn)
+    pairs = zip(known.activation, known.gradient, strict=True)
+    dense = torch.cat([torch.kron(a, g).diagonal() for a, g in pairs])
+    assert FewCases(*drawn, vectors).mean_eigenvalue() == pytest.approx(dense.mean().item())
 
 
 def test_factors_of_zero_leave_the_damping():
