@@ -1,0 +1,19 @@
+"""The methods that figures 10 and 11 compare, and some that are newer."""
+
+from kfac_cli.paper.methods import Method, first_order, kfac, kfac_without_momentum
+
+TRIDIAGONAL, DIAGONAL = "tridiagonal", "diagonal"
+TRIDIAGONAL_NO_MOMENTUM = "tridiagonal-no-momentum"
+BASELINE = "nesterov"
+
+METHODS: tuple[Method, ...] = (
+    kfac(TRIDIAGONAL, "kfac_tridiag"),
+    kfac(DIAGONAL, "kfac_diag"),
+    kfac("tridiagonal-paper", "kfac_tridiag", "preset=paper"),
+    kfac_without_momentum(TRIDIAGONAL_NO_MOMENTUM, "kfac_tridiag"),
+    kfac_without_momentum("diagonal-no-momentum", "kfac_diag"),
+    first_order(BASELINE, "nesterov_sgd"),
+    first_order("adam", "adam"),
+    first_order("adamw", "adamw"),
+    first_order("muon", "muon"),
+)
