@@ -10,6 +10,7 @@ METHODS: tuple[Method, ...] = (
     kfac(TRIDIAGONAL, "kfac_tridiag"),
     kfac(DIAGONAL, "kfac_diag"),
     kfac("tridiagonal-paper", "kfac_tridiag", "preset=paper"),
+    kfac("tridiagonal-companion", "kfac_tridiag", "preset=companion"),
     kfac_without_momentum(TRIDIAGONAL_NO_MOMENTUM, "kfac_tridiag"),
     kfac_without_momentum("diagonal-no-momentum", "kfac_diag"),
     first_order(BASELINE, "nesterov_sgd"),
