@@ -15,7 +15,7 @@ PYTHON ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run smoke test soak compare lint docs format clean clean-all fuzz \
-    bench bench-inverses bench-peers bench-gpu
+    bench bench-inverses bench-peers bench-gpu results
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ bench-peers: $(INSTALLED) $(PEERS)/.installed ## against kfac-jax and torch's op
 
 bench-gpu: $(INSTALLED) ## tests and speed on a GPU: 8 minutes
 	$(VENV)/bin/python -m benchmarks.gpu $(ARGS)
+
+results: $(INSTALLED) ## K-FAC beside tuned first-order methods, into docs/results.md: hours, resumable
+	$(VENV)/bin/python -m benchmarks.results $(ARGS)
 
 compare: $(INSTALLED) ## compare results bit for bit with the last commit's or BASE=COMMIT's: minutes
 	$(VENV)/bin/python -m tests.compare $(BASE) $(ARGS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -12,24 +12,29 @@ if TYPE_CHECKING:
 INK, GREY, FAINT = "#222222", "#6b6b6b", "#dddddd"
 
 
-def use_log_scale(axes: Axes) -> None:
-    """A logarithmic axis with numbers at its ticks, whatever its range.
+def use_log_scale(axes: Axes, which: Literal["x", "y"] = "y") -> None:
+    """Make an axis logarithmic, with numbers at its ticks whatever its range.
 
     Over six decades and more these are powers of ten, otherwise plain numbers.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    if which == "y":
+        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+    else:
+        axes.set_xscale("log")
+        low, high = axes.get_xlim()
     decades = math.log10(high) - math.log10(low)
     if decades < 6:
         if decades < 1:
-            axes.yaxis.set_major_locator(MaxNLocator(5))
+            axis.set_major_locator(MaxNLocator(5))
         else:
             steps = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
-            axes.yaxis.set_major_locator(LogLocator(subs=steps))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+            axis.set_major_locator(LogLocator(subs=steps))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _short(value: float) -> str:

@@ -92,8 +92,8 @@ def _draw_panel(axes: Axes, panel: Panel, axis: str) -> None:
         _draw_line(axes, line, top_of(lines))
     if panel.y_range is not None:
         axes.set_ylim(*panel.y_range)
-    if panel.x_log:
-        axes.set_xscale("log")
+    if panel.x_log and any(len(line.x) for line in lines):
+        use_log_scale(axes, "x")
     if panel.y_log and any(len(line.y) for line in lines):
         use_log_scale(axes)
         axes.yaxis.set_major_formatter("{x:g}")

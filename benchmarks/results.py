@@ -1,0 +1,209 @@
+"""K-FAC beside tuned first-order methods: sections of docs/results.md, and the README's picture.
+
+    python -m benchmarks.results [NAME ...] [--seconds N] [--folder FOLDER]
+    python -m benchmarks.results --picture
+
+Each section is a call of `kfac-paper compare`, whose folder is in outputs/results; an interrupted
+one continues there. `--folder` makes the section from a folder that was made elsewhere. What a
+section is made from is kept as docs/results/NAME.csv, from which the picture is drawn.
+"""
+
+import argparse
+import csv
+import json
+import math
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.common.document import PERFORMANCE, markdown_table, write_section
+from benchmarks.common.part import say
+from benchmarks.common.timing import figures
+from kfac_cli.errors import UserError
+from kfac_cli.files import replace_bytes, replace_text
+
+DOCUMENT = PERFORMANCE.with_name("results.md")
+TABLES = PERFORMANCE.parent / "results"
+FOLDER = Path("outputs/results")
+MISSED = "missed"
+CSV_FILE, FINDINGS_FILE = "error.csv", "findings.json"
+KEPT = ("problem", "method", "seed", "iteration", "optimizer_seconds", "train_error")
+
+METHODS = (
+    "tridiagonal",
+    "diagonal",
+    "nesterov",
+    "adam",
+    "muon",
+    "tridiagonal-companion",
+    "tridiagonal-paper",
+    "tridiagonal-no-momentum",
+)
+"""Of `kfac-paper compare`: those of the README's picture first."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of docs/results.md: the words of `kfac-paper compare`, and errors for its table."""
+
+    name: str
+    title: str
+    words: tuple[str, ...]
+    targets: tuple[float, ...]
+
+
+def _section(name: str, problem: str, targets: tuple[float, ...], *words: str) -> Section:
+    title = f"{problem.upper()}: K-FAC beside tuned first-order methods"
+    chosen = (f"problems={problem}", *words, f"methods={','.join(METHODS)}")
+    return Section(name, title, ("compare", "scale=full", *chosen), targets)
+
+
+SECTIONS = (
+    _section("curves", "curves", (10, 5, 3, 2, 1), "seeds=0,1,2", "seconds=150"),
+    _section("mnist", "mnist", (10, 5, 3, 2, 1.5), "seconds=720"),
+    _section("faces", "faces", (100, 80, 60, 50, 30), "seconds=720"),
+)
+GPU_SECTIONS = (
+    _section("curves-gpu", "curves", (10, 5, 3, 2, 1), "seconds=8"),
+    _section("mnist-gpu", "mnist", (10, 5, 3, 2, 1.5), "seconds=10"),
+    _section("faces-gpu", "faces", (100, 80, 60, 50, 30), "seconds=15"),
+)
+"""Not among those that are made by default."""
+
+
+class Curve(NamedTuple):
+    """The evaluations of one run: lists of the same length."""
+
+    method: str
+    seed: int
+    iterations: list[int]
+    seconds: list[float]
+    errors: list[float]
+
+    def first(self, target: float) -> float:
+        """The optimizer seconds at the first evaluation with at most this error, or infinity."""
+        pairs = zip(self.errors, self.seconds, strict=True)
+        return next((at for error, at in pairs if error <= target), math.inf)
+
+
+def main() -> int:
+    """Write the sections that are asked for, and the picture; 1 if one fails."""
+    parser = argparse.ArgumentParser(description="K-FAC beside tuned first-order methods")
+    every = {each.name: each for each in (*SECTIONS, *GPU_SECTIONS)}
+    names = [each.name for each in SECTIONS]
+    parser.add_argument("names", nargs="*", choices=[*every, []], help=f"default: {names}")
+    parser.add_argument("--folder", type=Path, help="the folder of a study that was made elsewhere")
+    parser.add_argument("--picture", action="store_true", help="only draw the README's picture")
+    given = parser.parse_args()
+    try:
+        for name in () if given.picture else given.names or names:
+            write(every[name], given.folder or _made(every[name]))
+        picture()
+    except UserError as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+def _made(section: Section) -> Path:
+    folder = FOLDER / section.name
+    call = [sys.executable, "-m", "kfac_cli.paper", *section.words, f"output={folder}"]
+    if subprocess.run(call).returncode != 0:
+        raise UserError(f"{section.name}: is not complete; the same command continues")
+    return folder
+
+
+def write(section: Section, folder: Path, document: Path = DOCUMENT, tables: Path = TABLES) -> None:
+    """Write the section of a finished study, and what the picture is drawn from."""
+    rows = _rows(folder / CSV_FILE)
+    tables.mkdir(parents=True, exist_ok=True)
+    lines = [",".join(KEPT), *(",".join(row[name] for name in KEPT) for row in rows)]
+    replace_text(tables / f"{section.name}.csv", "\n".join(lines) + "\n")
+    found = json.loads((folder / FINDINGS_FILE).read_text(encoding="utf-8"))
+    write_section(document, section.name, _text(section, curves(rows), found))
+    say(f"{section.name}: written")
+
+
+def _text(section: Section, runs: Sequence[Curve], found: dict[str, Any]) -> str:
+    where = found["environment"]
+    words = [word for word in found["command"].split() if not word.startswith("output=")]
+    header = (
+        f"`{' '.join(words)}` on {where['device_name']}, {where['thread_count']} threads, Python "
+        f"{where['python']}, torch {where['torch']}: optimizer seconds to the first evaluation "
+        "with at most this training error, evaluation excluded; medians over the seeds, and their "
+        "range."
+    )
+    columns = ["method", "seeds", "iterations", "seconds"]
+    columns += [*(f"to {target:g}" for target in section.targets), "lowest error"]
+    rows = []
+    for method in dict.fromkeys(run.method for run in runs):
+        own = [run for run in runs if run.method == method]
+        cells = [_spread([run.first(target) for run in own]) for target in section.targets]
+        ends = [_spread([run.iterations[-1] for run in own]), _spread([r.seconds[-1] for r in own])]
+        rows.append([method, len(own), *ends, *cells, _spread([min(r.errors) for r in own])])
+    findings = [
+        f"- {each['verdict']}: {each['statement'].partition(': ')[2]} ({each['source']}): "
+        f"{_numbers(each['numbers'])}; n = {each['n']}"
+        for each in found["findings"]
+        if each["verdict"] != "not measured"
+    ]
+    parts = [f"### {section.title}", header, markdown_table(columns, rows), "\n".join(findings)]
+    return "\n\n".join(parts)
+
+
+def _numbers(numbers: dict[str, Any]) -> str:
+    """What the verdict follows from: the median of what the statement is about, and the range."""
+    name = next(name for name in numbers if name.endswith(", median"))
+    what = name.removesuffix(", median")
+    return f"{what} {figures(numbers[name])} (range {numbers[f'{what}, range']})"
+
+
+def _spread(values: Sequence[float]) -> str:
+    """The median and, unless all are the same, the range; a dash for a target that is missed."""
+    ordered = sorted(values)
+    low, middle, high = map(_cell, (ordered[0], statistics.median_high(ordered), ordered[-1]))
+    return middle if low == high or middle == MISSED else f"{middle} ({low}–{high})"
+
+
+def _cell(value: float) -> str:
+    if not math.isfinite(value):
+        return MISSED
+    return f"{value:,}" if isinstance(value, int) else figures(value)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def curves(rows: Sequence[dict[str, str]]) -> list[Curve]:
+    """The runs of a table, in its order."""
+    found: dict[tuple[str, str], Curve] = {}
+    for row in rows:
+        key = row["method"], row["seed"]
+        run = found.setdefault(key, Curve(key[0], int(key[1]), [], [], []))
+        run.iterations.append(int(float(row["iteration"])))
+        run.seconds.append(float(row["optimizer_seconds"]))
+        run.errors.append(float(row["train_error"]))
+    return list(found.values())
+
+
+def picture(tables: Path = TABLES, folder: Path = PERFORMANCE.parent) -> None:
+    """Draw docs/comparison.png and .svg: error against seconds, a panel for each table shown."""
+    from benchmarks.results_picture import drawn_comparison
+
+    panels = {
+        section.title.split(":")[0] + where: curves(_rows(tables / f"{section.name}.csv"))
+        for section, where in [*((s, "") for s in SECTIONS), *((s, ", GPU") for s in GPU_SECTIONS)]
+        if (tables / f"{section.name}.csv").exists()
+    }
+    for name, data in drawn_comparison(panels, METHODS[:5]):
+        replace_bytes(folder / name, data)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""`make results`: a section of docs/results.md and a table from the folder of a study."""
+
+import json
+
+import pytest
+
+from benchmarks.results import SECTIONS, Curve, curves, picture, write
+
+ROWS = [
+    # method, seed, iteration, seconds, error
+    ("tridiagonal", 0, 10, 1.0, 12.0),
+    ("tridiagonal", 0, 20, 2.0, 4.0),
+    ("tridiagonal", 1, 10, 1.5, 11.0),
+    ("tridiagonal", 1, 20, 2.5, 2.5),
+    ("adam", 0, 100, 1.0, 30.0),
+    ("adam", 0, 200, 3.0, 9.0),
+]
+MEDIAN = "seconds of the baseline over those of K-FAC, median"
+FINDINGS = {
+    "command": "kfac-paper compare scale=full problems=curves output=/elsewhere/curves",
+    "environment": {"device_name": "a CPU", "thread_count": 2, "python": "3.12", "torch": "2.9"},
+    "findings": [
+        {
+            "statement": "curves: K-FAC is faster",
+            "source": "figure 10",
+            "verdict": "confirmed",
+            "numbers": {MEDIAN: 2.25, MEDIAN.replace("median", "range"): "1.5 to 3", "seeds": 2},
+            "n": 6,
+        },
+        {
+            "statement": "curves: another",
+            "source": "figure 11",
+            "verdict": "not measured",
+            "numbers": {},
+            "n": 0,
+        },
+    ],
+}
+
+
+@pytest.fixture
+def study(tmp_path):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    lines = ["problem,method,seed,iteration,cases,optimizer_seconds,train_error"]
+    lines += [f"curves,{m},{s},{k},{k * 10},{t},{e}" for m, s, k, t, e in ROWS]
+    (folder / "error.csv").write_text("\n".join(lines))
+    (folder / "findings.json").write_text(json.dumps(FINDINGS))
+    return folder
+
+
+@pytest.fixture
+def written(study, tmp_path):
+    document = tmp_path / "results.md"
+    write(SECTIONS[0], study, document, tmp_path / "results")
+    return document.read_text()
+
+
+def test_the_table_has_medians_and_ranges_over_the_seeds(written):
+    row = "| tridiagonal | 2 | 20 | 2.50 (2.00–2.50) | 2.50 (2.00–2.50) | 2.50 (2.00–2.50) |"
+    assert f"{row} missed | missed | missed | 4.00 (2.50–4.00) |" in written
+    row = "| adam | 1 | 200 | 3.00 | 3.00 |"
+    assert f"{row} missed | missed | missed | missed | 9.00 |" in written
+
+
+def test_findings_that_were_measured_stand_below_it_and_the_command_without_its_folder(written):
+    assert (
+        "- confirmed: K-FAC is faster (figure 10): seconds of the baseline over those of K-FAC "
+        "2.25 (range 1.5 to 3); n = 6" in written
+    )
+    assert "another" not in written
+    assert "`kfac-paper compare scale=full problems=curves` on a CPU, 2 threads" in written
+
+
+def test_what_the_picture_is_drawn_from_is_kept(written, tmp_path):
+    picture(tmp_path / "results", tmp_path)
+    assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert "K-FAC, block-tridiagonal" in (tmp_path / "comparison.svg").read_text()
+    header = (tmp_path / "results" / "curves.csv").read_text().splitlines()[0]
+    assert header == "problem,method,seed,iteration,optimizer_seconds,train_error"
+
+
+def test_a_curve_holds_one_run():
+    row = {"method": "adam", "seed": "3", "iteration": "20.0"}
+    [curve] = curves([{**row, "optimizer_seconds": "1.5", "train_error": "4"}])
+    assert curve == Curve("adam", 3, [20], [1.5], [4.0])
+    assert curve.first(5) == 1.5 and curve.first(3) == float("inf")
