@@ -48,8 +48,14 @@ STUDIES: Mapping[str, Entry] = {
         full="days, on a GPU hours",
         options=COMPARING,
     ),
+    "cost": Entry(
+        "kfac_cli.paper.cost.study:STUDY",
+        small="2 minutes",
+        full="an hour",
+        options=("sizes",),
+    ),
     # The others, a line each: kfac_cli.paper.fisher.study:STUDY,
-    # kfac_cli.paper.damping_study:STUDY, kfac_cli.paper.cost.study:STUDY
+    # kfac_cli.paper.damping_study:STUDY
 }
 
 
