@@ -24,7 +24,8 @@ EXPLANATION = (
     "of the passes, the gradient, the new inverse and its products. Tasks 1 and 2 are predicted "
     "from SGD's own iterations, 5 and 6 from K-FAC's first ones. On so few cases as those of τ₁ "
     "and τ₂ products are slower, and sampling, inner products and element-wise functions are not "
-    "in the formula."
+    "in the formula, which also counts fewer new inverses than searches for γ need, see "
+    "[paper.md](paper.md)."
 )
 
 

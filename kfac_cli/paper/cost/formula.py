@@ -87,22 +87,40 @@ def kfac_cost(
     """Seconds of an average iteration for each of the eight tasks of section 8."""
     c = constants
     unit = sizes.squares * cases
-    search = 1 + 2 * _share(settings.t2)
+    search = _candidates(settings)
     return {
         1: 2 * c.passes * unit,
         2: c.gradient * unit,
         3: settings.tau1 * c.passes * unit,
         4: 2 * settings.tau1 * c.gradient * unit,
-        5: search / settings.t3 * c.factorisation * sizes.cubes_of_factors,
+        5: inverses_by_formula(settings) * c.factorisation * sizes.cubes_of_factors,
         6: search * c.product * sizes.products(settings),
         7: 2 * (1 + settings.momentum) * search * settings.tau2 * c.passes * unit,
         8: _share(settings.t1) * c.passes * unit,
     }
 
 
+def inverses_by_formula(settings: Settings) -> float:
+    """The inverses of an average iteration as the formula counts them, (1 + 2/T₂) / T₃."""
+    return _candidates(settings) / settings.t3
+
+
+def inverses(settings: Settings) -> float:
+    """The inverses of an average iteration of algorithm 2, 1/T₃ + 2/T₂.
+
+    One for each refresh, and two more for each search for γ.
+    """
+    return 1 / settings.t3 + 2 * _share(settings.t2)
+
+
 def sgd_cost(sizes: Sizes, cases: int, constants: Constants) -> float:
     """Seconds of an iteration of SGD, (2C₁ + C₂) ℓd²m."""
     return (2 * constants.passes + constants.gradient) * sizes.squares * cases
+
+
+def _candidates(settings: Settings) -> float:
+    """The versions of the update in an average iteration: three where γ is searched for."""
+    return 1 + 2 * _share(settings.t2)
 
 
 def _share(period: int | None) -> float:

@@ -26,7 +26,7 @@ PROBLEM = {
 
 SIZES = {Scale.FULL: (1000, 5000, 60000), Scale.SMALL: (250, 1000, 5000)}
 
-CHOSEN = ("optimizer", "experiment", "schedule", "schedule.size")
+CHOSEN = ("optimizer", "optimizer.inverse", "experiment", "schedule", "schedule.size")
 """What the study chooses itself."""
 
 
@@ -58,9 +58,10 @@ class Plan:
         settings = (*self._problem(), "preset=paper", *timed(optimizer, cases), *own)
         words = PlannedRun(optimizer, settings).words
         try:
-            return complete(composed(words))
+            settings = composed(words)
         except Exception as error:
             raise UserError(explain(error, words)) from error
+        return complete(settings)
 
     def _problem(self) -> Sequence[str]:
         own = any(word.startswith("dataset=") for word in self.job.settings)
