@@ -284,7 +284,7 @@ def test_it_leaves_tables_and_figure_and_measures_no_size_twice(job, tmp_path, m
 
 
 def test_each_optimizer_gets_the_options_that_it_has(job):
-    words = ("optimizer.tau1=0.5", "optimizer.l2=0", "optimizer.mu_max=0.5", "seed=7")
+    words = ("optimizer.tau1=0.5", "l2=0", "optimizer.mu_max=0.5", "seed=7")
     plan = Plan(job(*words))
     baseline, kfac = plan.config(BASELINE, 40), plan.config("kfac_diag", 40)
     assert (baseline.optimizer.mu_max, baseline.optimizer.l2) == (0.5, 0)

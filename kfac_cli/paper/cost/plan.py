@@ -55,8 +55,8 @@ class Plan:
         An option that only the other optimizers have is not for this one.
         """
         own = [word for word in self.job.settings if _concerns(word, optimizer)]
-        settings = (*self._problem(), "preset=paper", *timed(optimizer, cases), *own)
-        words = PlannedRun(optimizer, settings).words
+        given = (*self._problem(), "preset=paper", *timed(optimizer, cases), *own)
+        words = PlannedRun(optimizer, given).words
         try:
             settings = composed(words)
         except Exception as error:
