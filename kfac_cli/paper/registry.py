@@ -50,7 +50,7 @@ STUDIES: Mapping[str, Entry] = {
     ),
     "cost": Entry(
         "kfac_cli.paper.cost.study:STUDY",
-        small="2 minutes",
+        small="a minute",
         full="an hour",
         options=("sizes",),
     ),

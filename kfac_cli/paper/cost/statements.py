@@ -125,9 +125,9 @@ def _of_inverse(inverse: str, own: Sequence[Comparison]) -> list[Finding]:
             {**overheads, **formula, **rejected},
         ),
         _refreshing(inverse, own),
-        OVERHEAD.finding([largest.overhead], inverse, {**overheads, **rejected}),
+        _at_large_sizes(OVERHEAD, inverse, largest, largest.overhead, {**overheads, **rejected}),
         FALLING.finding(falling, inverse, {**overheads, **rejected}, one_size),
-        _negligible(inverse, largest),
+        _at_large_sizes(NEGLIGIBLE, inverse, largest, _share_of_inverses(largest)),
         INVERSION.finding([_ratio(c.factorisation, c.product) for c in constants], inverse),
     ]
 
@@ -144,15 +144,24 @@ def _refreshing(inverse: str, own: Sequence[Comparison]) -> Finding:
     return REFRESHING.finding(ratios, inverse, numbers, note)
 
 
-def _negligible(inverse: str, largest: Comparison) -> Finding:
-    shapes = largest.shapes
-    widest = max(max(p, q - 1) for p, q in shapes)
-    numbers: Numbers = {"largest m": largest.cases, "widest layer": widest}
+def _at_large_sizes(
+    statement: Statement,
+    inverse: str,
+    largest: Comparison,
+    value: float,
+    more: Numbers | None = None,
+) -> Finding:
+    """What the largest m says about an m much larger than d; nothing unless it is one."""
+    widest = max(max(p, q - 1) for p, q in largest.shapes)
+    numbers: Numbers = {"largest m": largest.cases, "widest layer": widest, **(more or {})}
     if largest.cases < MUCH_LARGER * widest:
         note = f"No m is {MUCH_LARGER} times as large as the widest layer."
-        return NEGLIGIBLE.finding([], inverse, numbers, note)
-    tasks = largest.measured.tasks
-    return NEGLIGIBLE.finding([(tasks[5] + tasks[6]) / largest.measured.whole], inverse, numbers)
+        return statement.finding([], inverse, numbers, note)
+    return statement.finding([value], inverse, numbers)
+
+
+def _share_of_inverses(each: Comparison) -> float:
+    return (each.measured.tasks[5] + each.measured.tasks[6]) / each.measured.whole
 
 
 def _tridiagonal(by_inverse: dict[str, list[Comparison]]) -> Finding:
