@@ -17,7 +17,6 @@ from kfac_cli.paper.compare.study import STUDY as COMPARE
 from kfac_cli.paper.methods import PROBLEMS, named
 from kfac_cli.paper.options import statements as options
 from kfac_cli.paper.options.study import STUDY as OPTIONS
-from kfac_cli.paper.runs import PlannedRun
 from kfac_cli.paper.study import Job, Scale, Verdict
 from kfac_cli.report.measures import CASES, ITERATIONS
 
@@ -226,19 +225,21 @@ def test_batch_size_finds_how_progress_depends_on_m(pretended, job, tmp_path, mo
 
 def test_kfac_starts_from_the_warm_up_at_the_small_scale_only(job):
     small = plan.Plan(job(), (250,), (0,))
-    [warm_up] = small.warm_ups()
-    before = load_config(warm_up.words)
-    assert (before.iterations, before.checkpoint.keep) == (160, 2)  # its end is needed
+    before = [load_config(warm_up.words) for warm_up in small.warm_ups()]
+    assert [config.optimizer.name for config in before] == ["kfac_tridiag", "kfac_diag"]
+    assert {(config.iterations, config.checkpoint.keep) for config in before} == {(160, 2)}
     for (method, size, _), run in small.runs().items():
         config = load_config(run.words)
         assert config.schedule.size == size
-        from_warm_up = method != plan.BASELINE
-        start = str(job().folder / "runs/warm-up/0") if from_warm_up else None
-        assert config.start_from == start
-        assert config.iterations == 160 * from_warm_up + plan.ITERATIONS[Scale.SMALL][method]
+        alone = plan.ITERATIONS[Scale.SMALL][method]
+        if method == plan.BASELINE:
+            assert (config.start_from, config.iterations) == (None, alone)
+        else:
+            inverse = "diagonal" if method == plan.DIAGONAL else "tridiagonal"
+            start = str(job().folder / f"runs/warm-up/{inverse}/0")
+            assert (config.start_from, config.iterations) == (start, 160 + alone)
     full = plan.Plan(job(Scale.FULL), (2000,), (0,))
     assert full.warm_ups() == []
     configs = [load_config(run.words) for run in full.runs().values()]
     assert {config.dataset.name for config in configs} == {"mnist"}
     assert {config.start_from for config in configs} == {None}
-    assert isinstance(warm_up, PlannedRun)

@@ -2,10 +2,10 @@
 
 The paper trains the MNIST autoencoder with several fixed sizes, and its text does not say which. At
 full scale that is done from the initial parameters. At the small scale a run of K-FAC on CURVES
-comes first, and K-FAC with the different sizes starts from its end: what the paper says about the
-size concerns the later stages, where the noise of the gradient counts. The baseline starts from the
-initial parameters at both scales: from where K-FAC is it first has to get away, since its learning
-rate is too large there.
+with the same inverse comes first, and K-FAC with the different sizes starts from its end, λ and γ
+included: what the paper says about the size concerns the later stages, where the noise of the
+gradient counts. The baseline starts from the initial parameters at both scales: where K-FAC is, its
+learning rate is too large.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,17 @@ from kfac_cli.paper.study import Job, Scale
 PROBLEM = {Scale.FULL: "mnist", Scale.SMALL: "curves"}
 SIZES = {Scale.FULL: (500, 1000, 2000, 4000), Scale.SMALL: (250, 500, 1000)}
 
+TRIDIAGONAL, DIAGONAL = "tridiagonal", "diagonal"
+NO_MOMENTUM, BASELINE = "tridiagonal-no-momentum", "nesterov"
+
 WARM_UP = 160
 """Iterations of K-FAC before the others, at the small scale."""
 
+WARMED_UP_BY = {TRIDIAGONAL: TRIDIAGONAL, DIAGONAL: DIAGONAL, NO_MOMENTUM: TRIDIAGONAL}
+"""The method whose warm-up a method starts from."""
+
 EVALUATIONS = 20
 """Of a run."""
-
-TRIDIAGONAL, DIAGONAL = "tridiagonal", "diagonal"
-NO_MOMENTUM, BASELINE = "tridiagonal-no-momentum", "nesterov"
 
 METHODS: tuple[Method, ...] = (
     kfac(TRIDIAGONAL, "kfac_tridiag"),
@@ -57,17 +60,18 @@ class Plan:
 
     def first_iteration(self, method: str) -> int:
         """The iteration from which the runs of a method start, and their progress counts."""
-        return WARM_UP if self.job.scale is Scale.SMALL and method != BASELINE else 0
+        return WARM_UP if self.job.scale is Scale.SMALL and method in WARMED_UP_BY else 0
 
     def warm_ups(self) -> list[PlannedRun]:
-        """The runs that come first, one for each seed; none at full scale."""
+        """The runs that come first, for each inverse and seed; none at full scale."""
         if self.job.scale is Scale.FULL:
             return []
+        first = set(WARMED_UP_BY.values())
         return [
             PlannedRun(
-                f"warm-up/{seed}",
+                f"warm-up/{method.name}/{seed}",
                 (
-                    *METHODS[0].words(self.problem, self.job.scale),
+                    *method.words(self.problem, self.job.scale),
                     "schedule=exponential",
                     "tensorboard=false",
                     f"seed={seed}",
@@ -76,6 +80,8 @@ class Plan:
                     f"evaluate_every={WARM_UP}",
                 ),
             )
+            for method in METHODS
+            if method.name in first
             for seed in self.seeds
         ]
 
@@ -91,7 +97,8 @@ class Plan:
     def _run(self, method: Method, size: int, seed: int) -> PlannedRun:
         iterations = ITERATIONS[self.job.scale][method.name]
         first = self.first_iteration(method.name)
-        start = self.job.folder / RUNS / f"warm-up/{seed}"
+        warm_up = f"warm-up/{WARMED_UP_BY.get(method.name)}/{seed}"
+        start = quoted(self.job.folder / RUNS / warm_up)
         return PlannedRun(
             f"{method.name}/{size}/{seed}",
             (
@@ -100,7 +107,7 @@ class Plan:
                 "schedule=fixed",
                 f"schedule.size={size}",
                 f"seed={seed}",
-                *([f"start_from={quoted(start)}"] if first else []),
+                *([f"start_from={start}"] if first else []),
                 f"iterations={first + iterations}",
                 f"evaluate_every={max(1, iterations // EVALUATIONS)}",
                 *self.job.settings,
