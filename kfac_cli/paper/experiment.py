@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from kfac_cli.paper.curves import curves_figure, curves_table
-from kfac_cli.paper.judgement import MethodRuns
+from kfac_cli.paper.judgement import Comparison, MethodRuns, ratios_table
 from kfac_cli.paper.methods import PROBLEMS, Method, named
 from kfac_cli.paper.option_values import jobs, names, refuse, seconds, whole_numbers
 from kfac_cli.paper.outputs import write_figure, write_report_of, write_table
@@ -22,8 +22,13 @@ Judge = Callable[[str, MethodRuns], list[Finding]]
 """Takes a problem, and the runs of each method on it."""
 
 
-def run_experiment(job: Job, methods: Sequence[Method], judge: Judge) -> list[Finding]:
-    """Do the runs that are missing; write what they show, and return what `judge` finds."""
+def run_experiment(
+    job: Job, methods: Sequence[Method], comparisons: Sequence[Comparison], judge: Judge
+) -> list[Finding]:
+    """Do the runs that are missing; write what they show, and return what it says.
+
+    That is the finding of each of the comparisons and what `judge` finds, on each problem.
+    """
     refuse(job.settings, CHOSEN)
     all_problems = PROBLEMS if job.scale is Scale.FULL else PROBLEMS[:1]
     problems = names(job.options, "problems", PROBLEMS, all_problems)
@@ -43,8 +48,13 @@ def run_experiment(job: Job, methods: Sequence[Method], judge: Judge) -> list[Fi
     job.say("drawing figures")
     write_figure(job.folder, curves_figure("error", "training error", runs, (ITERATIONS, SECONDS)))
     write_table(job.folder, curves_table("error", runs))
+    write_table(job.folder, ratios_table(comparisons, runs))
     write_report_of(job.folder, done)
-    return [finding for problem in problems for finding in judge(problem, runs[problem])]
+    findings: list[Finding] = []
+    for problem, of_problem in runs.items():
+        findings += [comparison.finding(problem, of_problem) for comparison in comparisons]
+        findings += judge(problem, of_problem)
+    return findings
 
 
 def _planned(job: Job, problem: str, method: Method, seed: int) -> PlannedRun:

@@ -61,13 +61,10 @@ def find(name: str) -> Entry:
 
 
 def listing() -> str:
-    """A line for each study: name, figures, description, options and times."""
-    lines = []
-    for name, entry in STUDIES.items():
-        study = entry.load()
-        options = " ".join(f"{option}=" for option in entry.options)
-        lines.append(
-            f"{name:<11} {study.figures}: {study.description}. small: {entry.small}; "
-            f"full: {entry.full}{f'; {options}' if options else ''}"
-        )
-    return "\n".join(lines) + "\n"
+    """A line for each study: its name, the paper's figures, times and description."""
+    rows = [(name, entry, entry.load()) for name, entry in STUDIES.items()]
+    return "".join(
+        f"{name:<11} {study.figures:<22} small: {entry.small + ',':<12} full: {entry.full}; "
+        f"{study.description}\n"
+        for name, entry, study in rows
+    )

@@ -1,7 +1,9 @@
 """Verdicts follow from numbers by the rule beside each statement, and can come out either way."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from kfac_cli.paper.batch_size.statements import STATEMENTS
@@ -73,11 +75,25 @@ def test_without_runs_of_a_method_a_comparison_is_not_measured(tmp_path, compari
 )
 def test_averages_are_judged_for_the_baseline_and_for_kfac(tmp_path, average, baseline, kfac):
     run = made_up(tmp_path / "run", average=average)
-    found = compare.findings("curves", {compare.BASELINE: [run], compare.TRIDIAGONAL: [run]})
-    assert [finding.verdict for finding in found[-2:]] == [baseline, kfac]
+    found = compare.average_findings(
+        "curves", {compare.BASELINE: [run], compare.TRIDIAGONAL: [run]}
+    )
+    assert [finding.verdict for finding in found] == [baseline, kfac]
 
 
 @pytest.mark.parametrize(("name", "statement"), STATEMENTS)
 def test_exponents_are_judged_either_way(name, statement):
     verdicts = {statement.finding([p]).verdict for p in (0.1, 0.6, 0.9, 1.5)}
     assert verdicts == {Verdict.CONFIRMED, Verdict.NOT_CONFIRMED}
+
+
+@pytest.mark.parametrize(("every", "verdict"), [(25, "not confirmed"), (50, "confirmed")])
+def test_the_time_that_subsets_save_is_judged_either_way(tmp_path, every, verdict):
+    whole = replace(made_up(tmp_path / "whole"), metrics={"optimizer_seconds": np.array([every])})
+    subsets = replace(made_up(tmp_path / "sub"), metrics={"optimizer_seconds": np.array([25.0])})
+    [finding] = options.time_findings(
+        "curves", {options.WHOLE: [whole], options.SUBSETS: [subsets]}
+    )
+    assert finding.verdict == verdict
+    [finding] = options.time_findings("curves", {})
+    assert finding.verdict is Verdict.NOT_MEASURED

@@ -89,6 +89,8 @@ def test_compare_draws_and_tables_every_run_and_reports_them(pretended, job, tmp
         "train_error": "1.0",
         "train_error_average": "1.1",
     }
+    ratios = table(folder / "ratios.csv")
+    assert {row["ratio"] for row in ratios if row["other"] == "diagonal"} == {"1.2"}
     verdicts = {finding.statement: finding.verdict for finding in found}
     text = "block-tridiagonal K-FAC makes 25 to 40 per cent more progress per iteration"
     [tridiagonal] = [v for s, v in verdicts.items() if s.startswith(f"curves: {text}")]

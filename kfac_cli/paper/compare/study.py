@@ -12,11 +12,11 @@ class CompareStudy:
 
     def run(self, job: Job) -> list[Finding]:
         """Run the methods, compare them and write figures, tables and the report."""
-        from kfac_cli.paper.compare.findings import findings
+        from kfac_cli.paper.compare.findings import COMPARISONS, average_findings
         from kfac_cli.paper.compare.methods import METHODS
         from kfac_cli.paper.experiment import run_experiment
 
-        return run_experiment(job, METHODS, findings)
+        return run_experiment(job, METHODS, COMPARISONS, average_findings)
 
 
 STUDY = CompareStudy()

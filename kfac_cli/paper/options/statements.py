@@ -63,16 +63,11 @@ COMPARISONS = (
 )
 
 
-def findings(problem: str, runs: MethodRuns) -> list[Finding]:
-    """What the runs on a problem say about each statement."""
-    compared = [comparison.finding(problem, runs) for comparison in COMPARISONS]
-    return [*compared, _time_of_subsets(problem, runs)]
-
-
-def _time_of_subsets(problem: str, runs: MethodRuns) -> Finding:
-    pairs = list(zip(runs.get(WHOLE, ()), runs.get(SUBSETS, ()), strict=False))
+def time_findings(problem: str, runs: MethodRuns) -> list[Finding]:
+    """What the runs on a problem say about the time that τ₁ and τ₂ save."""
+    pairs = zip(runs.get(WHOLE, ()), runs.get(SUBSETS, ()), strict=False)
     values = [_seconds(whole) / _seconds(subsets) for whole, subsets in pairs]
-    return TAU_SECONDS.finding(values, problem)
+    return [TAU_SECONDS.finding(values, problem)]
 
 
 def _seconds(run: Run) -> float:

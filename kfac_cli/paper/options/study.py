@@ -13,9 +13,9 @@ class OptionsStudy:
     def run(self, job: Job) -> list[Finding]:
         """Run the pairs, compare them and write figures, tables and the report."""
         from kfac_cli.paper.experiment import run_experiment
-        from kfac_cli.paper.options.statements import METHODS, findings
+        from kfac_cli.paper.options.statements import COMPARISONS, METHODS, time_findings
 
-        return run_experiment(job, METHODS, findings)
+        return run_experiment(job, METHODS, COMPARISONS, time_findings)
 
 
 STUDY = OptionsStudy()
