@@ -11,11 +11,12 @@ first three calibrate λ; a search comes at iterations 20 and 40, and every fift
 import sys
 from typing import NamedTuple
 
-from benchmarks.common.device import wait_for
 from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run, say
-from benchmarks.common.problems import INVERSES, REFRESHES, Problem, fixed, scale
-from benchmarks.common.timing import Spread, figures, seconds
+from benchmarks.common.problems import Problem, scale
+from benchmarks.common.timing import Spread, figures
+from kfac_cli.paper.cost.clock import seconds, wait_for
+from kfac_cli.paper.cost.methods import INVERSES, REFRESHES, fixed
 
 SEARCH_EVERY = 20
 ITERATIONS = 43

@@ -18,9 +18,9 @@ from typing import NamedTuple
 from benchmarks.common.command import kfac_run
 from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run, say
-from benchmarks.common.problems import INVERSES
 from benchmarks.common.timing import figures
 from kfac_cli.errors import UserError
+from kfac_cli.paper.cost.methods import INVERSES
 from kfac_cli.recording.summary import FAILED, INTERRUPTED
 from kfac_cli.report.measures import ITERATIONS, SECONDS, Cost, time_to
 from kfac_cli.report.runs import UNFINISHED, Run, load_runs

@@ -14,11 +14,12 @@ import sys
 from benchmarks.common.document import markdown_table
 from benchmarks.common.op_times import operator_shares
 from benchmarks.common.part import Part, run
-from benchmarks.common.problems import INVERSES, PLAIN, REFRESHES, Problem, Scale, fixed, scale
+from benchmarks.common.problems import PLAIN, Problem, Scale, scale
 from benchmarks.common.products import Bare, recorded, total_multiply_adds
 from benchmarks.common.timing import Spread, alternated, figures, ratios
 from benchmarks.work import unavoidable_multiply_adds
 from kfac_cli.engine.direction import subsample_size
+from kfac_cli.paper.cost.methods import INVERSES, REFRESHES, fixed
 from kfac_cli.run.session import Session
 
 AIMS = {1000: 1.4, 5000: 1.15}

@@ -20,10 +20,11 @@ from torch import Tensor
 
 from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run, say
-from benchmarks.common.problems import INVERSES, MNIST, SMALL, Problem, fixed
+from benchmarks.common.problems import MNIST, SMALL, Problem
 from benchmarks.common.timing import figures
 from kfac_cli.engine import StepRecord
 from kfac_cli.errors import UserError
+from kfac_cli.paper.cost.methods import INVERSES, fixed
 from kfac_cli.recording.environment import peak_memory, reset_peak_memory
 
 ITERATIONS = 3

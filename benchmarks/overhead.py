@@ -18,7 +18,8 @@ from typing import NamedTuple
 from benchmarks.common.command import kfac_run
 from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run, say
-from benchmarks.common.timing import Spread, figures, seconds
+from benchmarks.common.timing import Spread, figures
+from kfac_cli.paper.cost.clock import seconds
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.summary import SUMMARY_FILE
 from kfac_cli.recording.tables import METRICS_FILE

@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.common.device import wait_for
 from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run
-from benchmarks.common.problems import PLAIN, REFRESHES, Problem, fixed, scale
+from benchmarks.common.problems import PLAIN, Problem, scale
 from benchmarks.common.timing import Spread, alternated, figures, ratios
 from kfac_cli.engine import KFAC
+from kfac_cli.paper.cost.clock import wait_for
+from kfac_cli.paper.cost.methods import REFRESHES, fixed
 
 GAMMA = 0.1
 VARIANTS = {

@@ -26,12 +26,6 @@ PLAIN = (
 )
 """K-FAC without calibration and, after three iterations, with neither ρ nor a new inverse."""
 
-INVERSES = {"block-tridiagonal": "kfac_tridiag", "block-diagonal": "kfac_diag"}
-"""What a table calls an inverse, and the optimizer of `kfac-run`."""
-
-REFRESHES = 3
-"""First iterations, each of which makes a new inverse (algorithm 2)."""
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -96,11 +90,6 @@ class Scale:
 def scale(small: bool, rounds: int = 9) -> Scale:
     """MNIST with 1,000 and 5,000 cases, or a problem of milliseconds."""
     return Scale(SMALL, (40, 80), 2) if small else Scale(MNIST, (1000, 5000), rounds)
-
-
-def fixed(size: int) -> tuple[str, ...]:
-    """The settings for mini-batches of one size."""
-    return ("schedule=fixed", f"schedule.size={size}")
 
 
 @cache

@@ -3,7 +3,8 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+
+from kfac_cli.paper.cost.clock import seconds
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,6 @@ def figures(value: float) -> str:
     if value == 0 or not 1e-4 <= abs(value) < 1e9:
         return f"{value:.3g}"
     return f"{value:#.3g}".rstrip(".") if abs(value) < 999.5 else f"{value:,.0f}"
-
-
-def seconds(work: Callable[[], object], wait: Callable[[], None] = lambda: None) -> float:
-    """Wall-clock seconds of one call; `wait` returns when a device has finished its work."""
-    wait()
-    started = perf_counter()
-    work()
-    wait()
-    return perf_counter() - started
 
 
 def alternated(

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 
 import torch
 
-from benchmarks.common.device import wait_for
 from benchmarks.common.document import markdown_table
 from benchmarks.common.host_reads import host_reads
-from benchmarks.common.problems import INVERSES, REFRESHES, Problem, fixed
+from benchmarks.common.problems import Problem
 from benchmarks.common.timing import Spread, alternated, ratios
 from benchmarks.cycle import cycles
 from benchmarks.gpu.budget import Scale
+from kfac_cli.paper.cost.clock import wait_for
+from kfac_cli.paper.cost.methods import INVERSES, REFRESHES, fixed
 from kfac_cli.run.session import Session
 
 SEARCH, RHO = 20, 5

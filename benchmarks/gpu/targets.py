@@ -6,12 +6,13 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.common.command import kfac_run
-from benchmarks.common.device import wait_for
 from benchmarks.common.document import markdown_table
-from benchmarks.common.problems import INVERSES, Problem
+from benchmarks.common.problems import Problem
 from benchmarks.common.timing import figures
 from benchmarks.peers.clock import curve, seconds_to
 from kfac_cli.engine import evaluate
+from kfac_cli.paper.cost.clock import wait_for
+from kfac_cli.paper.cost.methods import INVERSES
 from kfac_cli.recording.summary import SUMMARY_FILE
 
 TARGETS = (5.0, 2.0)

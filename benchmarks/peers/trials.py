@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from benchmarks.common.problems import Problem, fixed
+from benchmarks.common.problems import Problem
 from benchmarks.peers.plan import Entrant
 from kfac_cli.errors import UserError
+from kfac_cli.paper.cost.methods import fixed
 from kfac_cli.run.batches import Cases, HostRows, draw_batch
 
 CHILD = Path(__file__).with_name("jax_trial.py")

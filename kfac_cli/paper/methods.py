@@ -41,7 +41,7 @@ class Method:
         every = max(1, iterations // EVALUATIONS[scale])
         return (
             *self._chosen(problem),
-            *(() if scale is Scale.FULL else _small(problem)),
+            *(() if scale is Scale.FULL else small_problem(problem)),
             f"iterations={iterations}",
             f"evaluate_every={every}",
             *self._final_iterations(iterations),
@@ -95,7 +95,7 @@ SMALL_LAYERS = {
 SMALL_CASES, SMALL_TEST_CASES = 5000, 500
 
 
-def _small(problem: str) -> tuple[str, ...]:
+def small_problem(problem: str) -> tuple[str, ...]:
     """What makes a problem small: as many layers, but narrower, and fewer cases."""
     encoder = SMALL_LAYERS[problem]
     layers = [*encoder, *reversed(encoder[:-1])]

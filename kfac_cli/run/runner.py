@@ -81,13 +81,13 @@ def run(
     """
     before = load or Load.now()
     _check_optimizer(config)
-    with _process_for(config, turn) as device:
+    with process_for(config, turn) as device:
         busy = BusyCheck(before, device, config.threads)
         return _run(config, folder, progress, saved, command, device, rule, swept, busy)
 
 
 @contextmanager
-def _process_for(config: RunConfig, turn: int | None) -> Iterator[torch.device]:
+def process_for(config: RunConfig, turn: int | None) -> Iterator[torch.device]:
     """Set what belongs to the process, and give the run's device; restore it for the next run."""
     device, threads = choose_device(config.device, turn), torch.get_num_threads()
     _check_matmul(config, device)

@@ -6,7 +6,8 @@ import warnings
 import pytest
 import torch
 
-from benchmarks.common.problems import INVERSES, SMALL, fixed
+from benchmarks.common.problems import SMALL
+from kfac_cli.paper.cost.methods import INVERSES, fixed
 
 pytestmark = pytest.mark.gpu
 

@@ -50,7 +50,7 @@ def test_the_default_number_of_threads_is_what_the_process_may_use(monkeypatch):
     torch.set_num_threads(8)
     try:
         for words, expected in ([], 3), (["threads=5"], 5), (["threads=9"], 9):
-            with runner._process_for(load_config(["device=cpu", *words]), None):
+            with runner.process_for(load_config(["device=cpu", *words]), None):
                 assert torch.get_num_threads() == expected
             assert torch.get_num_threads() == 8
     finally:

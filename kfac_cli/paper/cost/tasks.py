@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from time import perf_counter
 from typing import Any
-from unittest.mock import patch
 
 import kfac_cli.engine.model.minibatch as minibatch
 import kfac_cli.engine.model.statistics as statistics
@@ -47,9 +46,10 @@ PARTS = {(3, 4)}
 
 
 class TaskTimes:
-    """Seconds by task, of the thread that makes it."""
+    """Seconds by task, of the thread that makes it; `wait` returns when a device is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait: Callable[[], None] = lambda: None) -> None:
+        self._wait = wait
         self.seconds = dict.fromkeys(TASKS, 0.0)
         self._thread = threading.get_ident()
         self._running: list[int] = []
@@ -63,9 +63,12 @@ class TaskTimes:
             if threading.get_ident() != self._thread or not apart:
                 return function(*args, **kwargs)
             self._running.append(task)
+            self._wait()
             started = perf_counter()
             try:
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
+                self._wait()
+                return result
             finally:
                 spent = perf_counter() - started
                 self._running.pop()
@@ -77,15 +80,14 @@ class TaskTimes:
 
 
 @contextmanager
-def task_times() -> Iterator[TaskTimes]:
+def task_times(wait: Callable[[], None] = lambda: None) -> Iterator[TaskTimes]:
     """Count the seconds of the tasks in everything that is called within."""
-    times = TaskTimes()
-    with ExitStack() as patches:
+    times = TaskTimes(wait)
+    with ExitStack() as replaced:
         for task, owner, name in PLACES:
             found = vars(owner)[name]
             static = isinstance(found, staticmethod)
             timed = times.timed(task, found.__func__ if static else found)
-            patches.enter_context(
-                patch.object(owner, name, staticmethod(timed) if static else timed)
-            )
+            replaced.callback(setattr, owner, name, found)
+            setattr(owner, name, staticmethod(timed) if static else timed)
         yield times

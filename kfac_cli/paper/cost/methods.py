@@ -1,0 +1,25 @@
+"""The optimizers whose iterations are timed, and the settings of `kfac-run` that make them so."""
+
+INVERSES = {"block-tridiagonal": "kfac_tridiag", "block-diagonal": "kfac_diag"}
+"""What a table calls an inverse, and the optimizer of `kfac-run`."""
+
+BASELINE = "nesterov_sgd"
+
+REFRESHES = 3
+"""First iterations, each of which makes a new inverse (algorithm 2)."""
+
+FIRST_ITERATIONS = {
+    BASELINE: ("optimizer.learning_rate=1e-4",),
+    **dict.fromkeys(INVERSES.values(), ("optimizer.lambda_initial=150",)),
+}
+"""For iterations that are ordinary from the start: a small rate, and no calibration of λ."""
+
+
+def fixed(cases: int) -> tuple[str, ...]:
+    """The settings for mini-batches of one size."""
+    return ("schedule=fixed", f"schedule.size={cases}")
+
+
+def timed(optimizer: str, cases: int) -> tuple[str, ...]:
+    """The settings for a session of an optimizer whose iterations are timed."""
+    return (f"optimizer={optimizer}", *FIRST_ITERATIONS[optimizer], *fixed(cases))
