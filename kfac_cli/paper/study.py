@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -47,13 +47,15 @@ class Job:
 
     It writes into `folder`, which may hold what an interrupted call left: finished parts are read,
     not done again. `settings` are those of `kfac-run` that the user gave, after the study's own.
-    `say` shows one line of progress.
+    `say` shows one line of progress. `options` are the study's own that were given, as text; the
+    registry says which it has.
     """
 
     folder: Path
     scale: Scale
     settings: Sequence[str]
     say: Callable[[str], None]
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 class Study(Protocol):

@@ -18,6 +18,7 @@ from torch.func import grad, jacrev, vmap
 from torch.nn.functional import one_hot
 
 from kfac_cli.engine.curvature.dense import Statistics, blocks, f_tilde, unvec
+from kfac_cli.engine.curvature.dense import tridiagonal as tridiagonal
 from kfac_cli.engine.curvature.dense import vec as vec
 
 OUTPUTS = ("bernoulli", "gaussian", "categorical")
@@ -291,17 +292,6 @@ def approximate_fisher(inverse: str, stats: Statistics, gamma: float) -> Tensor:
     sizes = [len(stats.activation[0][0]) - 1, *(len(row[0]) for row in stats.gradient)]
     structure = f_breve if inverse == "block_diagonal" else f_hat
     return structure(f_tilde(damped(stats, gamma)), blocks(sizes))
-
-
-def tridiagonal(stats: Statistics, container: type) -> object:
-    """The engine's KroneckerFactors: Abar_{i,i}, G_{i,i}, Abar_{i,i+1} and G_{i,i+1}."""
-    layers = range(len(stats.activation))
-    return container(
-        activation=[stats.activation[i][i] for i in layers],
-        gradient=[stats.gradient[i][i] for i in layers],
-        activation_next=[stats.activation[i][i + 1] for i in layers[:-1]],
-        gradient_next=[stats.gradient[i][i + 1] for i in layers[:-1]],
-    )
 
 
 # --- the quadratic model (sections 6.4 and 7) ----------------------------------------------------

@@ -7,12 +7,14 @@ compared with is used here.
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from kfac_cli.errors import UserError
+
+Factors = TypeVar("Factors")
 
 MAX_PARAMETERS = 6000
 """The largest dense matrix: 6000 rows take 288 MB in float64, and a study has a dozen of them."""
@@ -64,6 +66,17 @@ def f_tilde(statistics: Statistics) -> Tensor:
     rows = zip(statistics.activation, statistics.gradient, strict=True)
     return torch.cat(
         [torch.cat([block(a, g) for a, g in zip(*row, strict=True)], dim=1) for row in rows]
+    )
+
+
+def tridiagonal(statistics: Statistics, container: Callable[..., Factors]) -> Factors:
+    """The engine's `KroneckerFactors`, the container: Ā_{i,i}, G_{i,i}, Ā_{i,i+1} and G_{i,i+1}."""
+    layers = range(len(statistics.activation))
+    return container(
+        activation=[statistics.activation[i][i] for i in layers],
+        gradient=[statistics.gradient[i][i] for i in layers],
+        activation_next=[statistics.activation[i][i + 1] for i in layers[:-1]],
+        gradient_next=[statistics.gradient[i][i + 1] for i in layers[:-1]],
     )
 
 

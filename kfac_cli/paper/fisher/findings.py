@@ -1,0 +1,210 @@
+"""What the paper says about its example network, and what was measured.
+
+Each verdict follows from a threshold that the statement names; the paper itself has no numbers but
+the error and the bound of section 3.1 and the error rate of figure 2.
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+from kfac_cli.paper.fisher.blocks import Parts, block_means, largest_within, mean_parts
+from kfac_cli.paper.fisher.matrices import Matrices
+from kfac_cli.paper.study import Finding, Verdict
+
+EXACT = 1e-6
+"""Relative size below which a difference counts as rounding."""
+
+
+def findings(matrices: Matrices, error: float, iterations: int, notes: str) -> list[Finding]:
+    """All findings; `error` is the network's error rate after its training."""
+    return [
+        _training(error, iterations, notes),
+        _coarse_structure(matrices),
+        _cumulants(matrices),
+        _inverse_structure(matrices),
+        _exact_inverse_structure(matrices),
+        _exact_blocks(matrices),
+        _hat_beyond(matrices),
+        _breve(matrices),
+        _hat_inverse(matrices),
+    ]
+
+
+def _finding(
+    statement: str, source: str, holds: bool, numbers: Mapping[str, float | int], note: str = ""
+) -> Finding:
+    verdict = Verdict.CONFIRMED if holds else Verdict.NOT_CONFIRMED
+    return Finding(statement, source, verdict, numbers, 1, note)
+
+
+def _training(error: float, iterations: int, notes: str) -> Finding:
+    return _finding(
+        "a few iterations of K-FAC in batch mode train the classifier to about 5 % error (here: "
+        "at most 10 %)",
+        "figure 2",
+        error <= 0.1,
+        {"error rate": error, "iterations": iterations, "paper: error rate": 0.05},
+        notes,
+    )
+
+
+def _coarse_structure(m: Matrices) -> Finding:
+    pairs = torch.stack([m.exact.abs().flatten(), m.tilde.abs().flatten()])
+    correlation = float(torch.corrcoef(pairs)[0, 1])
+    ratios = block_means(m.tilde, m.where) / block_means(m.exact, m.where)
+    low, high = float(ratios.min()), float(ratios.max())
+    return _finding(
+        "F̃ is fairly accurate and captures the coarse structure of F (here: the absolute entries "
+        "correlate by at least 0.8, and the mean of each block is right within a factor of 2)",
+        "section 3, figure 2",
+        correlation >= 0.8 and low >= 0.5 and high <= 2,
+        {
+            "correlation of absolute entries": correlation,
+            "lowest ratio of block means, F̃/F": low,
+            "highest ratio of block means, F̃/F": high,
+            "relative error of F̃ (Frobenius norm)": _relative(m.tilde, m.exact),
+        },
+    )
+
+
+def _cumulants(m: Matrices) -> Finding:
+    error, bound = float((m.exact - m.tilde).abs().sum()), float(m.bound.sum())
+    return _finding(
+        "the total approximation error of F̃ is of roughly the same size as its bound by cumulants "
+        "(here: at least half of it)",
+        "section 3.1",
+        0.5 <= error / bound <= 1,
+        {
+            "total error": error,
+            "bound": bound,
+            "error / bound": error / bound,
+            "paper: total error": 2894.4,
+            "paper: bound": 4134.6,
+            "paper: error / bound": 2894.4 / 4134.6,
+        },
+        "The totals depend on data and network; their ratio does much less.",
+    )
+
+
+def _inverse_structure(m: Matrices) -> Finding:
+    return _structure(
+        m.damped,
+        m.tilde_inverse,
+        m,
+        "F̃",
+        "F̃⁻¹ is approximately block-tridiagonal, F̃ itself is not",
+        "section 4.1, figure 3",
+        "The inverse is damped as in K-FAC's last iteration, and so is F̃.",
+    )
+
+
+def _exact_inverse_structure(m: Matrices) -> Finding:
+    return _structure(
+        m.exact,
+        m.exact_inverse,
+        m,
+        "F",
+        "the exact F and its inverse look similar: F⁻¹ is approximately block-tridiagonal, F not",
+        "figure 3",
+        "Factored damping has no form for F; what it adds to F̃ is added.",
+    )
+
+
+def _structure(
+    matrix: torch.Tensor,
+    inverse: torch.Tensor,
+    m: Matrices,
+    name: str,
+    statement: str,
+    source: str,
+    note: str,
+) -> Finding:
+    plain, inverted = mean_parts(matrix, m.where), mean_parts(inverse, m.where)
+    falls = inverted.diagonal > inverted.neighbours > inverted.beyond
+    before, after = plain.beyond / plain.diagonal, inverted.beyond / inverted.diagonal
+    return _finding(
+        f"{statement} (here: the mean absolute entries of {name}⁻¹ fall from the diagonal blocks "
+        "to their neighbours and again to those beyond, and beyond / diagonal is at most a quarter "
+        f"of that of {name})",
+        source,
+        falls and after <= before / 4,
+        {
+            **_shares(plain.shares, name),
+            **_shares(inverted.shares, f"{name}⁻¹"),
+            f"beyond / diagonal, {name}": before,
+            f"beyond / diagonal, {name}⁻¹": after,
+        },
+        note,
+    )
+
+
+def _shares(parts: Parts, name: str) -> dict[str, float]:
+    return {f"share {part}, {name}": value for part, value in vars(parts).items()}
+
+
+def _exact_blocks(m: Matrices) -> Finding:
+    largest = float(m.damped.abs().max())
+    breve = largest_within(m.breve - m.damped, m.where, 0) / largest
+    hat = largest_within(m.hat - m.damped, m.where, 1) / largest
+    return _finding(
+        "F̆ has the diagonal blocks of F̃ and F̂ its tridiagonal blocks exactly (here: K-FAC's fast "
+        f"inverses, inverted, within {EXACT:g} of the largest entry)",
+        "section 4.3, figure 5",
+        max(breve, hat) <= EXACT,
+        {
+            "largest relative difference, diagonal of F̆": breve,
+            "largest relative difference, tridiagonal of F̂": hat,
+        },
+    )
+
+
+def _hat_beyond(m: Matrices) -> Finding:
+    tilde = mean_parts(m.damped, m.where).beyond
+    hat = mean_parts(m.hat - m.damped, m.where).beyond / tilde
+    breve = mean_parts(m.breve - m.damped, m.where).beyond / tilde
+    return _finding(
+        "F̂ approximates the off-tridiagonal blocks of F̃ very well, though not exactly (here: "
+        "with an error of at most a quarter of their size)",
+        "section 4.4, figure 5",
+        EXACT < hat <= 0.25,
+        {"relative error beyond, F̂": hat, "relative error beyond, F̆": breve},
+        "Relative errors are sums of absolute differences over sums of absolute entries of F̃.",
+    )
+
+
+def _breve(m: Matrices) -> Finding:
+    plain = _relative(m.breve, m.damped)
+    inverse = _relative(m.breve_inverse, m.tilde_inverse)
+    return _finding(
+        "F̆⁻¹ is a reasonably good approximation of F̃⁻¹, although F̆ is a poor one of F̃ (here: "
+        "its relative error is at most half as large)",
+        "section 4.4, figure 6",
+        inverse <= plain / 2,
+        {"relative error of F̆": plain, "relative error of F̆⁻¹": inverse},
+        "Relative errors are in the Frobenius norm.",
+    )
+
+
+def _hat_inverse(m: Matrices) -> Finding:
+    breve = mean_parts(m.breve_inverse - m.tilde_inverse, m.where)
+    hat = mean_parts(m.hat_inverse - m.tilde_inverse, m.where)
+    errors = {
+        "F̆⁻¹": _relative(m.breve_inverse, m.tilde_inverse),
+        "F̂⁻¹": _relative(m.hat_inverse, m.tilde_inverse),
+    }
+    return _finding(
+        "F̂⁻¹ is a significantly better approximation of F̃⁻¹ than F̆⁻¹ is, even on the diagonal "
+        "blocks (here: errors are smaller by a quarter altogether and by half on the diagonal)",
+        "section 4.4, figure 6",
+        errors["F̂⁻¹"] <= 0.75 * errors["F̆⁻¹"] and hat.diagonal <= breve.diagonal / 2,
+        {
+            **{f"relative error of {name}": value for name, value in errors.items()},
+            **{f"mean error {part}, F̆⁻¹": value for part, value in vars(breve).items()},
+            **{f"mean error {part}, F̂⁻¹": value for part, value in vars(hat).items()},
+        },
+    )
+
+
+def _relative(approximation: torch.Tensor, matrix: torch.Tensor) -> float:
+    return float((approximation - matrix).norm() / matrix.norm())
