@@ -1,0 +1,85 @@
+"""Curves of the training error of several methods on several problems, drawn and as a table."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kfac_cli.report.figures import Figure, Line, Panel, Style, styles
+from kfac_cli.report.measures import COSTS, MEASURES, Cost, Values, measured, spent
+from kfac_cli.report.runs import Run
+from kfac_cli.report.table import Cell, Table, number_cell, text_cell
+
+Runs = Mapping[str, Mapping[str, Sequence[Run]]]
+"""The runs of each method, one for each seed, by problem and name of the method."""
+
+COLUMNS = ("train_error", "train_error_average")
+
+
+def curves_figure(name: str, title: str, runs: Runs, costs: Sequence[Cost]) -> Figure:
+    """The error against each of the costs, a panel for each problem, both axes logarithmic.
+
+    The smaller error of the iterate and its average counts, as in the paper.
+    """
+    labels = list(dict.fromkeys(method for methods in runs.values() for method in methods))
+    looks = styles(labels)
+    panels = tuple(
+        Panel(
+            problem,
+            problem,
+            {
+                cost.label: tuple(_line(method, looks[method], each, cost) for method, each in own)
+                for cost in costs
+            },
+            x_log=True,
+            y_log=True,
+        )
+        for problem, own in ((problem, list(methods.items())) for problem, methods in runs.items())
+    )
+    return Figure(
+        name,
+        title,
+        panels,
+        axes=tuple(cost.label for cost in costs),
+        legend=tuple((label, looks[label], "") for label in labels),
+    )
+
+
+def curves_table(name: str, runs: Runs) -> Table:
+    """Every evaluation of every run: costs, and errors of the iterate and its average."""
+    rows = []
+    for problem, methods in runs.items():
+        for method, each in methods.items():
+            for run in each:
+                rows += _rows(problem, method, run)
+    columns = ("problem", "method", "seed", *(cost.column for cost in COSTS), *COLUMNS)
+    return Table(name, name, columns, tuple(rows))
+
+
+def _line(label: str, style: Style, runs: Sequence[Run], cost: Cost) -> Line:
+    """The median over the seeds with their range; evaluations that all have and are finite."""
+    shared = min(len(run.evaluations.get("iteration", ())) for run in runs)
+    errors = np.stack([measured(run, MEASURES[0])[:shared] for run in runs])
+    costs = np.stack([spent(run, cost)[:shared] for run in runs])
+    known = np.isfinite(errors).all(0) & np.isfinite(costs).all(0) & (errors > 0).all(0)
+    errors, costs = errors[:, known], costs[:, known]
+    band: tuple[Values | None, Values | None] = (None, None)
+    if len(runs) > 1:
+        band = errors.min(0), errors.max(0)
+    return Line(label, style, np.median(costs, axis=0), np.median(errors, axis=0), *band)
+
+
+def _rows(problem: str, method: str, run: Run) -> list[tuple[Cell, ...]]:
+    count = len(run.evaluations.get("iteration", ()))
+    nothing = np.full(count, math.nan)
+    columns = [run.evaluations.get(name, nothing) for name in COLUMNS]
+    costs = [spent(run, cost) for cost in COSTS]
+    return [
+        (
+            text_cell(problem),
+            text_cell(method),
+            Cell(run.seed, str(run.seed)),
+            *(number_cell(float(values[place])) for values in (*costs, *columns)),
+        )
+        for place in range(count)
+    ]

@@ -1,0 +1,89 @@
+"""The command kfac-paper: read the command line, run a study, print its findings."""
+
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from kfac_cli.errors import UserError, one_line
+from kfac_cli.files import exclusive_use, shown_folder
+from kfac_cli.paper.arguments import Arguments, parse
+from kfac_cli.paper.help_page import PAGE
+from kfac_cli.paper.registry import listing
+from kfac_cli.paper.study import Finding, Job
+from kfac_cli.signals import check_interrupted
+from kfac_cli.terminal import exit_code_of_text
+
+EXIT_FAILED = 1
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+def main() -> int:
+    """Run the command line in sys.argv; return 0, or 1 after a failure.
+
+    Raises KeyboardInterrupt, usually as Interrupted, if a signal ended it.
+    """
+    try:
+        return _run(sys.argv[1:])
+    except UserError as error:
+        return _print_error(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _print_error(f"{where}{error.strerror or error}")
+    except Exception as error:
+        check_interrupted()
+        if os.environ.get(FULL_ERROR) == "1":
+            traceback.print_exc()
+        return _print_error(f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _run(words: Sequence[str]) -> int:
+    if "--version" in words:
+        print(f"kfac-paper {version('kfac-run')}")
+        return exit_code_of_text("kfac-paper")
+    if not words:
+        print(PAGE, end="")
+        return EXIT_FAILED
+    if list(words) == ["list"]:
+        print(listing(), end="")
+        return exit_code_of_text("kfac-paper")
+    return _study(parse(words), shlex.join(["kfac-paper", *words]))
+
+
+def _study(arguments: Arguments, command: str) -> int:
+    from kfac_cli.paper.findings import FINDINGS_FILE, findings_text, read_findings, write_findings
+    from kfac_cli.paper.folder import open_folder
+
+    folder = arguments.folder
+    open_folder(arguments)
+    with exclusive_use(folder):
+        if (folder / FINDINGS_FILE).exists():
+            findings = read_findings(folder)
+            print(f"{shown_folder(folder)}: has ended; its findings are")
+        else:
+            findings = _run_study(arguments, command)
+            write_findings(folder, findings, arguments, command)
+    print(f"\n{findings_text(findings)}")
+    print(f"{one_line(str(shown_folder(folder)))}")
+    return 0
+
+
+def _run_study(arguments: Arguments, command: str) -> list[Finding]:
+    study = arguments.entry.load()
+    job = Job(arguments.folder, arguments.scale, arguments.settings, _say, arguments.options)
+    try:
+        return study.run(job)
+    except KeyboardInterrupt:
+        print(f"\n  {one_line(command)}  continues from here", flush=True)
+        raise
+
+
+def _say(line: str) -> None:
+    print(one_line(line), flush=True)
+
+
+def _print_error(line: str) -> int:
+    print(f"kfac-paper: error: {one_line(line)}", file=sys.stderr)
+    return EXIT_FAILED

@@ -1,0 +1,70 @@
+"""The options of studies, from the text on the command line."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from kfac_cli.errors import UserError, listed, shown
+
+
+def names(
+    options: Mapping[str, str], option: str, known: Sequence[str], default: Sequence[str]
+) -> tuple[str, ...]:
+    """Some of the known names, in the order in which they are known.
+
+    Raises UserError for another name.
+    """
+    if option not in options:
+        return tuple(default)
+    given = _parts(options[option])
+    for name in given:
+        if name not in known:
+            raise UserError(f"{option}={shown(options[option])}: must be of {listed(known)}")
+    return tuple(name for name in known if name in given)
+
+
+def whole_numbers(
+    options: Mapping[str, str], option: str, default: Sequence[int], least: int = 0
+) -> tuple[int, ...]:
+    """Distinct whole numbers from `least` on, in ascending order; raises UserError for others."""
+    if option not in options:
+        return tuple(default)
+    text = options[option]
+    numbers = [int(part) for part in _parts(text) if part.isascii() and part.isdigit()]
+    if not numbers or len(numbers) < len(_parts(text)) or min(numbers) < least:
+        raise UserError(
+            f"{option}={shown(text)}: must be whole numbers from {least} on, with commas between"
+        )
+    return tuple(sorted(set(numbers)))
+
+
+def jobs(options: Mapping[str, str]) -> int:
+    """How many runs are done beside each other; raises UserError for what is no such number."""
+    numbers = whole_numbers(options, "jobs", (1,), least=1)
+    if len(numbers) > 1:
+        raise UserError(f"jobs={shown(options['jobs'])}: must be one whole number")
+    return numbers[0]
+
+
+def seconds(options: Mapping[str, str]) -> float | None:
+    """The option `seconds`, None if it was not given; raises UserError unless it is above 0."""
+    if "seconds" not in options:
+        return None
+    text = options["seconds"]
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 1e9:
+        raise UserError(f"seconds={shown(text)}: must be a number above 0")
+    return value
+
+
+def refuse(settings: Sequence[str], chosen: Sequence[str]) -> None:
+    """Raise UserError for a setting that the study chooses itself."""
+    for word in settings:
+        if word.lstrip("+").partition("=")[0] in chosen:
+            raise UserError(f"{shown(word)}: the study chooses this itself; leave it out")
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.strip("[]").split(",")]

@@ -1,0 +1,97 @@
+"""Progress as the paper compares it: what reaching the same training errors costs."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from kfac_cli.report.measures import (
+    MEASURES,
+    Cost,
+    Values,
+    best_error,
+    measured,
+    spent,
+)
+from kfac_cli.report.runs import Run
+
+TARGETS = 6
+"""Errors at which two runs are compared."""
+
+
+class Ratio(NamedTuple):
+    """How many times the cost of a run another one takes to reach the same training error."""
+
+    error: float
+    own: float
+    other: float
+
+    @property
+    def value(self) -> float:
+        """The other's cost in units of the run's own."""
+        return self.other / self.own if self.own > 0 else math.nan
+
+
+def cost_at(run: Run, error: float, cost: Cost) -> float:
+    """The cost at which the training error first is at most `error`; infinite if it never is.
+
+    Between two evaluations the logarithm of the error is taken to be linear in the cost; before the
+    first one nothing is known, whose cost is then an upper bound.
+    """
+    errors, costs = measured(run, MEASURES[0]), spent(run, cost)
+    reached = np.flatnonzero(errors <= error)
+    if not len(reached):
+        return math.inf
+    place = int(reached[0])
+    if place == 0 or not (math.isfinite(errors[place - 1]) and errors[place] > 0):
+        return float(costs[place])
+    before, after = math.log(errors[place - 1]), math.log(errors[place])
+    share = (before - math.log(error)) / (before - after)
+    return float(costs[place - 1] + share * (costs[place] - costs[place - 1]))
+
+
+def common_errors(first: Run, second: Run, count: int = TARGETS) -> Values:
+    """Errors that both runs reach after their first evaluations, largest first.
+
+    At most `count`, in equal ratios down to the larger of their best errors, which is the last one;
+    none if a run measured no finite error.
+    """
+    low = max(best_error(first), best_error(second))
+    starts = [_first_error(run) for run in (first, second)]
+    if not (math.isfinite(low) and all(map(math.isfinite, starts))) or low <= 0:
+        return np.array([])
+    high = min(starts)
+    if high <= low:
+        return np.array([low])
+    return np.geomspace(high, low, count + 1)[1:]
+
+
+def ratios(run: Run, other: Run, cost: Cost, count: int = TARGETS) -> list[Ratio]:
+    """How many times the cost of `run` the other one takes, at each of their common errors."""
+    found = [
+        Ratio(float(error), cost_at(run, error, cost), cost_at(other, error, cost))
+        for error in common_errors(run, other, count)
+    ]
+    return [ratio for ratio in found if math.isfinite(ratio.value)]
+
+
+def average_ratios(run: Run) -> Values:
+    """Training error of the Polyak average over that of the iterate (n,).
+
+    At the evaluations of the second half of the run where the two differ.
+    """
+    rows = run.evaluations
+    iterate, average = rows.get("train_error"), rows.get("train_error_average")
+    if iterate is None or average is None:
+        return np.array([])
+    half = len(iterate) // 2
+    iterate, average = iterate[half:], average[half:]
+    known = np.isfinite(iterate) & np.isfinite(average) & (iterate > 0) & (iterate != average)
+    values: Values = average[known] / iterate[known]
+    return values
+
+
+def _first_error(run: Run) -> float:
+    errors = measured(run, MEASURES[0])
+    finite = errors[np.isfinite(errors)]
+    return float(finite[0]) if len(finite) else math.nan

@@ -1,0 +1,165 @@
+"""kfac-paper as it is typed: its pages, its folders, and what it prints."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from kfac_cli.paper.registry import STUDIES
+from kfac_cli.paper.study import Scale
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_the_page_names_every_option(kfac_paper, flag):
+    answer = kfac_paper("compare", flag)
+    assert (answer.code, answer.err) == (0, "")
+    for option in {option for entry in STUDIES.values() for option in entry.options}:
+        assert f"{option}=" in answer.out
+    assert all(len(line) <= 100 for line in answer.out.splitlines())
+
+
+def test_without_arguments_the_page_is_printed_and_nothing_runs(kfac_paper, tmp_path):
+    answer = kfac_paper()
+    assert answer.code == 1
+    assert answer.out.startswith("kfac-paper repeats the experiments of the paper")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_version_is_that_of_kfac_run(kfac_paper):
+    assert kfac_paper("--version").out.startswith("kfac-paper ")
+
+
+def test_the_list_has_a_line_for_each_study_and_loads_no_torch():
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'matplotlib', 'pydantic')));"
+        "from kfac_cli.paper.__main__ import main; sys.exit(main())"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code, "list"], capture_output=True, text=True, timeout=60
+    )
+    assert (answer.returncode, answer.stderr) == (0, "")
+    lines = answer.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(STUDIES)
+    assert all("figure" in line or "section" in line for line in lines)
+    assert all("small: " in line and "full: " in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["nonsense"], "nonsense: no such study; the studies are counting"),
+        (["scale=full"], "no study given; kfac-paper --help shows how it is used"),
+        (["counting", "--fast"], "--fast: no such option; kfac-paper --help shows how it is used"),
+        (["counting", "again"], "again: one study at a time, and settings as NAME=VALUE"),
+        (["counting", "scale=medium"], "scale=medium: must be full or small"),
+        (["counting", "output="], "output=: must name a folder"),
+        (["counting", "output=file"], "output=file: is not a folder"),
+        (
+            ["counting", "output=full"],
+            "output=full: holds no study, but thing; choose a new folder",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(kfac_paper, counting, tmp_path, words, line):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thing").write_text("")
+    answer = kfac_paper(*words)
+    assert (answer.code, answer.out, answer.err) == (1, "", f"kfac-paper: error: {line}\n")
+    assert not counting.jobs
+
+
+def test_a_study_gets_scale_folder_options_and_settings(kfac_paper, counting, tmp_path):
+    assert kfac_paper("counting", "scale=full", "threads=1", "flakes=2", "l2=0").code == 0
+    [job] = counting.jobs
+    assert job.scale is Scale.FULL
+    assert job.folder == tmp_path / "outputs/paper/counting-full"
+    assert (job.options, job.settings) == ({"flakes": "2"}, ("threads=1", "l2=0"))
+
+
+def test_findings_are_printed_and_written_those_not_confirmed_first(kfac_paper, counting, tmp_path):
+    answer = kfac_paper("counting", "output=here", "threads=1")
+    assert (answer.code, answer.err) == (0, "")
+    text = (
+        "1 not confirmed, 1 confirmed, 1 not measured\n\n"
+        "NOT CONFIRMED: it pours (figure 2)\n  ratio: 0.3333\n  n: 2\n  A note.\n\n"
+        "CONFIRMED: it rains (section 1)\n  drops: 3\n  n: 1\n\n"
+        "NOT MEASURED: it snows (section 3)\n  n: 0\n  Too warm.\n"
+    )
+    assert text in answer.out
+    written = (tmp_path / "here/findings.txt").read_text()
+    assert written == f"kfac-paper counting output=here threads=1\n\n{text}"
+    contents = json.loads((tmp_path / "here/findings.json").read_text())
+    assert contents["command"] == "kfac-paper counting output=here threads=1"
+    assert {"torch", "python", "device_name"} <= set(contents["environment"])
+    assert contents["findings"][0] == {
+        "statement": "it pours",
+        "source": "figure 2",
+        "verdict": "not confirmed",
+        "numbers": {"ratio": 1 / 3},
+        "n": 2,
+        "note": "A note.",
+    }
+
+
+def test_a_study_that_has_ended_is_read_and_not_done_again(kfac_paper, counting):
+    first = kfac_paper("counting", "flakes=2", "jobs=1")
+    second = kfac_paper("counting", "jobs=4", "flakes=2")  # jobs= changes no result
+    assert len(counting.jobs) == 1
+    assert second.code == 0
+    assert second.out.startswith("outputs/paper/counting-small: has ended; its findings are\n")
+    assert second.out.endswith(first.out)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["scale=full"], "scale=small, not scale=full"),
+        (["threads=2"], "no settings, not the settings threads=2"),
+        (["flakes=2"], "no options, not the options flakes=2"),
+    ],
+)
+def test_a_folder_keeps_its_scale_options_and_settings(kfac_paper, counting, words, line):
+    kfac_paper("counting", "output=here")
+    answer = kfac_paper("counting", "output=here", *words)
+    assert answer.code == 1
+    assert answer.err == (
+        f"kfac-paper: error: output=here: holds a study with {line}; give the same or choose "
+        "another output=\n"
+    )
+
+
+def test_a_command_that_failed_before_anything_was_done_leaves_the_folder_free(
+    kfac_paper, counting
+):
+    def refuse(job):
+        raise OSError(5, "broken", "disk")
+
+    acts, counting.acts = counting.acts, refuse
+    answer = kfac_paper("counting", "output=here", "threads=two")
+    assert (answer.code, answer.err) == (1, "kfac-paper: error: disk: broken\n")
+    counting.acts = acts
+    assert kfac_paper("counting", "output=here", "threads=2").code == 0
+
+
+def test_an_interrupted_study_says_how_it_continues_and_continues(kfac_paper, counting):
+    def interrupt(job):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    acts, counting.acts = counting.acts, interrupt
+    answer = kfac_paper("counting", "flakes=2")
+    assert (answer.code, answer.err) == (143, "kfac-paper: interrupted\n")
+    assert answer.out == "\n  kfac-paper counting flakes=2  continues from here\n"
+    counting.acts = acts
+    assert kfac_paper("counting", "flakes=2").code == 0
+
+
+def test_damaged_findings_are_named(kfac_paper, counting, tmp_path):
+    kfac_paper("counting", "output=here")
+    (tmp_path / "here/findings.json").write_text("{}")
+    answer = kfac_paper("counting", "output=here")
+    assert answer.code == 1
+    assert answer.err.startswith("kfac-paper: error: here/findings.json: is damaged; remove it")
