@@ -1,0 +1,158 @@
+"""What the paper says about figure 7, and what was measured.
+
+The paper has no numbers here; each verdict follows from a threshold that the statement names, and
+which both inverses must meet.
+"""
+
+from collections.abc import Sequence
+
+from kfac_cli.paper.damping.curves import Curve, curve
+from kfac_cli.paper.damping.measure import INVERSES, MOMENTUM, RAW, RESCALED, Improvement
+from kfac_cli.paper.study import Finding, Verdict
+
+Curves = dict[tuple[str, str], Curve]
+
+NAMES = {"block_tridiagonal": "F̂⁻¹", "block_diagonal": "F̆⁻¹"}
+
+
+def findings(points: Sequence[Improvement], note: str) -> list[Finding]:
+    """All findings; `note` says at which point of which run."""
+    curves: Curves = {
+        (inverse, update): curve(points, inverse, update)
+        for inverse in INVERSES
+        for update in (RAW, RESCALED, MOMENTUM)
+    }
+    comparisons = (
+        _raw_needs_large_gamma,
+        _rescaling_is_better,
+        _sensitivity,
+        _momentum,
+        _tridiagonal,
+        _model_chooses_gamma,
+    )
+    return [compare(curves, len(points), note) for compare in comparisons]
+
+
+def _finding(
+    statement: str, source: str, holds: bool, numbers: dict[str, float], n: int, note: str
+) -> Finding:
+    verdict = Verdict.CONFIRMED if holds else Verdict.NOT_CONFIRMED
+    return Finding(statement, source, verdict, numbers, n, note)
+
+
+def _raw_needs_large_gamma(curves: Curves, n: int, note: str) -> Finding:
+    holds, numbers = True, {}
+    for inverse in INVERSES:
+        raw, best = curves[inverse, RAW], curves[inverse, RESCALED].best
+        there = raw.at(best.gamma).improvement
+        holds &= not there > 0 and raw.lowest_improving >= 10 * best.gamma
+        numbers[f"{NAMES[inverse]}: best γ, re-scaled"] = best.gamma
+        numbers[f"{NAMES[inverse]}: improvement by raw Δ there"] = there
+        numbers[f"{NAMES[inverse]}: smallest γ from which raw Δ improves h"] = raw.lowest_improving
+    return _finding(
+        "without re-scaling, Δ gives no improvement of h at all unless γ is very large (here: none "
+        "at the γ that is best with re-scaling, nor below ten times that)",
+        "section 6.4, figure 7",
+        holds,
+        numbers,
+        n,
+        note,
+    )
+
+
+def _rescaling_is_better(curves: Curves, n: int, note: str) -> Finding:
+    holds, numbers = True, {}
+    for inverse in INVERSES:
+        raw, rescaled = curves[inverse, RAW].best, curves[inverse, RESCALED].best
+        holds &= rescaled.gamma < raw.gamma
+        holds &= rescaled.improvement >= 2 * raw.improvement
+        for point in (raw, rescaled):
+            numbers[f"{NAMES[inverse]}: best γ, {point.update}"] = point.gamma
+            numbers[f"{NAMES[inverse]}: improvement there, {point.update}"] = point.improvement
+    return _finding(
+        "re-scaling allows a much smaller γ and gives a much more effective update (here: a "
+        "smaller best γ, at which h improves at least twice as much)",
+        "section 6.4, figure 7",
+        holds,
+        numbers,
+        n,
+        note,
+    )
+
+
+def _sensitivity(curves: Curves, n: int, note: str) -> Finding:
+    widths = {
+        (inverse, update): curves[inverse, update].width
+        for inverse in INVERSES
+        for update in (RAW, RESCALED, MOMENTUM)
+    }
+    holds = all(
+        widths[inverse, update] >= 2 * widths[inverse, RAW]
+        for inverse in INVERSES
+        for update in (RESCALED, MOMENTUM)
+    )
+    return _finding(
+        "with re-scaling, with and without momentum, the update depends far less on γ (here: at "
+        "least half of the best improvement over at least twice as many decades of γ)",
+        "section 6.4, figure 7",
+        holds,
+        {f"{NAMES[i]}: decades, {update}": width for (i, update), width in widths.items()},
+        n,
+        note,
+    )
+
+
+def _momentum(curves: Curves, n: int, note: str) -> Finding:
+    holds, numbers = True, {}
+    for inverse in INVERSES:
+        without, momentum = curves[inverse, RESCALED].best, curves[inverse, MOMENTUM].best
+        holds &= momentum.improvement >= without.improvement
+        numbers[f"{NAMES[inverse]}: best improvement without momentum"] = without.improvement
+        numbers[f"{NAMES[inverse]}: best improvement with momentum"] = momentum.improvement
+    return _finding(
+        "with momentum the update is at least as good as without, each at its best γ",
+        "section 7, figure 7",
+        holds,
+        numbers,
+        n,
+        note,
+    )
+
+
+def _tridiagonal(curves: Curves, n: int, note: str) -> Finding:
+    holds, numbers = True, {}
+    for update in (RESCALED, MOMENTUM):
+        tridiagonal, diagonal = (curves[inverse, update].best.improvement for inverse in INVERSES)
+        holds &= tridiagonal >= diagonal
+        numbers[f"best improvement, F̂⁻¹, {update}"] = tridiagonal
+        numbers[f"best improvement, F̆⁻¹, {update}"] = diagonal
+        numbers[f"F̂⁻¹ / F̆⁻¹, {update}"] = tridiagonal / diagonal
+    return _finding(
+        "an update by the block-tridiagonal inverse is at least as good as one by the "
+        "block-diagonal inverse, each at its best γ",
+        "section 4.4; figure 7 says only that its network was trained by the former",
+        holds,
+        numbers,
+        n,
+        note,
+    )
+
+
+def _model_chooses_gamma(curves: Curves, n: int, note: str) -> Finding:
+    holds, numbers = True, {}
+    for inverse in INVERSES:
+        for update in (RESCALED, MOMENTUM):
+            each = curves[inverse, update]
+            part = each.best_by_model.improvement / each.best.improvement
+            holds &= part >= 0.9
+            numbers[f"{NAMES[inverse]}: γ of the lowest M(δ), {update}"] = each.best_by_model.gamma
+            numbers[f"{NAMES[inverse]}: part of the best improvement, {update}"] = part
+    return _finding(
+        "M(δ) is a good measure of γ, with results similar to those of h(θ + δ) (here: the γ with "
+        "the lowest M(δ) has at least 90 % of the best improvement)",
+        "section 6.6",
+        holds,
+        numbers,
+        n,
+        note,
+    )
