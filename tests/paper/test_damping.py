@@ -4,10 +4,10 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 
 from kfac_cli.config.compose import load_config
-from kfac_cli.data.folder import resolve_data_dir
-from kfac_cli.data.registry import load_dataset
+from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine import evaluate
 from kfac_cli.engine.parameters import l2_penalty
 from kfac_cli.errors import UserError
@@ -33,9 +33,15 @@ AT_ONCE = ("optimizer.t3=1", "optimizer.gamma_rule=fixed", "dtype=float64")
 """A new inverse in every step, and the γ that the run has."""
 
 
+SIZES = (20, 8, 4, 8, 20)
+"""Small layers for what needs no images."""
+
+
 def session_of(*settings):
-    config = load_config(["dataset=curves", *NARROW, *AT_ONCE, *settings])
-    dataset = load_dataset(config.dataset, resolve_data_dir(None), config.dtype)
+    words = [f"dataset.layer_sizes={list(SIZES)}", "dataset.output=bernoulli", "dataset.file=none"]
+    config = load_config(["dataset=arrays", *NARROW[1:2], *words, *NARROW[4:], *AT_ONCE, *settings])
+    cases = torch.rand(60, SIZES[0], generator=torch.Generator().manual_seed(1)).to(torch.float64)
+    dataset = Dataset("arrays", cases, cases, cases, cases, None)
     return make_session(config, dataset, choose_device("cpu"))
 
 

@@ -30,9 +30,9 @@ def figures(m: Matrices, layers: Sequence[int]) -> Iterator[HeatMap]:
     means = block_means(m.tilde_inverse, m.where)
     yield picture(
         3,
-        "F̃ and its inverse, damped",
+        "F̃ and its damped inverse",
         (
-            panel("|F̃|", m.damped, top_of(m.damped, FISHER)),
+            panel("|F̃|", m.tilde, top_of(m.tilde, FISHER)),
             panel("|F̃⁻¹|", m.tilde_inverse, top_of(m.tilde_inverse, INVERSE)),
             Panel("mean of |F̃⁻¹| in each block", means, float(means.max()), numbers=True),
         ),
@@ -40,13 +40,13 @@ def figures(m: Matrices, layers: Sequence[int]) -> Iterator[HeatMap]:
     yield picture(
         5,
         "F̃ and its approximations F̆ (block-diagonal) and F̂ (block-tridiagonal inverse)",
-        same_scale(FISHER, ("|F̃|", m.damped), ("|F̆|", m.breve), ("|F̃ − F̆|", m.damped - m.breve)),
-        same_scale(FISHER, ("|F̃|", m.damped), ("|F̂|", m.hat), ("|F̃ − F̂|", m.damped - m.hat)),
+        same_scale(FISHER, ("|F̃|", m.tilde), ("|F̆|", m.breve), ("|F̃ − F̆|", m.tilde - m.breve)),
+        same_scale(FISHER, ("|F̃|", m.tilde), ("|F̂|", m.hat), ("|F̃ − F̂|", m.tilde - m.hat)),
     )
     exact = ("|F̃⁻¹|", m.tilde_inverse)
     yield picture(
         6,
-        "F̃⁻¹ and its approximations F̆⁻¹ and F̂⁻¹",
+        "F̃⁻¹ and its approximations F̆⁻¹ and F̂⁻¹, all damped",
         same_scale(
             DIFFERENCE,
             exact,

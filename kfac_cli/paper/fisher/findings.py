@@ -89,13 +89,13 @@ def _cumulants(m: Matrices) -> Finding:
 
 def _inverse_structure(m: Matrices) -> Finding:
     return _structure(
-        m.damped,
+        m.tilde,
         m.tilde_inverse,
         m,
         "F̃",
         "F̃⁻¹ is approximately block-tridiagonal, F̃ itself is not",
         "section 4.1, figure 3",
-        "The inverse is damped as in K-FAC's last iteration, and so is F̃.",
+        "The inverse is damped as in K-FAC's last iteration.",
     )
 
 
@@ -107,7 +107,7 @@ def _exact_inverse_structure(m: Matrices) -> Finding:
         "F",
         "the exact F and its inverse look similar: F⁻¹ is approximately block-tridiagonal, F not",
         "figure 3",
-        "Factored damping has no form for F; what it adds to F̃ is added.",
+        "Factored damping has no form for F; what it adds to F̃ is added before F is inverted.",
     )
 
 
@@ -144,9 +144,9 @@ def _shares(parts: Parts, name: str) -> dict[str, float]:
 
 
 def _exact_blocks(m: Matrices) -> Finding:
-    largest = float(m.damped.abs().max())
-    breve = largest_within(m.breve - m.damped, m.where, 0) / largest
-    hat = largest_within(m.hat - m.damped, m.where, 1) / largest
+    largest = float(m.tilde.abs().max())
+    breve = largest_within(m.breve - m.tilde, m.where, 0) / largest
+    hat = largest_within(m.hat - m.tilde, m.where, 1) / largest
     return _finding(
         "F̆ has the diagonal blocks of F̃ and F̂ its tridiagonal blocks exactly (here: K-FAC's fast "
         f"inverses, inverted, within {EXACT:g} of the largest entry)",
@@ -160,21 +160,21 @@ def _exact_blocks(m: Matrices) -> Finding:
 
 
 def _hat_beyond(m: Matrices) -> Finding:
-    tilde = mean_parts(m.damped, m.where).beyond
-    hat = mean_parts(m.hat - m.damped, m.where).beyond / tilde
-    breve = mean_parts(m.breve - m.damped, m.where).beyond / tilde
+    tilde = mean_parts(m.tilde, m.where).beyond
+    hat = mean_parts(m.hat - m.tilde, m.where).beyond / tilde
+    breve = mean_parts(m.breve - m.tilde, m.where).beyond / tilde
     return _finding(
         "F̂ approximates the off-tridiagonal blocks of F̃ very well, though not exactly (here: "
         "with an error of at most a quarter of their size)",
         "section 4.4, figure 5",
         EXACT < hat <= 0.25,
         {"relative error beyond, F̂": hat, "relative error beyond, F̆": breve},
-        "Relative errors are sums of absolute differences over sums of absolute entries of F̃.",
+        "Without damping; relative errors are sums of absolute differences over those of entries.",
     )
 
 
 def _breve(m: Matrices) -> Finding:
-    plain = _relative(m.breve, m.damped)
+    plain = _relative(m.breve, m.tilde)
     inverse = _relative(m.breve_inverse, m.tilde_inverse)
     return _finding(
         "F̆⁻¹ is a reasonably good approximation of F̃⁻¹, although F̆ is a poor one of F̃ (here: "

@@ -24,22 +24,21 @@ from kfac_cli.paper.fisher.example import Example
 class Matrices:
     """Matrices (n, n) over the middle layers, whose blocks are at `where`.
 
-    `exact` is F, `tilde` F̃ and `bound` the bound of |F - F̃| by cumulants, all undamped.
-    The others are damped by factored Tikhonov: `damped` is F̃, `breve` F̆ and `hat` F̂, and
-    `damped_exact` is F plus what this adds to F̃, for which the paper has no formula.
+    `exact` is F, `tilde` F̃, `breve` F̆, `hat` F̂, and `bound` the bound of |F - F̃| by cumulants. The
+    inverses are damped by factored Tikhonov; for that of F, of which it has no form, what it adds
+    to F̃ is added.
     """
 
     where: list[slice]
     exact: Tensor
     tilde: Tensor
-    bound: Tensor
-    damped: Tensor
     breve: Tensor
     hat: Tensor
+    bound: Tensor
+    exact_inverse: Tensor
     tilde_inverse: Tensor
     breve_inverse: Tensor
     hat_inverse: Tensor
-    exact_inverse: Tensor
 
 
 def matrices_of(example: Example, say: Callable[[str], None]) -> Matrices:
@@ -65,20 +64,23 @@ def from_fisher(
     factors = tridiagonal(fisher.statistics, KroneckerFactors)
     tilde = f_tilde(fisher.statistics)
     damped = f_tilde(_damped(fisher.statistics, factors, gamma, pi))
-    breve = matrix_of(BlockDiagonalInverse(factors, gamma, pi=pi).multiply, chain)
-    hat = matrix_of(BlockTridiagonalInverse(factors, gamma, pi=pi).multiply, chain)
+
+    def multiplied(
+        inverse: type[BlockDiagonalInverse | BlockTridiagonalInverse], gamma: float
+    ) -> Tensor:
+        return matrix_of(inverse(factors, gamma, pi=pi).multiply, chain)
+
     return Matrices(
-        blocks(chain),
-        fisher.matrix,
-        tilde,
-        error_bound(fisher),
-        damped,
-        torch.linalg.inv(breve),
-        torch.linalg.inv(hat),
-        torch.linalg.inv(damped),
-        breve,
-        hat,
-        torch.linalg.inv(fisher.matrix + damped - tilde),
+        where=blocks(chain),
+        exact=fisher.matrix,
+        tilde=tilde,
+        breve=torch.linalg.inv(multiplied(BlockDiagonalInverse, 0)),
+        hat=torch.linalg.inv(multiplied(BlockTridiagonalInverse, 0)),
+        bound=error_bound(fisher),
+        exact_inverse=torch.linalg.inv(fisher.matrix + damped - tilde),
+        tilde_inverse=torch.linalg.inv(damped),
+        breve_inverse=multiplied(BlockDiagonalInverse, gamma),
+        hat_inverse=multiplied(BlockTridiagonalInverse, gamma),
     )
 
 
