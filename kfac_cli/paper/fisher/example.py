@@ -92,7 +92,8 @@ def train_example(job: Job) -> Example:
         "The paper's 256-20-20-20-20-10 has five layers of weights, of which four with 20 units "
         "cannot lie in the middle; one layer more makes it so.",
         "λ₀ is calibrated in the first iterations (150, the paper's for the autoencoders, leaves "
-        "this network untrained), and γ is searched for in each iteration.",
+        "this network untrained), and γ is searched for in each iteration: "
+        f"{optimizer.gamma:.3g} in the last one.",
     )
     return Example(
         session.network,

@@ -88,59 +88,49 @@ def _cumulants(m: Matrices) -> Finding:
 
 
 def _inverse_structure(m: Matrices) -> Finding:
-    return _structure(
-        m.tilde,
-        m.tilde_inverse,
-        m,
-        "F̃",
-        "F̃⁻¹ is approximately block-tridiagonal, F̃ itself is not",
+    plain, inverted = mean_parts(m.tilde, m.where), mean_parts(m.tilde_inverse, m.where)
+    before, after = plain.beyond / plain.diagonal, inverted.beyond / inverted.diagonal
+    return _finding(
+        "F̃⁻¹ is approximately block-tridiagonal, F̃ itself is not (here: the mean absolute entry "
+        "of blocks beyond the tridiagonal is at most three quarters of that of the neighbours of "
+        "the diagonal blocks, and in units of that of the diagonal blocks a quarter of F̃'s)",
         "section 4.1, figure 3",
+        inverted.beyond <= 0.75 * inverted.neighbours and after <= before / 4,
+        {
+            **_shares(plain, "F̃"),
+            **_shares(inverted, "F̃⁻¹"),
+            "beyond / neighbours, F̃": plain.beyond / plain.neighbours,
+            "beyond / neighbours, F̃⁻¹": inverted.beyond / inverted.neighbours,
+            "beyond / diagonal, F̃": before,
+            "beyond / diagonal, F̃⁻¹": after,
+        },
         "The inverse is damped as in K-FAC's last iteration.",
     )
 
 
 def _exact_inverse_structure(m: Matrices) -> Finding:
-    return _structure(
-        m.exact,
-        m.exact_inverse,
-        m,
-        "F",
-        "the exact F and its inverse look similar: F⁻¹ is approximately block-tridiagonal, F not",
+    pairs = {"F/F̃": (m.exact, m.tilde), "F⁻¹/F̃⁻¹": (m.exact_inverse, m.tilde_inverse)}
+    numbers: dict[str, float] = {}
+    holds = True
+    for name, (exact, tilde) in pairs.items():
+        ratios = block_means(exact, m.where) / block_means(tilde, m.where)
+        low, high = float(ratios.min()), float(ratios.max())
+        numbers |= {f"lowest ratio of block means, {name}": low}
+        numbers |= {f"highest ratio of block means, {name}": high}
+        holds &= low >= 0.5 and high <= 2
+    numbers |= _shares(mean_parts(m.exact_inverse, m.where), "F⁻¹")
+    return _finding(
+        "the plots of the exact F and its inverse look similar to those of F̃ and F̃⁻¹ (here: the "
+        "mean absolute entry of each block is within a factor of 2)",
         "figure 3",
+        holds,
+        numbers,
         "Factored damping has no form for F; what it adds to F̃ is added before F is inverted.",
     )
 
 
-def _structure(
-    matrix: torch.Tensor,
-    inverse: torch.Tensor,
-    m: Matrices,
-    name: str,
-    statement: str,
-    source: str,
-    note: str,
-) -> Finding:
-    plain, inverted = mean_parts(matrix, m.where), mean_parts(inverse, m.where)
-    falls = inverted.diagonal > inverted.neighbours > inverted.beyond
-    before, after = plain.beyond / plain.diagonal, inverted.beyond / inverted.diagonal
-    return _finding(
-        f"{statement} (here: the mean absolute entries of {name}⁻¹ fall from the diagonal blocks "
-        "to their neighbours and again to those beyond, and beyond / diagonal is at most a quarter "
-        f"of that of {name})",
-        source,
-        falls and after <= before / 4,
-        {
-            **_shares(plain.shares, name),
-            **_shares(inverted.shares, f"{name}⁻¹"),
-            f"beyond / diagonal, {name}": before,
-            f"beyond / diagonal, {name}⁻¹": after,
-        },
-        note,
-    )
-
-
 def _shares(parts: Parts, name: str) -> dict[str, float]:
-    return {f"share {part}, {name}": value for part, value in vars(parts).items()}
+    return {f"share {part}, {name}": value for part, value in vars(parts.shares).items()}
 
 
 def _exact_blocks(m: Matrices) -> Finding:
