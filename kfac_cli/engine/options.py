@@ -94,13 +94,14 @@ class KFACOptions(OptimizerOptions):
         ),
     ] = "trace"
     sigma_solver: Annotated[
-        Literal["decomposition", "doubling"],
+        Literal["auto", "decomposition", "doubling"],
         About(
-            "how block_tridiagonal inverts Σ: by eigendecompositions, or by matrix products only",
+            "how block_tridiagonal inverts Σ: by eigendecompositions, or by matrix products only; "
+            "auto: the former on a CPU, the latter on a GPU, where that is faster",
             "",
             "B",
         ),
-    ] = "decomposition"
+    ] = "auto"
     l2_product: Annotated[
         Literal["exact", "refreshed"],
         About(
@@ -287,7 +288,7 @@ class KFACOptions(OptimizerOptions):
         if self.tikhonov == "exact" and self.pi != "trace":
             reason = "exact Tikhonov damping has no pi; leave it at trace, or {tikhonov}=factored"
             raise OptionError("pi", self.pi, reason)
-        if self.sigma_solver != "decomposition" and self.inverse != "block_tridiagonal":
+        if self.sigma_solver == "doubling" and self.inverse != "block_tridiagonal":
             reason = "needs {inverse}=block_tridiagonal; no other has a Sigma"
             raise OptionError("sigma_solver", self.sigma_solver, reason)
         if self.samples > 1 and self.fisher != "sampled":

@@ -1,8 +1,10 @@
 """Inverses that are computed beside the iterations until they are used (section 8)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from threading import Lock
 from typing import Any
 
 import torch
@@ -21,6 +23,9 @@ from kfac_cli.engine.state_rules import (
     up_to,
 )
 
+ONE_AT_A_TIME = Lock()
+"""Held by work on the stream of a GPU: a computation that was given up may still be running."""
+
 MAX_CANDIDATES = 3
 """Values of γ that a search tries (section 6.6)."""
 
@@ -29,7 +34,7 @@ class PendingInverses:
     """The inverses for the candidates `gammas`, to be used at `iteration`.
 
     `curvature` is the state of the curvature from which they are computed, by a thread of their
-    own, which uses one CPU thread, or the default stream of a GPU. When it is done makes no
+    own, which uses one CPU thread or, on a GPU, streams of its own. When it is done makes no
     difference, so a run is reproducible; resuming from a state starts the computation again.
     """
 
@@ -45,7 +50,8 @@ class PendingInverses:
         self._options, self._state = options, curvature
         self._copy = make_curvature(options)
         self._copy.load_state_dict(curvature)
-        self.result = _begin(self._copy, self.gammas)
+        self._beside = _BesideTheStream(_device(curvature))
+        self.result = _begin(lambda: self._beside.run(self._copy.inverses, self.gammas))
 
     def candidates(self, curvature: Curvature) -> list[tuple[float, Inverse]]:
         """Each γ and its inverse, once they are computed; raises the error if that failed.
@@ -53,6 +59,7 @@ class PendingInverses:
         `curvature` counts the fallbacks.
         """
         inverses = self.result.result()
+        self._beside.join()
         for kind, before in self._state.get("fallbacks", {}).items():
             more = getattr(self._copy.fallbacks, kind) - before
             setattr(curvature.fallbacks, kind, getattr(curvature.fallbacks, kind) + more)
@@ -88,16 +95,59 @@ class PendingInverses:
         return record(rules, lambda state: {"curvature": _known})
 
 
-def _begin(curvature: Curvature, gammas: list[float]) -> "Future[list[Inverse]]":
+def _begin(work: Callable[[], list[Inverse]]) -> "Future[list[Inverse]]":
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(1, thread_name_prefix="inverse")
     if threads > 1:
         pool.submit(torch.set_num_threads, 1).result()
         # What a thread sets holds for itself and, as a default, for threads that start later.
         torch.set_num_threads(threads)
-    result = pool.submit(curvature.inverses, gammas)
+    result = pool.submit(work)
     pool.shutdown(wait=False)
     return result
+
+
+class _BesideTheStream:
+    """Work on another stream of a GPU than the current one; without a GPU, nothing special.
+
+    It begins once all that the current stream has been given is done. Such work is done one after
+    the other, all on the same stream, so that memory is written to again only once it is read.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._begin = self._end = None
+        if device.type == "cuda":
+            self._begin = torch.cuda.current_stream(device).record_event()
+
+    def run(
+        self, work: Callable[[list[float]], list[Inverse]], given: list[float]
+    ) -> list[Inverse]:
+        """`work` of what is `given`, in whichever thread."""
+        if self._begin is None:
+            return work(given)
+        stream = _stream(self._device)
+        with ONE_AT_A_TIME, torch.cuda.stream(stream):
+            stream.wait_event(self._begin)
+            result = work(given)
+            self._end = stream.record_event()
+        return result
+
+    def join(self) -> None:
+        """Let the current stream wait until what `run` has returned is computed."""
+        if self._end is not None:
+            torch.cuda.current_stream(self._device).wait_event(self._end)
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _device(curvature: dict[str, Any]) -> torch.device:
+    """Where a curvature with this state is."""
+    factors = curvature.get("factors")
+    return factors["activation"][0].device if factors else torch.device("cpu")
 
 
 def _candidates(value: Any, name: str) -> None:

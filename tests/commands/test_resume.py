@@ -56,8 +56,11 @@ def file(tmp_path_factory):
 
 @pytest.fixture
 def words(file):
-    """The command line of the small experiment, without TensorBoard, which is slow."""
-    return [*overrides(file), "tensorboard=false"]
+    """The command line of the small experiment, without TensorBoard, which is slow.
+
+    On a CPU, whose products and chunks some tests name.
+    """
+    return [*overrides(file), "tensorboard=false", "device=cpu"]
 
 
 def start(folder, words):

@@ -5,6 +5,7 @@ import torch
 
 from kfac_cli.engine import Network, initial_parameters
 from kfac_cli.engine.baseline_options import NesterovOptions
+from kfac_cli.engine.curvature import parallel
 from kfac_cli.engine.model.minibatch import evaluate
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.registry import make_optimizer
@@ -25,8 +26,10 @@ class AnyGenerator(torch.Generator):
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A pretended GPU, whose generators are the CPU's."""
+    """A pretended GPU, whose generators are the CPU's and which has one stream."""
     monkeypatch.setattr(torch, "Generator", AnyGenerator)
+    one_by_one = lambda work, items, _: [work(item) for item in items]  # noqa: E731
+    monkeypatch.setattr(parallel, "_on_streams", one_by_one)
     return PretendGPU()
 
 
@@ -74,9 +77,16 @@ def test_a_block_diagonal_search_for_gamma_waits_once_more_for_each_candidate(gp
     assert len(search) == 3 + CANDIDATES
 
 
-def test_a_block_tridiagonal_search_waits_twice_and_for_each_eigendecomposition(gpu):
-    """Those of torch check on the host whether they converged."""
+def test_a_block_tridiagonal_search_waits_twice_more_for_each_candidate(gpu):
+    """Once to see which factors are positive definite, once for the doublings."""
     [*_, search] = waits(gpu, kfac(inverse="block_tridiagonal"), SEARCH_AT)
+    assert len(search) == 3 + 2 * CANDIDATES
+
+
+def test_decompositions_wait_once_each_besides(gpu):
+    """Those of torch check on the host whether they converged."""
+    options = kfac(inverse="block_tridiagonal", sigma_solver="decomposition")
+    [*_, search] = waits(gpu, options, SEARCH_AT)
     decompositions = sum("eigh" in name for name in search)
     assert decompositions == CANDIDATES * 2 * (len(DEEP[0]) - 2)
     assert len(search) - decompositions == 3 + 2 * CANDIDATES

@@ -183,8 +183,8 @@ def test_the_picture_shows_the_best_parameters_and_tensorboard_the_latest(
     run_in(tmp_path / "run", arrays)
     saved = parameters(tmp_path / "run")
     cases = torch.from_numpy(np.load(tmp_path / "cases.npz")["test_inputs"])[:15]
-    torch.testing.assert_close(drawn[0][4], outputs(saved["best"], cases))
-    torch.testing.assert_close(shown[10], outputs(saved["parameters"], cases))
+    torch.testing.assert_close(drawn[0][4].cpu(), outputs(saved["best"], cases))
+    torch.testing.assert_close(shown[10].cpu(), outputs(saved["parameters"], cases))
     torch.testing.assert_close(shown[8], drawn[0][4])
 
 

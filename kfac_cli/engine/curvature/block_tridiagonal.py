@@ -1,35 +1,24 @@
 """F̂⁻¹, the block-tridiagonal approximate inverse Fisher (section 4.3)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
 
 from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse
-from kfac_cli.engine.curvature.canonical import CanonicalCoupling, canonical_couplings
 from kfac_cli.engine.curvature.coupling import whitened
 from kfac_cli.engine.curvature.factored import FactoredCurvature
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
-from kfac_cli.engine.curvature.stein import DoublingCoupling, doubling_couplings
+from kfac_cli.engine.curvature.sigma import COUPLINGS, SIGMA_SOLVERS
 from kfac_cli.engine.curvature.tikhonov import UndampedFactors
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.saved_state import attributes, restore
 from kfac_cli.engine.state_rules import Rule, items, record, variant, word
 from kfac_cli.errors import choose
-
-AnyCoupling = CanonicalCoupling | DoublingCoupling
-
-COUPLINGS: tuple[type[AnyCoupling], ...] = CanonicalCoupling, DoublingCoupling
-
-SIGMA_SOLVERS: dict[str, Callable[..., Sequence[AnyCoupling]]] = {
-    "decomposition": canonical_couplings,
-    "doubling": doubling_couplings,
-}
-"""How Σ_{i|i+1} is inverted (appendix B)."""
 
 
 class BlockTridiagonalInverse(Inverse):
@@ -49,7 +38,7 @@ class BlockTridiagonalInverse(Inverse):
         gamma: float,
         *,
         pi: str = "trace",
-        sigma_solver: str = "decomposition",
+        sigma_solver: str = "auto",
         fallbacks: Fallbacks | None = None,
         shared: UndampedFactors | None = None,
     ) -> None:

@@ -51,8 +51,7 @@ class KroneckerFactors:
 
     def add_(self, other: "KroneckerFactors") -> None:
         """Add other statistics, in place."""
-        for mine, theirs in zip(self.tensors(), other.tensors(), strict=True):
-            mine.add_(theirs)
+        torch._foreach_add_(list(self.tensors()), list(other.tensors()))
 
     def add_gradients_(self, gradients: list[Tensor], products: Products = BLAS) -> None:
         """Add Σ g_i g_jᵀ of one more backward pass over the same cases, in place."""
@@ -63,13 +62,11 @@ class KroneckerFactors:
 
     def scale_gradients_(self, scale: float) -> None:
         """Multiply the gradients' matrices by a number, in place."""
-        for matrix in (*self.gradient, *self.gradient_next):
-            matrix.mul_(scale)
+        torch._foreach_mul_([*self.gradient, *self.gradient_next], scale)
 
     def scale_(self, scale: float) -> None:
         """Multiply by a number, in place."""
-        for matrix in self.tensors():
-            matrix.mul_(scale)
+        torch._foreach_mul_(list(self.tensors()), scale)
 
     def averaged(self, new: "KroneckerFactors", epsilon: float) -> "KroneckerFactors":
         """Running average: ε times this estimate plus (1 - ε) times the new one.

@@ -14,9 +14,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from kfac_cli.engine.curvature.canonical import canonical_couplings
 from kfac_cli.engine.curvature.coupling import Whitened
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.sigma import couplings
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.transfer import fetch_numbers
 
@@ -82,8 +82,8 @@ class FewCases:
             for (a, g), (a_above, g_above) in pairwise(damped)
         ]
         quiet = Fallbacks(clipped_sums=1)  # these are trials: only the first is reported
-        couplings = canonical_couplings(pairs, products[0].dtype, quiet)
-        neighbours = zip(couplings, pairwise(self._layers), pairwise(products), strict=True)
+        every = couplings(pairs, products[0].dtype, quiet)
+        neighbours = zip(every, pairwise(self._layers), pairwise(products), strict=True)
         for coupling, (here, above), sums in neighbours:
             coupling.add_product_(here.inside, above.inside, *sums)
 

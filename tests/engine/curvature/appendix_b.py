@@ -4,9 +4,9 @@ import torch
 
 from engine import oracles
 from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse
-from kfac_cli.engine.curvature.block_tridiagonal import SIGMA_SOLVERS
 from kfac_cli.engine.curvature.coupling import whitened
 from kfac_cli.engine.curvature.factorization import factorized
+from kfac_cli.engine.curvature.sigma import SIGMA_SOLVERS
 from kfac_cli.engine.curvature.tikhonov import symmetrized
 
 FLOAT64_EPS = torch.finfo(torch.float64).eps

@@ -106,7 +106,7 @@ def test_every_structure_and_rule_makes_a_difference():
         ({**TRIDIAGONAL, "pi": "2"}, "pi=2: must be trace, frobenius, spectral or one"),
         (
             {**TRIDIAGONAL, "sigma_solver": "cg"},
-            "sigma_solver=cg: must be decomposition or doubling",
+            "sigma_solver=cg: must be auto, decomposition or doubling",
         ),
         ({**TRIDIAGONAL, "tikhonov": "exact"}, "tikhonov=exact: needs inverse=block_diag"),
         ({"kind": "block_diagonal", "tikhonov": "exact", "pi": "one"}, "pi=one: exact Tikhonov"),
