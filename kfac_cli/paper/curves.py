@@ -45,14 +45,17 @@ def curves_figure(name: str, title: str, runs: Runs, costs: Sequence[Cost]) -> F
     )
 
 
-def curves_table(name: str, runs: Runs) -> Table:
-    """Every evaluation of every run: costs, and errors of the iterate and its average."""
+def curves_table(name: str, runs: Runs, keys: tuple[str, str] = ("problem", "method")) -> Table:
+    """Every evaluation of every run: costs, and errors of the iterate and its average.
+
+    `keys` name the columns for the keys of `runs`.
+    """
     rows = []
     for problem, methods in runs.items():
         for method, each in methods.items():
             for run in each:
                 rows += _rows(problem, method, run)
-    columns = ("problem", "method", "seed", *(cost.column for cost in COSTS), *COLUMNS)
+    columns = (*keys, "seed", *(cost.column for cost in COSTS), *COLUMNS)
     return Table(name, name, columns, tuple(rows))
 
 

@@ -59,7 +59,8 @@ def write_findings(
         "findings": [_jsonable(finding) for finding in ordered(findings)],
     }
     text = json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    replace_text(folder / TEXT_FILE, f"{_safe(command)}\n\n{_safe(findings_text(findings))}")
+    heading = f"{arguments.name}, scale={arguments.scale}: {command}"
+    replace_text(folder / TEXT_FILE, _safe(f"{heading}\n\n{findings_text(findings)}"))
     replace_text(folder / FINDINGS_FILE, _safe(text))
 
 

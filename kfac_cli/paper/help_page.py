@@ -16,12 +16,12 @@ threads=1, device=cuda, data_dir=FOLDER.
   output=FOLDER     outputs/paper/STUDY-SCALE unless given
   --version         the version
 
-Options of some studies, which list names
-  problems=curves,mnist,faces    compare: the problems
-  methods=NAME,NAME              compare: some of its methods
+Options of compare, options and batch-size
+  problems=curves,mnist,faces    the problems; not of batch-size
+  methods=NAME,NAME              some of the methods; not of batch-size
+  seconds=N                      each run ends after N seconds; not of batch-size
+  sizes=250,500,1000             the mini-batch sizes; of batch-size only
   seeds=0,1,2                    seeds of initial parameters and mini-batches, one run for each
-  seconds=N                      compare: each run ends after N seconds, whatever its iterations
-  sizes=250,500,1000             batch-size: the mini-batch sizes
   jobs=N                         so many runs beside each other, 1 unless given
 
 What it leaves in FOLDER

@@ -1,6 +1,7 @@
 """Progress as the paper compares it: what reaching the same training errors costs."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ class Ratio(NamedTuple):
     error: float
     own: float
     other: float
+    seed: int | None
 
     @property
     def value(self) -> float:
@@ -50,14 +52,14 @@ def cost_at(run: Run, error: float, cost: Cost) -> float:
     return float(costs[place - 1] + share * (costs[place] - costs[place - 1]))
 
 
-def common_errors(first: Run, second: Run, count: int = TARGETS) -> Values:
-    """Errors that both runs reach after their first evaluations, largest first.
+def common_errors(runs: Sequence[Run], count: int = TARGETS) -> Values:
+    """Errors that all runs reach after their first evaluations, largest first.
 
-    At most `count`, in equal ratios down to the larger of their best errors, which is the last one;
+    At most `count`, in equal ratios down to the largest of their best errors, which is the last;
     none if a run measured no finite error.
     """
-    low = max(best_error(first), best_error(second))
-    starts = [_first_error(run) for run in (first, second)]
+    low = max(best_error(run) for run in runs)
+    starts = [_first_error(run) for run in runs]
     if not (math.isfinite(low) and all(map(math.isfinite, starts))) or low <= 0:
         return np.array([])
     high = min(starts)
@@ -69,8 +71,8 @@ def common_errors(first: Run, second: Run, count: int = TARGETS) -> Values:
 def ratios(run: Run, other: Run, cost: Cost, count: int = TARGETS) -> list[Ratio]:
     """How many times the cost of `run` the other one takes, at each of their common errors."""
     found = [
-        Ratio(float(error), cost_at(run, error, cost), cost_at(other, error, cost))
-        for error in common_errors(run, other, count)
+        Ratio(float(error), cost_at(run, error, cost), cost_at(other, error, cost), run.seed)
+        for error in common_errors((run, other), count)
     ]
     return [ratio for ratio in found if math.isfinite(ratio.value)]
 

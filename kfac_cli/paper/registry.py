@@ -27,15 +27,30 @@ class Entry:
         return study
 
 
+COMPARING = ("problems", "methods", "seeds", "seconds", "jobs")
+
 STUDIES: Mapping[str, Entry] = {
     "compare": Entry(
         "kfac_cli.paper.compare.study:STUDY",
         small="10 minutes",
-        full="days; on a GPU hours",
-        options=("problems", "methods", "seeds", "seconds", "jobs"),
+        full="days, on a GPU hours",
+        options=COMPARING,
     ),
+    "batch-size": Entry(
+        "kfac_cli.paper.batch_size.study:STUDY",
+        small="6 minutes",
+        full="days, on a GPU hours",
+        options=("sizes", "seeds", "jobs"),
+    ),
+    "options": Entry(
+        "kfac_cli.paper.options.study:STUDY",
+        small="8 minutes",
+        full="days, on a GPU hours",
+        options=COMPARING,
+    ),
+    # The others, a line each: kfac_cli.paper.fisher.study:STUDY,
+    # kfac_cli.paper.damping_study:STUDY, kfac_cli.paper.cost.study:STUDY
 }
-"""A study is one line here; the others are to come."""
 
 
 def find(name: str) -> Entry:
@@ -46,13 +61,10 @@ def find(name: str) -> Entry:
 
 
 def listing() -> str:
-    """A line for each study: name, figures, description, options and times."""
-    lines = []
-    for name, entry in STUDIES.items():
-        study = entry.load()
-        options = " ".join(f"{option}=" for option in entry.options)
-        lines.append(
-            f"{name:<11} {study.figures}: {study.description}. small: {entry.small}; "
-            f"full: {entry.full}{f'; {options}' if options else ''}"
-        )
-    return "\n".join(lines) + "\n"
+    """A line for each study: its name, the paper's figures, times and description."""
+    rows = [(name, entry, entry.load()) for name, entry in STUDIES.items()]
+    return "".join(
+        f"{name:<11} {study.figures:<22} small: {entry.small + ',':<12} full: {entry.full}; "
+        f"{study.description}\n"
+        for name, entry, study in rows
+    )

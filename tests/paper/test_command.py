@@ -91,9 +91,10 @@ def test_findings_are_printed_and_written_those_not_confirmed_first(kfac_paper, 
     )
     assert text in answer.out
     written = (tmp_path / "here/findings.txt").read_text()
-    assert written == f"kfac-paper counting output=here threads=1\n\n{text}"
+    command = "kfac-paper counting output=here threads=1"
+    assert written == f"counting, scale=small: {command}\n\n{text}"
     contents = json.loads((tmp_path / "here/findings.json").read_text())
-    assert contents["command"] == "kfac-paper counting output=here threads=1"
+    assert contents["command"] == command
     assert {"torch", "python", "device_name"} <= set(contents["environment"])
     assert contents["findings"][0] == {
         "statement": "it pours",

@@ -8,13 +8,15 @@ class CompareStudy:
 
     name = "compare"
     figures = "figures 10 and 11"
-    description = "K-FAC, the tuned baseline, Adam, AdamW and Muon by iterations and seconds"
+    description = "K-FAC, the tuned baseline, Adam, AdamW and Muon, by iterations and by seconds"
 
     def run(self, job: Job) -> list[Finding]:
         """Run the methods, compare them and write figures, tables and the report."""
-        from kfac_cli.paper.compare.work import run
+        from kfac_cli.paper.compare.findings import COMPARISONS, average_findings
+        from kfac_cli.paper.compare.methods import METHODS
+        from kfac_cli.paper.experiment import run_experiment
 
-        return run(job)
+        return run_experiment(job, METHODS, COMPARISONS, average_findings)
 
 
 STUDY = CompareStudy()

@@ -1,35 +1,44 @@
-"""Doing the study `compare`: its runs, figures, tables, report and findings."""
+"""An experiment that runs several methods on several problems and compares their progress."""
 
-from kfac_cli.paper.compare.findings import findings
-from kfac_cli.paper.compare.methods import METHODS, PROBLEMS, Method, methods_named, small
+from collections.abc import Callable, Sequence
+
 from kfac_cli.paper.curves import curves_figure, curves_table
-from kfac_cli.paper.options import jobs, names, refuse, seconds, whole_numbers
+from kfac_cli.paper.judgement import Comparison, MethodRuns, ratios_table
+from kfac_cli.paper.methods import PROBLEMS, Method, named
+from kfac_cli.paper.option_values import jobs, names, refuse, seconds, whole_numbers
 from kfac_cli.paper.outputs import write_figure, write_report_of, write_table
 from kfac_cli.paper.runs import QUIET, PlannedRun, complete_runs
 from kfac_cli.paper.study import Finding, Job, Scale
 from kfac_cli.report.measures import ITERATIONS, SECONDS
 from kfac_cli.report.runs import Run
 
-CHOSEN = ("dataset", "optimizer", "experiment", "seed", "schedule")
-"""What the study sets itself, by its options and methods."""
+CHOSEN = ("dataset", "optimizer", "experiment", "schedule", "seed")
+"""What the options and the methods choose."""
 
 UNLIMITED = 1_000_000
 """Iterations of a run that its seconds end."""
 
+Judge = Callable[[str, MethodRuns], list[Finding]]
+"""Takes a problem, and the runs of each method on it."""
 
-def run(job: Job) -> list[Finding]:
-    """Do the runs that are missing, and write and return what they show."""
+
+def run_experiment(
+    job: Job, methods: Sequence[Method], comparisons: Sequence[Comparison], judge: Judge
+) -> list[Finding]:
+    """Do the runs that are missing; write what they show, and return what it says.
+
+    That is the finding of each of the comparisons and what `judge` finds, on each problem.
+    """
     refuse(job.settings, CHOSEN)
-    problems = names(
-        job.options, "problems", PROBLEMS, PROBLEMS if job.scale is Scale.FULL else PROBLEMS[:1]
-    )
-    known = [method.name for method in METHODS]
-    methods = methods_named(names(job.options, "methods", known, known))
+    all_problems = PROBLEMS if job.scale is Scale.FULL else PROBLEMS[:1]
+    problems = names(job.options, "problems", PROBLEMS, all_problems)
+    known = [method.name for method in methods]
+    chosen = named(methods, names(job.options, "methods", known, known))
     seeds = whole_numbers(job.options, "seeds", (0,))
     planned = {
         (problem, method.name, seed): _planned(job, problem, method, seed)
         for problem in problems
-        for method in methods
+        for method in chosen
         for seed in seeds
     }
     done = complete_runs(list(planned.values()), job.folder, job.say, jobs(job.options))
@@ -39,14 +48,17 @@ def run(job: Job) -> list[Finding]:
     job.say("drawing figures")
     write_figure(job.folder, curves_figure("error", "training error", runs, (ITERATIONS, SECONDS)))
     write_table(job.folder, curves_table("error", runs))
+    write_table(job.folder, ratios_table(comparisons, runs))
     write_report_of(job.folder, done)
-    return [finding for problem in problems for finding in findings(problem, runs[problem])]
+    findings: list[Finding] = []
+    for problem, of_problem in runs.items():
+        findings += [comparison.finding(problem, of_problem) for comparison in comparisons]
+        findings += judge(problem, of_problem)
+    return findings
 
 
 def _planned(job: Job, problem: str, method: Method, seed: int) -> PlannedRun:
     words = [*method.words(problem, job.scale), *QUIET, f"seed={seed}", "polyak.start=0"]
-    if job.scale is Scale.SMALL:
-        words += small(problem)
     if (limit := seconds(job.options)) is not None:
         words += [f"iterations={UNLIMITED}", f"max_seconds={limit:g}"]
     return PlannedRun(f"{problem}/{method.name}/{seed}", (*words, *job.settings))

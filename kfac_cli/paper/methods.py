@@ -1,0 +1,108 @@
+"""The methods of the paper's second experiment (section 13), and the settings that make each."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kfac_cli.commands.messages import choices
+from kfac_cli.paper.study import Scale
+
+PROBLEMS = ("curves", "mnist", "faces")
+"""In the order of figures 10 and 11."""
+
+BASELINE_SIZE = {"curves": 250, "mnist": 500, "faces": 500}
+"""Cases of the baseline's mini-batches (section 13), and of all methods with a fixed size."""
+
+EVALUATIONS = {Scale.FULL: 50, Scale.SMALL: 25}
+"""Of a run."""
+
+FINAL_SHARE = 20
+"""One in so many iterations of the baseline is among the last, with a momentum of 0.9."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method: its name, the optimizer in conf/, settings, and the number of its iterations.
+
+    Where conf/experiment has PROBLEM_TUNED, whose values and mini-batches suit the problem, that is
+    used. Otherwise the mini-batches grow as in section 13, or have the size of the baseline's.
+    """
+
+    name: str
+    optimizer: str
+    tuned: str
+    settings: tuple[str, ...]
+    grows: bool
+    full: int
+    small: int
+
+    def words(self, problem: str, scale: Scale) -> tuple[str, ...]:
+        """Its settings of `kfac-run` on a problem."""
+        iterations = self.full if scale is Scale.FULL else self.small
+        every = max(1, iterations // EVALUATIONS[scale])
+        return (
+            *self._chosen(problem),
+            *(() if scale is Scale.FULL else _small(problem)),
+            f"iterations={iterations}",
+            f"evaluate_every={every}",
+            *self._final_iterations(iterations),
+            *self.settings,
+        )
+
+    def _chosen(self, problem: str) -> tuple[str, ...]:
+        experiment = f"{problem}_{self.tuned}"
+        if experiment in choices("experiment"):
+            return (f"experiment={experiment}", "preset=default")
+        fixed = ("schedule=fixed", f"schedule.size={BASELINE_SIZE[problem]}")
+        schedule = ("schedule=exponential",) if self.grows else fixed
+        return (f"dataset={problem}", f"optimizer={self.optimizer}", *schedule)
+
+    def _final_iterations(self, iterations: int) -> tuple[str, ...]:
+        """For the baseline, 1,000 of the 20,000 at full scale and as large a share of others."""
+        if self.optimizer != "nesterov_sgd":
+            return ()
+        return (f"optimizer.final_iterations={iterations // FINAL_SHARE}",)
+
+
+def kfac(name: str, optimizer: str, *settings: str) -> Method:
+    """K-FAC with momentum on growing mini-batches, the whole training set at iteration 500."""
+    return Method(name, optimizer, optimizer, settings, grows=True, full=500, small=300)
+
+
+def kfac_without_momentum(name: str, optimizer: str, *settings: str) -> Method:
+    """K-FAC without momentum on mini-batches of the baseline's size."""
+    tuned = f"{optimizer}_no_momentum"
+    settings = ("optimizer.momentum=false", *settings)
+    return Method(name, optimizer, tuned, settings, grows=False, full=5000, small=500)
+
+
+def first_order(name: str, optimizer: str, *settings: str) -> Method:
+    """The baseline, or another method whose iterations are cheap."""
+    return Method(name, optimizer, optimizer, settings, grows=False, full=20000, small=3000)
+
+
+def named(methods: Iterable[Method], names: Sequence[str]) -> tuple[Method, ...]:
+    """The methods of these names."""
+    return tuple(method for method in methods if method.name in names)
+
+
+SMALL_LAYERS = {
+    "curves": (784, 200, 100, 50, 25, 6),
+    "mnist": (784, 200, 100, 50, 30),
+    "faces": (625, 200, 100, 50, 30),
+}
+"""Widths of the encoders at the small scale; the decoders mirror them."""
+
+SMALL_CASES, SMALL_TEST_CASES = 5000, 500
+
+
+def _small(problem: str) -> tuple[str, ...]:
+    """What makes a problem small: as many layers, but narrower, and fewer cases."""
+    encoder = SMALL_LAYERS[problem]
+    layers = [*encoder, *reversed(encoder[:-1])]
+    logistic = ["logistic"] * (len(encoder) - 2)
+    return (
+        f"dataset.layer_sizes=[{','.join(map(str, layers))}]",
+        f"dataset.activations=[{','.join([*logistic, 'linear', *logistic])}]",
+        f"dataset.train_cases={SMALL_CASES}",
+        f"dataset.test_cases={SMALL_TEST_CASES}",
+    )

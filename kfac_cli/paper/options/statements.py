@@ -1,0 +1,75 @@
+"""Statements about single options, and the pairs of methods that decide them."""
+
+import math
+
+from kfac_cli.paper.judgement import Comparison, MethodRuns
+from kfac_cli.paper.methods import Method, first_order, kfac
+from kfac_cli.paper.statement import Statement
+from kfac_cli.paper.study import Finding
+from kfac_cli.report.measures import ITERATIONS, SECONDS, total
+from kfac_cli.report.runs import Run
+
+FACTORED, EXACT = "factored-tikhonov", "exact-tikhonov"
+SUBSETS, WHOLE = "subsets", "whole-mini-batches"
+BASELINE, KFAC_MOMENTUM = "nesterov", "sgd-kfac-momentum"
+
+METHODS: tuple[Method, ...] = (
+    kfac(SUBSETS, "kfac_tridiag", "optimizer.tau1=0.125", "optimizer.tau2=0.25"),
+    kfac(WHOLE, "kfac_tridiag", "optimizer.tau1=1", "optimizer.tau2=1"),
+    kfac(FACTORED, "kfac_diag"),
+    kfac(EXACT, "kfac_diag", "optimizer.tikhonov=exact"),
+    first_order(BASELINE, "nesterov_sgd"),
+    first_order(KFAC_MOMENTUM, "sgd_kfac_momentum"),
+)
+
+TIKHONOV = Statement(
+    "factored Tikhonov damping works better than the exact one",
+    "section 6.3",
+    "iterations with exact over those with factored damping to the same error",
+    "often above 1",
+    "the median is above 1",
+    lambda ratio: ratio > 1,
+)
+TAU_PROGRESS = Statement(
+    "statistics and products with F on subsets of a mini-batch, τ₁ = 1/8 and τ₂ = 1/4, cost no "
+    "progress per iteration",
+    "section 8",
+    "iterations with subsets over those with whole mini-batches to the same error",
+    "a negligible effect, about 1",
+    "the median is 1.1 or less",
+    lambda ratio: ratio <= 1.1,
+)
+TAU_SECONDS = Statement(
+    "τ₁ = 1/8 and τ₂ = 1/4 reduce the time of an iteration significantly",
+    "section 8",
+    "seconds of an iteration with whole mini-batches over those with subsets",
+    "significantly above 1",
+    "the median is 1.1 or more",
+    lambda ratio: ratio >= 1.1,
+)
+SGD_MOMENTUM = Statement(
+    "SGD with K-FAC's momentum is significantly worse than with that of Sutskever et al.",
+    "section 13",
+    "iterations with K-FAC's momentum over those of the baseline to the same error",
+    "significantly above 1",
+    "the median is 1.25 or more",
+    lambda ratio: ratio >= 1.25,
+)
+
+COMPARISONS = (
+    Comparison(TIKHONOV, FACTORED, EXACT, ITERATIONS),
+    Comparison(TAU_PROGRESS, WHOLE, SUBSETS, ITERATIONS),
+    Comparison(SGD_MOMENTUM, BASELINE, KFAC_MOMENTUM, ITERATIONS),
+)
+
+
+def time_findings(problem: str, runs: MethodRuns) -> list[Finding]:
+    """What the runs on a problem say about the time that τ₁ and τ₂ save."""
+    pairs = zip(runs.get(WHOLE, ()), runs.get(SUBSETS, ()), strict=False)
+    values = [_seconds(whole) / _seconds(subsets) for whole, subsets in pairs]
+    return [TAU_SECONDS.finding(values, problem)]
+
+
+def _seconds(run: Run) -> float:
+    """Optimizer seconds of an iteration; nan for a run without one."""
+    return total(run, SECONDS) / run.iterations if run.iterations else math.nan

@@ -1,0 +1,99 @@
+"""Verdicts follow from numbers by the rule beside each statement, and can come out either way."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kfac_cli.paper.batch_size.statements import STATEMENTS
+from kfac_cli.paper.compare import findings as compare
+from kfac_cli.paper.options import statements as options
+from kfac_cli.paper.statement import Statement
+from kfac_cli.paper.study import Verdict
+
+from .made_up import made_up
+
+ABOVE_TWO = Statement(
+    "it grows", "section 1", "ratio", "about 2", "the median is above 2", lambda x: x > 2
+)
+
+COMPARISONS = [*compare.COMPARISONS, *options.COMPARISONS]
+
+EVERY = (5, 25, 30, 35, 500)
+"""Of the run that is compared with one of 25: ratios of 0.2, 1, 1.2, 1.4 and 20."""
+
+
+def test_the_median_decides_and_the_finding_says_by_which_rule():
+    finding = ABOVE_TWO.finding([1, 3, 9], "curves", {"seeds": 1}, "A note.")
+    assert finding.verdict is Verdict.CONFIRMED
+    assert finding.statement == "curves: it grows"
+    assert finding.numbers == {"ratio, median": 3, "ratio, range": "1 to 9", "seeds": 1}
+    assert finding.n == 3
+    assert finding.note == "Paper: about 2. Confirmed if the median is above 2. A note."
+    assert ABOVE_TWO.finding([1, 2, 9]).verdict is Verdict.NOT_CONFIRMED
+
+
+@pytest.mark.parametrize("values", [[], [math.nan], [math.inf]])
+def test_without_a_finite_value_nothing_is_measured(values):
+    finding = ABOVE_TWO.finding(values)
+    assert (finding.verdict, finding.n) == (Verdict.NOT_MEASURED, 0)
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda c: c.statement.text[:40])
+def test_a_comparison_follows_the_rule_and_comes_out_either_way(tmp_path, comparison):
+    own = made_up(tmp_path / "own", 25)
+    verdicts = []
+    for every in EVERY:
+        other = made_up(tmp_path / f"other-{every}", every)
+        runs = {comparison.method: [own], comparison.other: [other]}
+        finding = comparison.finding("curves", runs)
+        holds = comparison.statement.holds(pytest.approx(every / 25).expected)
+        assert finding.verdict is (Verdict.CONFIRMED if holds else Verdict.NOT_CONFIRMED)
+        assert finding.numbers[f"{comparison.statement.quantity}, median"] == pytest.approx(
+            every / 25
+        )
+        assert finding.n == 6
+        verdicts.append(finding.verdict)
+    assert set(verdicts) == {Verdict.CONFIRMED, Verdict.NOT_CONFIRMED}
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda c: c.statement.text[:40])
+def test_without_runs_of_a_method_a_comparison_is_not_measured(tmp_path, comparison):
+    finding = comparison.finding("curves", {comparison.other: [made_up(tmp_path / "other")]})
+    assert finding.verdict is Verdict.NOT_MEASURED
+    assert f"There is no run of {comparison.method}." in finding.note
+
+
+@pytest.mark.parametrize(
+    ("average", "baseline", "kfac"),
+    [
+        (0.5, Verdict.CONFIRMED, Verdict.NOT_CONFIRMED),
+        (1.2, Verdict.NOT_CONFIRMED, Verdict.CONFIRMED),
+        (1, Verdict.NOT_MEASURED, Verdict.NOT_MEASURED),
+    ],
+)
+def test_averages_are_judged_for_the_baseline_and_for_kfac(tmp_path, average, baseline, kfac):
+    run = made_up(tmp_path / "run", average=average)
+    found = compare.average_findings(
+        "curves", {compare.BASELINE: [run], compare.TRIDIAGONAL: [run]}
+    )
+    assert [finding.verdict for finding in found] == [baseline, kfac]
+
+
+@pytest.mark.parametrize(("name", "statement"), STATEMENTS)
+def test_exponents_are_judged_either_way(name, statement):
+    verdicts = {statement.finding([p]).verdict for p in (0.1, 0.6, 0.9, 1.5)}
+    assert verdicts == {Verdict.CONFIRMED, Verdict.NOT_CONFIRMED}
+
+
+@pytest.mark.parametrize(("every", "verdict"), [(25, "not confirmed"), (50, "confirmed")])
+def test_the_time_that_subsets_save_is_judged_either_way(tmp_path, every, verdict):
+    whole = replace(made_up(tmp_path / "whole"), metrics={"optimizer_seconds": np.array([every])})
+    subsets = replace(made_up(tmp_path / "sub"), metrics={"optimizer_seconds": np.array([25.0])})
+    [finding] = options.time_findings(
+        "curves", {options.WHOLE: [whole], options.SUBSETS: [subsets]}
+    )
+    assert finding.verdict == verdict
+    [finding] = options.time_findings("curves", {})
+    assert finding.verdict is Verdict.NOT_MEASURED
