@@ -1,6 +1,6 @@
 """What the paper says about figure 7, and what was measured.
 
-The paper has no numbers here; each verdict follows from a threshold that the statement names, and
+The paper has no numbers here; each verdict follows from a rule that begins the finding's note, and
 which both inverses must meet.
 """
 
@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from kfac_cli.paper.damping.curves import Curve, curve
 from kfac_cli.paper.damping.measure import INVERSES, MOMENTUM, RAW, RESCALED, Improvement
-from kfac_cli.paper.study import Finding, Verdict
+from kfac_cli.paper.rule import judged
+from kfac_cli.paper.study import Finding
 
 Curves = dict[tuple[str, str], Curve]
 
@@ -33,13 +34,6 @@ def findings(points: Sequence[Improvement], note: str) -> list[Finding]:
     return [compare(curves, len(points), note) for compare in comparisons]
 
 
-def _finding(
-    statement: str, source: str, holds: bool, numbers: dict[str, float], n: int, note: str
-) -> Finding:
-    verdict = Verdict.CONFIRMED if holds else Verdict.NOT_CONFIRMED
-    return Finding(statement, source, verdict, numbers, n, note)
-
-
 def _raw_needs_large_gamma(curves: Curves, n: int, note: str) -> Finding:
     holds, numbers = True, {}
     for inverse in INVERSES:
@@ -49,10 +43,11 @@ def _raw_needs_large_gamma(curves: Curves, n: int, note: str) -> Finding:
         numbers[f"{NAMES[inverse]}: best γ, re-scaled"] = best.gamma
         numbers[f"{NAMES[inverse]}: improvement by raw Δ there"] = there
         numbers[f"{NAMES[inverse]}: smallest γ from which raw Δ improves h"] = raw.lowest_improving
-    return _finding(
-        "without re-scaling, Δ gives no improvement of h at all unless γ is very large (here: none "
-        "at the γ that is best with re-scaling, nor below ten times that)",
+    return judged(
+        "without re-scaling, Δ gives no improvement of h at all unless γ is very large",
         "section 6.4, figure 7",
+        "for both inverses it gives none at the γ that is best with re-scaling, and from no γ on "
+        "below ten times that",
         holds,
         numbers,
         n,
@@ -69,10 +64,10 @@ def _rescaling_is_better(curves: Curves, n: int, note: str) -> Finding:
         for point in (raw, rescaled):
             numbers[f"{NAMES[inverse]}: best γ, {point.update}"] = point.gamma
             numbers[f"{NAMES[inverse]}: improvement there, {point.update}"] = point.improvement
-    return _finding(
-        "re-scaling allows a much smaller γ and gives a much more effective update (here: a "
-        "smaller best γ, at which h improves at least twice as much)",
+    return judged(
+        "re-scaling allows a much smaller γ and gives a much more effective update",
         "section 6.4, figure 7",
+        "for both inverses the best γ is smaller, and h improves at least twice as much there",
         holds,
         numbers,
         n,
@@ -91,10 +86,11 @@ def _sensitivity(curves: Curves, n: int, note: str) -> Finding:
         for inverse in INVERSES
         for update in (RESCALED, MOMENTUM)
     )
-    return _finding(
-        "with re-scaling, with and without momentum, the update depends far less on γ (here: at "
-        "least half of the best improvement over at least twice as many decades of γ)",
+    return judged(
+        "with re-scaling, with and without momentum, the update depends far less on γ",
         "section 6.4, figure 7",
+        "for both inverses at least half of the best improvement is reached over at least twice as "
+        "many decades of γ as without",
         holds,
         {f"{NAMES[i]}: decades, {update}": width for (i, update), width in widths.items()},
         n,
@@ -109,9 +105,10 @@ def _momentum(curves: Curves, n: int, note: str) -> Finding:
         holds &= momentum.improvement >= without.improvement
         numbers[f"{NAMES[inverse]}: best improvement without momentum"] = without.improvement
         numbers[f"{NAMES[inverse]}: best improvement with momentum"] = momentum.improvement
-    return _finding(
-        "with momentum the update is at least as good as without, each at its best γ",
+    return judged(
+        "with momentum the update is at least as good as without",
         "section 7, figure 7",
+        "for both inverses its best improvement over γ is at least as large",
         holds,
         numbers,
         n,
@@ -127,10 +124,11 @@ def _tridiagonal(curves: Curves, n: int, note: str) -> Finding:
         numbers[f"best improvement, F̂⁻¹, {update}"] = tridiagonal
         numbers[f"best improvement, F̆⁻¹, {update}"] = diagonal
         numbers[f"F̂⁻¹ / F̆⁻¹, {update}"] = tridiagonal / diagonal
-    return _finding(
+    return judged(
         "an update by the block-tridiagonal inverse is at least as good as one by the "
-        "block-diagonal inverse, each at its best γ",
-        "section 4.4; figure 7 says only that its network was trained by the former",
+        "block-diagonal inverse",
+        "sections 4.4 and 13; figure 7 says only that its network was trained by the former",
+        "its best improvement over γ is at least as large, with and without momentum",
         holds,
         numbers,
         n,
@@ -147,10 +145,11 @@ def _model_chooses_gamma(curves: Curves, n: int, note: str) -> Finding:
             holds &= part >= 0.9
             numbers[f"{NAMES[inverse]}: γ of the lowest M(δ), {update}"] = each.best_by_model.gamma
             numbers[f"{NAMES[inverse]}: part of the best improvement, {update}"] = part
-    return _finding(
-        "M(δ) is a good measure of γ, with results similar to those of h(θ + δ) (here: the γ with "
-        "the lowest M(δ) has at least 90 % of the best improvement)",
+    return judged(
+        "M(δ) is a good measure of γ, with results similar to those of h(θ + δ)",
         "section 6.6",
+        "for both inverses, with and without momentum, the γ with the lowest M(δ) gives at least "
+        "90 % of the best improvement",
         holds,
         numbers,
         n,

@@ -13,6 +13,7 @@ from kfac_cli.data.registry import load_dataset
 from kfac_cli.engine import KFAC
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import shown_folder, typed_path
+from kfac_cli.paper.checked_settings import checked
 from kfac_cli.paper.runs import RUNS, PlannedRun, complete_runs
 from kfac_cli.paper.study import Job, Scale
 from kfac_cli.run.session import Session, choose_device
@@ -49,8 +50,9 @@ def examined_run(job: Job) -> Session:
     if OPTION in job.options:
         return _session(typed_path(job.options[OPTION]), job.settings)
     words = FULL if job.scale is Scale.FULL else SMALL
-    name = "examined"
-    complete_runs([PlannedRun(name, (*words, *job.settings))], job.folder, job.say)
+    name, settings = "examined", (*words, *job.settings)
+    _check(checked(settings), "the run that the study does")
+    complete_runs([PlannedRun(name, settings)], job.folder, job.say)
     return _session(job.folder / RUNS / name, ())
 
 
@@ -92,6 +94,6 @@ def _check(config: RunConfig, argument: str) -> None:
         found = getattr(config.optimizer, setting.removeprefix("optimizer."), None)
         if found != wanted:
             raise UserError(
-                f"{argument}: has {setting}={shown(found)}; the statistics for both inverses are "
-                f"in runs with {setting}={wanted}"
+                f"{setting}={shown(found)}: is what {argument} has; only runs with "
+                f"{setting}={wanted} have the statistics for both inverses"
             )

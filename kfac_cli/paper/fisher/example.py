@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from kfac_cli.commands.quoting import quoted
-from kfac_cli.config.compose import load_config
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.engine import KFAC, Network, Parameters, evaluate
 from kfac_cli.engine.curvature.dense import check_size
 from kfac_cli.errors import UserError, shown
+from kfac_cli.paper.checked_settings import checked
 from kfac_cli.paper.fisher.images import FILE, Images, load_images
 from kfac_cli.paper.study import Job
 from kfac_cli.run.session import choose_device, make_session
@@ -111,12 +111,12 @@ def _prepared(job: Job) -> tuple[RunConfig, Images]:
     """The settings of the training, and its images, which are written into the folder."""
     path = job.folder / FILE
     base = [*TRAINING, f"dataset.file={quoted(path)}"]
-    first = load_config([*base, f"dataset.layer_sizes={[1, *HIDDEN, 2]}", *job.settings])
+    first = checked([*base, f"dataset.layer_sizes={[1, *HIDDEN, 2]}", *job.settings])
     images = load_images(resolve_data_dir(first.data_dir), job.scale)
     cases, pixels = images.inputs.shape
     sizes = [pixels, *HIDDEN, images.targets.shape[1]]
     words = [f"dataset.layer_sizes={sizes}", f"schedule.size={cases}", *job.settings]
-    config = load_config([*base, *words])
+    config = checked([*base, *words])
     _check_layers(config.dataset.layer_sizes)
     images.save(path)
     return config, images

@@ -1,16 +1,15 @@
 """What the paper says about its example network, and what was measured.
 
-Each verdict follows from a threshold that the statement names; the paper itself has no numbers but
+Each verdict follows from a rule that begins the finding's note; the paper itself has no numbers but
 the error and the bound of section 3.1 and the error rate of figure 2.
 """
-
-from collections.abc import Mapping
 
 import torch
 
 from kfac_cli.paper.fisher.blocks import Parts, block_means, largest_within, mean_parts
 from kfac_cli.paper.fisher.matrices import Matrices
-from kfac_cli.paper.study import Finding, Verdict
+from kfac_cli.paper.rule import judged
+from kfac_cli.paper.study import Finding
 
 EXACT = 1e-6
 """Relative size below which a difference counts as rounding."""
@@ -31,21 +30,14 @@ def findings(matrices: Matrices, error: float, iterations: int, notes: str) -> l
     ]
 
 
-def _finding(
-    statement: str, source: str, holds: bool, numbers: Mapping[str, float | int], note: str = ""
-) -> Finding:
-    verdict = Verdict.CONFIRMED if holds else Verdict.NOT_CONFIRMED
-    return Finding(statement, source, verdict, numbers, 1, note)
-
-
 def _training(error: float, iterations: int, notes: str) -> Finding:
-    return _finding(
-        "a few iterations of K-FAC in batch mode train the classifier to about 5 % error (here: "
-        "at most 10 %)",
+    return judged(
+        "a few iterations of K-FAC in batch mode train the classifier to about 5 % error",
         "figure 2",
+        "the error rate is at most 10 %",
         error <= 0.1,
         {"error rate": error, "iterations": iterations, "paper: error rate": 0.05},
-        notes,
+        note=notes,
     )
 
 
@@ -54,10 +46,11 @@ def _coarse_structure(m: Matrices) -> Finding:
     correlation = float(torch.corrcoef(pairs)[0, 1])
     ratios = block_means(m.tilde, m.where) / block_means(m.exact, m.where)
     low, high = float(ratios.min()), float(ratios.max())
-    return _finding(
-        "F̃ is fairly accurate and captures the coarse structure of F (here: the absolute entries "
-        "correlate by at least 0.8, and the mean of each block is right within a factor of 2)",
+    return judged(
+        "F̃ is fairly accurate and captures the coarse structure of F",
         "section 3, figure 2",
+        "the absolute entries correlate by at least 0.8, and the mean absolute entry of each block "
+        "is right within a factor of 2",
         correlation >= 0.8 and low >= 0.5 and high <= 2,
         {
             "correlation of absolute entries": correlation,
@@ -70,10 +63,10 @@ def _coarse_structure(m: Matrices) -> Finding:
 
 def _cumulants(m: Matrices) -> Finding:
     error, bound = float((m.exact - m.tilde).abs().sum()), float(m.bound.sum())
-    return _finding(
-        "the total approximation error of F̃ is of roughly the same size as its bound by cumulants "
-        "(here: at least half of it)",
+    return judged(
+        "the total approximation error of F̃ is of roughly the same size as its bound by cumulants",
         "section 3.1",
+        "it is at least half of the bound, and not more than the bound",
         0.5 <= error / bound <= 1,
         {
             "total error": error,
@@ -83,18 +76,19 @@ def _cumulants(m: Matrices) -> Finding:
             "paper: bound": 4134.6,
             "paper: error / bound": 2894.4 / 4134.6,
         },
-        "The totals depend on data and network; their ratio does much less.",
+        note="The totals depend on data and network; their ratio does much less.",
     )
 
 
 def _inverse_structure(m: Matrices) -> Finding:
     plain, inverted = mean_parts(m.tilde, m.where), mean_parts(m.tilde_inverse, m.where)
     before, after = plain.beyond / plain.diagonal, inverted.beyond / inverted.diagonal
-    return _finding(
-        "F̃⁻¹ is approximately block-tridiagonal, F̃ itself is not (here: the mean absolute entry "
-        "of blocks beyond the tridiagonal is at most three quarters of that of the neighbours of "
-        "the diagonal blocks, and in units of that of the diagonal blocks a quarter of F̃'s)",
+    return judged(
+        "F̃⁻¹ is approximately block-tridiagonal, F̃ itself is not",
         "section 4.1, figure 3",
+        "in F̃⁻¹ the mean absolute entry of the blocks beyond the tridiagonal is at most three "
+        "quarters of that of the neighbours of the diagonal blocks, and relative to that of the "
+        "diagonal blocks at most a quarter of what it is in F̃",
         inverted.beyond <= 0.75 * inverted.neighbours and after <= before / 4,
         {
             **_shares(plain, "F̃"),
@@ -104,7 +98,7 @@ def _inverse_structure(m: Matrices) -> Finding:
             "beyond / diagonal, F̃": before,
             "beyond / diagonal, F̃⁻¹": after,
         },
-        "The inverse is damped as in K-FAC's last iteration.",
+        note="The inverse is damped as in K-FAC's last iteration.",
     )
 
 
@@ -119,13 +113,13 @@ def _exact_inverse_structure(m: Matrices) -> Finding:
         numbers |= {f"highest ratio of block means, {name}": high}
         holds &= low >= 0.5 and high <= 2
     numbers |= _shares(mean_parts(m.exact_inverse, m.where), "F⁻¹")
-    return _finding(
-        "the plots of the exact F and its inverse look similar to those of F̃ and F̃⁻¹ (here: the "
-        "mean absolute entry of each block is within a factor of 2)",
+    return judged(
+        "the plots of the exact F and its inverse look similar to those of F̃ and F̃⁻¹",
         "figure 3",
+        "the mean absolute entry of each block is within a factor of 2",
         holds,
         numbers,
-        "Factored damping has no form for F; what it adds to F̃ is added before F is inverted.",
+        note="Factored damping has no form for F: what it adds to F̃ is added before F is inverted.",
     )
 
 
@@ -137,10 +131,10 @@ def _exact_blocks(m: Matrices) -> Finding:
     largest = float(m.tilde.abs().max())
     breve = largest_within(m.breve - m.tilde, m.where, 0) / largest
     hat = largest_within(m.hat - m.tilde, m.where, 1) / largest
-    return _finding(
-        "F̆ has the diagonal blocks of F̃ and F̂ its tridiagonal blocks exactly (here: K-FAC's fast "
-        f"inverses, inverted, within {EXACT:g} of the largest entry)",
+    return judged(
+        "F̆ has exactly the diagonal blocks of F̃, and F̂ its tridiagonal blocks",
         "section 4.3, figure 5",
+        f"K-FAC's fast inverses, inverted, have them within {EXACT:g} of the largest entry of F̃",
         max(breve, hat) <= EXACT,
         {
             "largest relative difference, diagonal of F̆": breve,
@@ -153,26 +147,26 @@ def _hat_beyond(m: Matrices) -> Finding:
     tilde = mean_parts(m.tilde, m.where).beyond
     hat = mean_parts(m.hat - m.tilde, m.where).beyond / tilde
     breve = mean_parts(m.breve - m.tilde, m.where).beyond / tilde
-    return _finding(
-        "F̂ approximates the off-tridiagonal blocks of F̃ very well, though not exactly (here: "
-        "with an error of at most a quarter of their size)",
+    return judged(
+        "F̂ approximates the off-tridiagonal blocks of F̃ very well, though not exactly",
         "section 4.4, figure 5",
-        EXACT < hat <= 0.25,
+        "its mean absolute error there is at most a tenth of their mean absolute entry, and not 0",
+        EXACT < hat <= 0.1,
         {"relative error beyond, F̂": hat, "relative error beyond, F̆": breve},
-        "Without damping; relative errors are sums of absolute differences over those of entries.",
+        note="All without damping.",
     )
 
 
 def _breve(m: Matrices) -> Finding:
     plain = _relative(m.breve, m.tilde)
     inverse = _relative(m.breve_inverse, m.tilde_inverse)
-    return _finding(
-        "F̆⁻¹ is a reasonably good approximation of F̃⁻¹, although F̆ is a poor one of F̃ (here: "
-        "its relative error is at most half as large)",
+    return judged(
+        "F̆⁻¹ is a reasonably good approximation of F̃⁻¹, although F̆ is a rather poor one of F̃",
         "section 4.4, figure 6",
+        "the relative error of F̆⁻¹ is at most half of that of F̆",
         inverse <= plain / 2,
         {"relative error of F̆": plain, "relative error of F̆⁻¹": inverse},
-        "Relative errors are in the Frobenius norm.",
+        note="Relative errors are in the Frobenius norm.",
     )
 
 
@@ -183,10 +177,12 @@ def _hat_inverse(m: Matrices) -> Finding:
         "F̆⁻¹": _relative(m.breve_inverse, m.tilde_inverse),
         "F̂⁻¹": _relative(m.hat_inverse, m.tilde_inverse),
     }
-    return _finding(
+    return judged(
         "F̂⁻¹ is a significantly better approximation of F̃⁻¹ than F̆⁻¹ is, even on the diagonal "
-        "blocks (here: errors are smaller by a quarter altogether and by half on the diagonal)",
+        "blocks",
         "section 4.4, figure 6",
+        "its relative error is smaller by at least a quarter, and its mean absolute error on the "
+        "diagonal blocks by at least half",
         errors["F̂⁻¹"] <= 0.75 * errors["F̆⁻¹"] and hat.diagonal <= breve.diagonal / 2,
         {
             **{f"relative error of {name}": value for name, value in errors.items()},
