@@ -1,17 +1,23 @@
 """The study `damping`: its updates against those of the optimizer, its curves and verdicts."""
 
 import math
+from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 
+import numpy as np
 import pytest
 import torch
 
+from kfac_cli.commands.quoting import quoted
 from kfac_cli.config.compose import load_config
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine import evaluate
 from kfac_cli.engine.parameters import l2_penalty
 from kfac_cli.errors import UserError
+from kfac_cli.paper.checked_settings import checked
 from kfac_cli.paper.damping import measure as measure_module
+from kfac_cli.paper.damping import point
 from kfac_cli.paper.damping.curves import Curve, curve
 from kfac_cli.paper.damping.findings import findings
 from kfac_cli.paper.damping.measure import INVERSES, MOMENTUM, RAW, RESCALED, Improvement, measure
@@ -20,38 +26,54 @@ from kfac_cli.paper.runs import RUNS
 from kfac_cli.paper.study import Job, Scale, Verdict
 from kfac_cli.run.session import choose_device, make_session
 
+SIZES = (20, 8, 4, 8, 20)
+
 NARROW = (
-    "dataset.layer_sizes=[784,10,4,10,784]",
+    "dataset=arrays",
+    f"dataset.layer_sizes={list(SIZES)}",
     "dataset.activations=[logistic,linear,logistic]",
-    "dataset.train_cases=60",
-    "dataset.test_cases=20",
+    "dataset.output=bernoulli",
+    "optimizer=kfac_tridiag",
+    "optimizer.lambda_initial=10",
     "schedule.initial=20",
     "schedule.full_at=6",
     "iterations=5",
+    "tensorboard=false",
 )
+"""A small autoencoder of 60 cases, which are all in the mini-batch after its five iterations."""
+
 AT_ONCE = ("optimizer.t3=1", "optimizer.gamma_rule=fixed", "dtype=float64")
 """A new inverse in every step, and the γ that the run has."""
 
 
-SIZES = (20, 8, 4, 8, 20)
-"""Small layers for what needs no images."""
+def cases():
+    return torch.rand(60, SIZES[0], generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@cache
+def config_of(*settings):
+    return load_config([*NARROW, "dataset.file=none", *AT_ONCE, *settings])
 
 
 def session_of(*settings):
-    words = [f"dataset.layer_sizes={list(SIZES)}", "dataset.output=bernoulli", "dataset.file=none"]
-    config = load_config(["dataset=arrays", *NARROW[1:2], *words, *NARROW[4:], *AT_ONCE, *settings])
-    cases = torch.rand(60, SIZES[0], generator=torch.Generator().manual_seed(1)).to(torch.float64)
-    dataset = Dataset("arrays", cases, cases, cases, cases, None)
+    config = config_of(*settings)
+    all_cases = cases()
+    dataset = Dataset("arrays", all_cases, all_cases, all_cases, all_cases, None)
     return make_session(config, dataset, choose_device("cpu"))
+
+
+@cache
+def state_after_five_steps():
+    session = session_of()
+    for _ in range(5):
+        session.step()
+    return session.state_dict()
 
 
 def trained(*settings):
     """A session with the given settings in the state of one that was trained without them."""
-    before = session_of()
-    for _ in range(5):
-        before.step()
     session = session_of(*settings)
-    session.load_state_dict(before.state_dict())
+    session.load_state_dict(deepcopy(state_after_five_steps()))
     return session
 
 
@@ -75,7 +97,7 @@ def objective(session, parameters):
 )
 def test_an_update_is_the_one_that_the_run_makes_next(update, settings):
     """At the γ of the run, with its inverse: in θ, in h and in M(δ)."""
-    session = trained("optimizer.growth_max=null", *settings)
+    session = trained(*settings)
     gamma, before = session.optimizer.gamma, session.optimizer.parameters
     _, record = session.step()
     assert record.outcome == "accepted"
@@ -91,7 +113,7 @@ def test_an_update_is_the_one_that_the_run_makes_next(update, settings):
 def test_the_block_diagonal_update_is_the_one_of_a_run_with_that_inverse():
     points = measure(trained(), [0.5], lambda line: None)
     session = session_of("optimizer.inverse=block_diagonal", "optimizer.gamma_initial=0.5")
-    state = trained().state_dict()
+    state = deepcopy(state_after_five_steps())
     curvature = state["optimizer"]["curvature"]["factors"]
     curvature["activation_next"] = curvature["gradient_next"] = []
     state["optimizer"]["direction"]["inverse"] = None
@@ -190,6 +212,14 @@ def test_verdicts_that_compare_inverses_and_measures():
     assert findings(misled, "")[5].verdict is Verdict.NOT_CONFIRMED
 
 
+def test_both_scales_examine_a_run_that_has_the_statistics():
+    for words in (point.FULL, point.SMALL):
+        config = checked(words)
+        assert (config.optimizer.kind, config.optimizer.inverse) == ("kfac", "block_tridiagonal")
+    full = checked(point.FULL)
+    assert full.schedule.make(60_000).size(full.iterations) == 60_000
+
+
 # --- the study -----------------------------------------------------------------------------------
 
 
@@ -202,8 +232,11 @@ def study(tmp_path_factory):
     """Folder and findings of the study with a run of its own."""
     folder = tmp_path_factory.mktemp("damping")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure_module, "GAMMAS", (0.01, 1.0, 100.0))
-        return folder, STUDY.run(job(folder, NARROW))
+        patch.setattr(measure_module, "GAMMAS", (0.1, 10.0))
+        patch.setattr(point, "SMALL", NARROW)
+        np.savez(folder.parent / "cases.npz", train_inputs=cases())
+        file = f"dataset.file={quoted(folder.parent / 'cases.npz')}"
+        return folder, STUDY.run(job(folder, [file]))
 
 
 def test_it_leaves_a_figure_a_table_and_its_run(study):
@@ -212,14 +245,14 @@ def test_it_leaves_a_figure_a_table_and_its_run(study):
     assert names == {"figure-7.png", "figure-7.svg", "improvements.csv", RUNS}
     lines = (folder / "improvements.csv").read_text().splitlines()
     assert lines[0] == "inverse,update,gamma,improvement,predicted,alpha,mu"
-    assert len(lines) == 1 + 2 * 3 * 3
-    assert "iteration 5 of curves" in found[0].note
+    assert len(lines) == 1 + 2 * 3 * 2
+    assert "iteration 5 of arrays" in found[0].note
 
 
 def test_another_run_is_examined_as_it_is(study, tmp_path, monkeypatch):
     """run=FOLDER gives what the study found in the same run of its own."""
     folder, found = study
-    monkeypatch.setattr(measure_module, "GAMMAS", (0.01, 1.0, 100.0))
+    monkeypatch.setattr(measure_module, "GAMMAS", (0.1, 10.0))
     again = STUDY.run(job(tmp_path, run=str(folder / RUNS / "examined")))
     assert again == found
 
