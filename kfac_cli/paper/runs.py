@@ -35,6 +35,7 @@ from kfac_cli.recording.summary import (
 from kfac_cli.recording.tables import METRICS_FILE
 from kfac_cli.recording.values import format_duration, significant
 from kfac_cli.report.runs import Run, load_runs
+from kfac_cli.signals import Interrupted, StopRequest
 
 RUNS = "runs"
 """The folder of the runs in that of the study."""
@@ -120,24 +121,29 @@ def _do(
     say: Callable[[str], None],
     jobs: int,
 ) -> None:
+    """Do the runs, and on a signal stop those that are under way; then it raises Interrupted."""
     waiting = list(enumerate(missing, start=1))
     running: list[_Process] = []
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                number, run = waiting.pop(0)
-                label = f"[{number}/{len(missing)}] {run.name}"
-                running.append(_Process(label, run, base / run.name, limits[run.name]))
-                say(f"{label}: {running[-1].beginning}")
-            for process in [each for each in running if each.has_ended()]:
-                running.remove(process)
-                say(f"{process.label}: {process.outcome()}")
-            time.sleep(POLL_SECONDS)
-    finally:
-        for process in running:
-            process.stop()
-        for process in running:
-            process.wait()
+    with StopRequest() as stop:
+        try:
+            while (waiting or running) and stop.signal is None:
+                while waiting and len(running) < jobs:
+                    number, run = waiting.pop(0)
+                    label = f"[{number}/{len(missing)}] {run.name}"
+                    running.append(_Process(label, run, base / run.name, limits[run.name]))
+                    say(f"{label}: {running[-1].beginning}")
+                for process in [each for each in running if each.has_ended()]:
+                    running.remove(process)
+                    say(f"{process.label}: {process.outcome()}")
+                time.sleep(POLL_SECONDS)
+        finally:
+            for process in running:
+                say(f"{process.label}: stopping, after it has saved")
+                process.stop()
+            for process in running:
+                process.wait()
+    if stop.signal is not None:
+        raise Interrupted(stop.signal)
 
 
 class _Process:

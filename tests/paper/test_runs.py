@@ -115,6 +115,7 @@ def test_an_interrupted_run_stops_saves_and_is_resumed(planned, said, tmp_path):
     with pytest.raises(Interrupted), InterruptOnSignal():
         complete_runs([long], tmp_path / "study", said.append)
     beginning.join()
+    assert said == ["[1/1] long: started", "[1/1] long: stopping, after it has saved"]
     [saved] = checkpoint_iterations(folder)[:1]
     assert saved >= 1
     rows = read_table(folder / "metrics.csv")
