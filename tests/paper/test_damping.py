@@ -262,13 +262,15 @@ def test_runs_that_cannot_be_examined_are_refused_by_name(study, tmp_path):
     with pytest.raises(UserError, match=r"run=.*: holds no run: it has no config.yaml"):
         STUDY.run(job(tmp_path, run=str(tmp_path / "nothing")))
     with pytest.raises(
-        UserError, match=r"^optimizer.kind=torch: is what the run that the study does"
+        UserError, match=r"^optimizer.kind=torch: only a run with optimizer.kind=kfac"
     ):
         STUDY.run(job(tmp_path, ["optimizer=adam"]))
     with pytest.raises(UserError, match="foo"):
         STUDY.run(job(tmp_path, ["foo=1"]))
     run = str(folder / RUNS / "examined")
-    with pytest.raises(UserError, match=r"^optimizer.inverse=block_diagonal: is what run=.* has"):
+    with pytest.raises(
+        UserError, match=r"^optimizer.inverse=block_diagonal of run=.*: only a run with"
+    ):
         STUDY.run(job(tmp_path, ["optimizer.inverse=block_diagonal"], run=run))
     with pytest.raises(UserError, match=r"optimizer.tau2"):
         STUDY.run(job(tmp_path, ["optimizer.tau2=7"], run=run))

@@ -51,7 +51,7 @@ def examined_run(job: Job) -> Session:
         return _session(typed_path(job.options[OPTION]), job.settings)
     words = FULL if job.scale is Scale.FULL else SMALL
     name, settings = "examined", (*words, *job.settings)
-    _check(checked(settings), "the run that the study does")
+    _check(checked(settings))
     complete_runs([PlannedRun(name, settings)], job.folder, job.say)
     return _session(job.folder / RUNS / name, ())
 
@@ -62,7 +62,7 @@ def _session(folder: Path, changes: Sequence[str]) -> Session:
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(f"{argument}: holds no run: it has no {CONFIG_FILE}")
     config = _config(folder, changes)
-    _check(config, argument)
+    _check(config, f" of {argument}")
     point = read_starting_point(config)
     assert point is not None
     data_dir = resolve_data_dir(config.data_dir)
@@ -89,11 +89,11 @@ def _config(folder: Path, changes: Sequence[str]) -> RunConfig:
     return validate(settings)
 
 
-def _check(config: RunConfig, argument: str) -> None:
+def _check(config: RunConfig, whose: str = "") -> None:
     for setting, wanted in MUST_BE.items():
         found = getattr(config.optimizer, setting.removeprefix("optimizer."), None)
         if found != wanted:
             raise UserError(
-                f"{setting}={shown(found)}: is what {argument} has; only runs with "
-                f"{setting}={wanted} have the statistics for both inverses"
+                f"{setting}={shown(found)}{whose}: only a run with {setting}={wanted} has the "
+                "statistics for both inverses"
             )
