@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kfac_cli.paper.arguments import parse as kfac_paper
 from kfac_cli.report.command import main as kfac_report
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +84,8 @@ def test_the_commands_and_the_code_do_what_they_say(kfac_run, monkeypatch, tmp_p
             monkeypatch.setattr(sys, "argv", [command, *words])
             # 2 says that so few runs allow no verdict on a claim.
             assert kfac_report() in ((0, 1, 2) if "--claim" in words else (0,)), words
+        elif command == "kfac-paper" and words != ["list"]:
+            assert kfac_paper(words).name in words
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
     assert (tmp_path / "report/report.html").exists()

@@ -80,7 +80,7 @@ Examples
 
 Results go to outputs/DATASET/OPTIMIZER/DATE_TIME_ID, those of -m to outputs/sweeps/DATE_TIME_ID,
 a folder for each job, such as 3_seed=1,optimizer=adam.
-kfac-report FOLDER ... compares runs (kfac-report --help).
+kfac-report FOLDER ... compares runs; kfac-paper list names the paper's experiments (both: --help).
 Exit codes: 0 the run ended as planned (for -m, every job); 1 an error, divergence or a required
 target that was not reached; 128 plus its number for a signal that stopped the run, which is saved:
 129 SIGHUP, 130 Ctrl-C, 138 SIGUSR1, 140 SIGUSR2, 143 SIGTERM, 152 SIGXCPU (numbers of Linux).

@@ -26,7 +26,7 @@ def curves_figure(name: str, title: str, runs: Runs, costs: Sequence[Cost]) -> F
     panels = tuple(
         Panel(
             problem,
-            problem,
+            f"{problem}, {title}",
             {
                 cost.label: tuple(_line(method, looks[method], each, cost) for method, each in own)
                 for cost in costs

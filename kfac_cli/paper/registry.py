@@ -12,7 +12,7 @@ from kfac_cli.paper.study import Study
 class Entry:
     """Where a study is, about how long it takes at both scales, and the options that it has.
 
-    `target` is MODULE:NAME of a `Study`. `small` is the time on two processor cores.
+    `target` is MODULE:NAME of a `Study`. The times are those of docs/paper.md.
     """
 
     target: str
@@ -32,20 +32,20 @@ COMPARING = ("problems", "methods", "seeds", "seconds", "jobs")
 STUDIES: Mapping[str, Entry] = {
     "compare": Entry(
         "kfac_cli.paper.compare.study:STUDY",
-        small="10 minutes",
-        full="days, on a GPU hours",
+        small="9 minutes",
+        full="a day",
         options=COMPARING,
     ),
     "batch-size": Entry(
         "kfac_cli.paper.batch_size.study:STUDY",
-        small="6 minutes",
-        full="days, on a GPU hours",
+        small="7 minutes",
+        full="4 hours",
         options=("sizes", "seeds", "jobs"),
     ),
     "options": Entry(
         "kfac_cli.paper.options.study:STUDY",
         small="8 minutes",
-        full="days, on a GPU hours",
+        full="a day",
         options=COMPARING,
     ),
     # The others, a line each: kfac_cli.paper.fisher.study:STUDY,

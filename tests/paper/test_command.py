@@ -2,14 +2,20 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from kfac_cli.paper.arguments import parse
 from kfac_cli.paper.registry import STUDIES
 from kfac_cli.paper.study import Scale
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
@@ -164,3 +170,19 @@ def test_damaged_findings_are_named(kfac_paper, counting, tmp_path):
     answer = kfac_paper("counting", "output=here")
     assert answer.code == 1
     assert answer.err.startswith("kfac-paper: error: here/findings.json: is damaged; remove it")
+
+
+def commands_of(page):
+    """The words of each kfac-paper command in a page's blocks."""
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    return [words[1:] for words in lines if words and words[0] == "kfac-paper"]
+
+
+def test_the_commands_of_the_document_are_right_and_every_study_has_a_section():
+    page = ROOT / "docs/paper.md"
+    commands = [words for words in commands_of(page) if words != ["list"]]
+    assert commands
+    assert {parse(words).name for words in commands} <= set(STUDIES)
+    sections = re.findall(r"^## ([\w-]+): ", page.read_text(), flags=re.MULTILINE)
+    assert set(STUDIES) <= set(sections)

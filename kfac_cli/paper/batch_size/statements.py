@@ -3,7 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from kfac_cli.paper.batch_size.exponent import Exponent
-from kfac_cli.paper.batch_size.plan import BASELINE, DIAGONAL, NO_MOMENTUM, TRIDIAGONAL
+from kfac_cli.paper.batch_size.plan import (
+    BASELINE,
+    DIAGONAL,
+    NO_MOMENTUM,
+    TRIDIAGONAL,
+    Plan,
+)
 from kfac_cli.paper.statement import Statement
 from kfac_cli.paper.study import Finding
 
@@ -52,26 +58,28 @@ STATEMENTS: tuple[tuple[str, Statement], ...] = (
 """Each with the method that it is about."""
 
 
-def findings(
-    found: Mapping[str, Sequence[Sequence[Exponent]]], sizes: Sequence[int], problem: str
-) -> list[Finding]:
+def findings(found: Mapping[str, Sequence[Sequence[Exponent]]], plan: Plan) -> list[Finding]:
     """What the exponents of each method, a sequence for each seed, say about each statement."""
-    return [_finding(statement, found[name], sizes, problem) for name, statement in STATEMENTS]
+    return [_finding(name, statement, found[name], plan) for name, statement in STATEMENTS]
 
 
 def _finding(
-    statement: Statement,
-    found: Sequence[Sequence[Exponent]],
-    sizes: Sequence[int],
-    problem: str,
+    method: str, statement: Statement, found: Sequence[Sequence[Exponent]], plan: Plan
 ) -> Finding:
     every = [exponent for seed in found for exponent in seed]
-    numbers: dict[str, float | int | str] = {"sizes": " ".join(map(str, sizes))}
+    numbers: dict[str, float | int | str] = {"sizes": " ".join(map(str, plan.sizes))}
     if every:
         last = min(every, key=lambda exponent: exponent.error)
         numbers |= {
             f"iterations to error {last.error:.3g}": " ".join(f"{x:.0f}" for x in last.iterations),
             f"cases to error {last.error:.3g}": " ".join(f"{x:.3g}" for x in last.cases),
         }
-    note = "" if every else "No two sizes reached the same error."
-    return statement.finding([each.value for each in every], problem, numbers, note)
+    note = _where(method, plan) if every else "No two sizes reached the same error."
+    return statement.finding([each.value for each in every], plan.problem, numbers, note)
+
+
+def _where(method: str, plan: Plan) -> str:
+    """From where the runs of a method count, which the errors that they reach depend on."""
+    first = plan.first_iteration(method)
+    start = f"iteration {first} of K-FAC" if first else "the initial parameters"
+    return f"Its runs start from {start}."

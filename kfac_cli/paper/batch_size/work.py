@@ -42,7 +42,7 @@ def run(job: Job) -> list[Finding]:
     write_table(job.folder, curves_table("error", by_size, ("method", "size")))
     write_table(job.folder, _exponents_table(found, sizes, plan.seeds))
     write_report_of(job.folder, done)
-    return findings(found, sizes, plan.problem)
+    return findings(found, plan)
 
 
 def _by_seed(runs: Mapping[int, Sequence[Run]]) -> list[list[Exponent]]:
