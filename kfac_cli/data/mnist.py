@@ -60,9 +60,14 @@ def read_files(data_dir: Path) -> dict[str, NDArray[np.uint8]]:
     A file may lie there compressed, with .gz at the end of its name, or unpacked.
     """
     folder = data_dir / MnistOptions.FOLDER / "raw"
-    missing = [f"{name}{PACKED}" for name in SHA256 if not _candidates(folder, name)]
-    ensure_downloaded(folder, missing, _fetch)
+    ensure_downloaded(folder, missing_files(data_dir), _fetch)
     return {name: _read(_candidates(folder, name), checksum) for name, checksum in SHA256.items()}
+
+
+def missing_files(data_dir: Path) -> list[str]:
+    """The names of the files that have to be downloaded."""
+    folder = data_dir / MnistOptions.FOLDER / "raw"
+    return [f"{name}{PACKED}" for name in SHA256 if not _candidates(folder, name)]
 
 
 def _candidates(folder: Path, name: str) -> list[Path]:

@@ -102,7 +102,7 @@ class KFAC:
         if self._calibrating:
             self._calibrate(batch)
 
-        here = self._linearize(batch, measure_noise)
+        here = self.linearize(batch, measure_noise)
         if reason := self.acceptance.judge_last_step(here):
             return self._revert(here, reason)
         self.curvature.update(here.first.statistics, self.iteration)
@@ -122,8 +122,11 @@ class KFAC:
         self.direction.follow(update)
         return self._record(here, update, verdict.rho)
 
-    def _linearize(self, batch: MiniBatch, variance: bool) -> Linearization:
-        """Compute h and ∇h, with what the curvature needs."""
+    def linearize(self, batch: MiniBatch, variance: bool = False) -> Linearization:
+        """Compute h and ∇h on a mini-batch, with what the curvature needs, as a step begins.
+
+        `variance` requests the variance of the cases' gradients. Draws from the generator.
+        """
         options, needs = self.options, self.curvature.needs
         cases = subsample_size(options.tau1, batch.cases)
         request = statistics_request(needs, options, cases, self._draw_seeds())

@@ -24,6 +24,9 @@ Options of compare, options and batch-size
   seeds=0,1,2                    seeds of initial parameters and mini-batches, one run for each
   jobs=N                         so many runs beside each other, 1 unless given
 
+Option of damping
+  run=FOLDER                     a run by kfac-run, from whose end the updates are made
+
 What it leaves in FOLDER
   findings.txt, findings.json    statements of the paper, those not confirmed first, with numbers
   *.png, *.svg, *.csv            the figures and their numbers

@@ -54,8 +54,17 @@ STUDIES: Mapping[str, Entry] = {
         full="an hour",
         options=("sizes",),
     ),
-    # The others, a line each: kfac_cli.paper.fisher.study:STUDY,
-    # kfac_cli.paper.damping_study:STUDY
+    "fisher": Entry(
+        "kfac_cli.paper.fisher.study:STUDY",
+        small="a minute",
+        full="6 minutes",
+    ),
+    "damping": Entry(
+        "kfac_cli.paper.damping_study:STUDY",
+        small="2 minutes",
+        full="hours",
+        options=("run",),
+    ),
 }
 
 

@@ -1,12 +1,13 @@
 """Dense float64 oracles: the paper's formulas in their simplest form, for networks of a few units.
 
-Nothing here is imported from the engine. Derivatives are by autograd, expectations over targets by
-enumeration, matrices are explicit, and parameters are one flat vector theta: the concatenated
-vec(W_i), where vec stacks columns (section 2.1).
+Nothing here is imported from the engine but `curvature/dense.py`, which uses nothing of the engine
+itself (test_oracles.py). Derivatives are by autograd, expectations over targets by enumeration,
+matrices are explicit, and parameters are one flat vector theta: the concatenated vec(W_i), where
+vec stacks columns (section 2.1).
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import pairwise, product
 from typing import Any, NamedTuple
 
@@ -15,6 +16,10 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, OneHotCategorical
 from torch.func import grad, jacrev, vmap
 from torch.nn.functional import one_hot
+
+from kfac_cli.engine.curvature.dense import Statistics, blocks, f_tilde, unvec
+from kfac_cli.engine.curvature.dense import tridiagonal as tridiagonal
+from kfac_cli.engine.curvature.dense import vec as vec
 
 OUTPUTS = ("bernoulli", "gaussian", "categorical")
 ACTIVATIONS = ("logistic", "tanh", "relu", "linear")
@@ -35,27 +40,6 @@ class Architecture(NamedTuple):
 
 
 # --- the network as a function of one flat vector ------------------------------------------------
-
-
-def vec(matrices: Iterable[Tensor]) -> Tensor:
-    """Stack the columns of every matrix: theta of section 2.1."""
-    return torch.cat([matrix.T.reshape(-1) for matrix in matrices])
-
-
-def blocks(layer_sizes: Sequence[int]) -> list[slice]:
-    """The position of each vec(W_i) in theta."""
-    ends = [0]
-    for inputs, outputs in pairwise(layer_sizes):
-        ends.append(ends[-1] + (inputs + 1) * outputs)
-    return [slice(first, last) for first, last in pairwise(ends)]
-
-
-def unvec(theta: Tensor, layer_sizes: Sequence[int]) -> list[Tensor]:
-    """Undo vec: the W_i of shape (d_i, d_{i-1} + 1)."""
-    return [
-        theta[block].reshape(inputs + 1, outputs).T.contiguous()
-        for block, (inputs, outputs) in zip(blocks(layer_sizes), pairwise(layer_sizes), strict=True)
-    ]
 
 
 def forward(
@@ -225,13 +209,6 @@ def fisher(architecture: Architecture, theta: Tensor, inputs: Tensor) -> Tensor:
 # --- Kronecker-factored approximations (sections 3, 4 and 6.3) -----------------------------------
 
 
-class Statistics(NamedTuple):
-    """Every second moment: activation[i][j] = Abar_{i,j}, gradient[i][j] = G_{i+1,j+1}."""
-
-    activation: list[list[Tensor]]
-    gradient: list[list[Tensor]]
-
-
 def unit_gradients(
     architecture: Architecture, theta: Tensor, case: Tensor, target: Tensor
 ) -> list[Tensor]:
@@ -288,18 +265,6 @@ def damped(stats: Statistics, gamma: float) -> Statistics:
     return Statistics(activation, grads)
 
 
-def f_tilde(stats: Statistics) -> Tensor:
-    """The Khatri-Rao product of section 3: blocks Abar_{i-1,j-1} (x) G_{i,j}."""
-
-    def block(a: Tensor, g: Tensor) -> Tensor:
-        return torch.kron(a.contiguous(), g.contiguous())  # kron rejects some strides
-
-    rows = zip(stats.activation, stats.gradient, strict=True)
-    return torch.cat(
-        [torch.cat([block(a, g) for a, g in zip(*row, strict=True)], dim=1) for row in rows]
-    )
-
-
 def f_breve(tilde: Tensor, where: list[slice]) -> Tensor:
     """The block diagonal of F-tilde (section 4.2)."""
     return torch.block_diag(*(tilde[block, block] for block in where))
@@ -327,17 +292,6 @@ def approximate_fisher(inverse: str, stats: Statistics, gamma: float) -> Tensor:
     sizes = [len(stats.activation[0][0]) - 1, *(len(row[0]) for row in stats.gradient)]
     structure = f_breve if inverse == "block_diagonal" else f_hat
     return structure(f_tilde(damped(stats, gamma)), blocks(sizes))
-
-
-def tridiagonal(stats: Statistics, container: type) -> object:
-    """The engine's KroneckerFactors: Abar_{i,i}, G_{i,i}, Abar_{i,i+1} and G_{i,i+1}."""
-    layers = range(len(stats.activation))
-    return container(
-        activation=[stats.activation[i][i] for i in layers],
-        gradient=[stats.gradient[i][i] for i in layers],
-        activation_next=[stats.activation[i][i + 1] for i in layers[:-1]],
-        gradient_next=[stats.gradient[i][i + 1] for i in layers[:-1]],
-    )
 
 
 # --- the quadratic model (sections 6.4 and 7) ----------------------------------------------------

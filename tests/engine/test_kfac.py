@@ -261,7 +261,7 @@ def test_the_statistics_and_the_exact_fisher_see_no_case_in_common(inverse, tau1
         factors, fisher = [], []
         for given in (inputs, changed):
             optimizer = Run(CHAIN, inverse=inverse, tau1=tau1, tau2=0.5).optimizer
-            here = optimizer._linearize(
+            here = optimizer.linearize(
                 MiniBatch(run.network, optimizer.parameters, given, targets, 5), False
             )
             factors.append(here.first.statistics.activation[0])

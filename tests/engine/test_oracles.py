@@ -1,10 +1,14 @@
 """The oracles against each other: independent computations of the same matrices."""
 
+import ast
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 from torch.func import vmap
+
+from kfac_cli.engine.curvature import dense
 
 from . import oracles
 from .oracles import OUTPUTS, Architecture, every_architecture, problem
@@ -83,3 +87,11 @@ def test_vec_stacks_columns():
     matrix = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     assert oracles.vec([matrix]).tolist() == [1.0, 3.0, 2.0, 4.0]
     assert torch.equal(oracles.unvec(oracles.vec([matrix]), (1, 2))[0], matrix)
+
+
+def test_the_dense_matrices_in_the_package_use_nothing_of_the_code_they_are_compared_with():
+    tree = ast.parse(Path(dense.__file__).read_text(encoding="utf-8"))
+    imported = [n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+    imported += [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
+    ours = [name for name in imported if name.startswith("kfac_cli")]
+    assert ours == ["kfac_cli.errors"]

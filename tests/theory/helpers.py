@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse, KroneckerFactors, Network
+from kfac_cli.engine.curvature.dense import matrix_of
 from kfac_cli.engine.curvature.factors import sum_over_cases
 from kfac_cli.engine.model.minibatch import MiniBatch
 
@@ -100,9 +101,7 @@ def dense(
     inverse: BlockDiagonalInverse | BlockTridiagonalInverse, sizes: tuple[int, ...]
 ) -> Tensor:
     """An approximate inverse Fisher of the engine as an (n, n) matrix."""
-    units = torch.eye(oracles.blocks(sizes)[-1].stop, dtype=torch.float64)
-    columns = [oracles.vec(inverse.multiply(oracles.unvec(unit, sizes))) for unit in units]
-    return torch.stack(columns, dim=1)
+    return matrix_of(inverse.multiply, sizes)
 
 
 def random_invertible(size: int, generator: torch.Generator) -> Tensor:

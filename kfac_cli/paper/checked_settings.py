@@ -1,0 +1,18 @@
+"""The settings of `kfac-run` for what a study does itself."""
+
+from collections.abc import Sequence
+
+from kfac_cli.commands.messages import explain
+from kfac_cli.config.compose import load_config
+from kfac_cli.config.schema import RunConfig
+from kfac_cli.errors import UserError
+
+
+def checked(words: Sequence[str]) -> RunConfig:
+    """The settings of `kfac-run *words`, later words winning; raises UserError for a wrong one."""
+    try:
+        return load_config(words)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(explain(error, words)) from error
