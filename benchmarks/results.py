@@ -1,10 +1,10 @@
 """K-FAC beside tuned first-order methods: sections of docs/results.md, and the README's picture.
 
-    python -m benchmarks.results [NAME ...] [--seconds N] [--folder FOLDER]
+    python -m benchmarks.results [NAME ...] [--seconds N | --folder FOLDER]
     python -m benchmarks.results --picture
 
 Each section is a call of `kfac-paper compare`, whose folder is in outputs/results; an interrupted
-one continues there. `--folder` makes the section from a folder that was made elsewhere. What a
+one continues there, as one with more `--seconds` a run does. `--folder` makes the section from a folder that was made elsewhere. What a
 section is made from is kept as docs/results/NAME.csv, from which the picture is drawn.
 """
 
@@ -96,12 +96,13 @@ def main() -> int:
     every = {each.name: each for each in (*SECTIONS, *GPU_SECTIONS)}
     names = [each.name for each in SECTIONS]
     parser.add_argument("names", nargs="*", choices=[*every, []], help=f"default: {names}")
+    parser.add_argument("--seconds", type=float, help="of each run, in place of the section's")
     parser.add_argument("--folder", type=Path, help="the folder of a study that was made elsewhere")
     parser.add_argument("--picture", action="store_true", help="only draw the README's picture")
     given = parser.parse_args()
     try:
         for name in () if given.picture else given.names or names:
-            write(every[name], given.folder or _made(every[name]))
+            write(every[name], given.folder or _made(every[name], given.seconds))
         picture()
     except UserError as error:
         say(str(error))
@@ -109,9 +110,13 @@ def main() -> int:
     return 0
 
 
-def _made(section: Section) -> Path:
+def _made(section: Section, seconds: float | None) -> Path:
     folder = FOLDER / section.name
-    call = [sys.executable, "-m", "kfac_cli.paper", *section.words, f"output={folder}"]
+    words = [w for w in section.words if seconds is None or not w.startswith("seconds=")]
+    words += (
+        [f"output={folder}"] if seconds is None else [f"output={folder}", f"seconds={seconds:g}"]
+    )
+    call = [sys.executable, "-m", "kfac_cli.paper", *words]
     if subprocess.run(call).returncode != 0:
         raise UserError(f"{section.name}: is not complete; the same command continues")
     return folder

@@ -7,7 +7,7 @@ from kfac_cli.paper.judgement import Comparison, MethodRuns, ratios_table
 from kfac_cli.paper.methods import PROBLEMS, Method, named
 from kfac_cli.paper.option_values import jobs, names, refuse, seconds, whole_numbers
 from kfac_cli.paper.outputs import write_figure, write_report_of, write_table
-from kfac_cli.paper.runs import QUIET, PlannedRun, complete_runs
+from kfac_cli.paper.runs import EXTENSIBLE, QUIET, PlannedRun, complete_runs
 from kfac_cli.paper.study import Finding, Job, Scale
 from kfac_cli.report.measures import ITERATIONS, SECONDS
 from kfac_cli.report.runs import Run
@@ -60,5 +60,5 @@ def run_experiment(
 def _planned(job: Job, problem: str, method: Method, seed: int) -> PlannedRun:
     words = [*method.words(problem, job.scale), *QUIET, f"seed={seed}", "polyak.start=0"]
     if (limit := seconds(job.options)) is not None:
-        words += [f"iterations={UNLIMITED}", f"max_seconds={limit:g}"]
+        words += [*EXTENSIBLE, f"iterations={UNLIMITED}", f"max_seconds={limit:g}"]
     return PlannedRun(f"{problem}/{method.name}/{seed}", (*words, *job.settings))

@@ -6,6 +6,8 @@ from typing import Any
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import replace_text, shown_folder
 from kfac_cli.paper.arguments import Arguments
+from kfac_cli.paper.findings import FINDINGS_FILE
+from kfac_cli.paper.option_values import SECONDS, parts
 
 PLAN_FILE = "study.json"
 FORMAT = 1
@@ -17,7 +19,9 @@ CHANGES_NOTHING = ("jobs",)
 def open_folder(arguments: Arguments) -> None:
     """Make the folder the study's: record what it is to hold, or check what it holds.
 
-    Raises UserError if it holds something else, or another scale, options or settings of the study.
+    A study may be extended, by more of what its options list or by more seconds; it has then not
+    ended. Raises UserError if the folder holds something else, or another scale, options or
+    settings of the study.
     """
     folder = arguments.folder
     if folder.exists() and not folder.is_dir():
@@ -34,6 +38,10 @@ def open_folder(arguments: Arguments) -> None:
         replace_text(path, json.dumps(plan, indent=2, ensure_ascii=False) + "\n")
         return
     recorded = _recorded(arguments)
+    if plan != recorded and _is_extended(plan, recorded):
+        (arguments.folder / FINDINGS_FILE).unlink(missing_ok=True)
+        replace_text(path, json.dumps(plan, indent=2, ensure_ascii=False) + "\n")
+        return
     for name, value in plan.items():
         if recorded.get(name) != value:
             raise UserError(
@@ -51,6 +59,23 @@ def _plan(arguments: Arguments) -> dict[str, Any]:
         "options": dict(sorted(options.items())),
         "settings": list(arguments.settings),
     }
+
+
+def _is_extended(plan: dict[str, Any], recorded: dict[str, Any]) -> bool:
+    """Whether the plan is the recorded one but for options that ask for more."""
+    new, old = plan["options"], recorded.get("options")
+    if {**plan, "options": None} != {**recorded, "options": None} or not isinstance(old, dict):
+        return False
+    return new.keys() == old.keys() and all(_includes(name, new[name], old[name]) for name in new)
+
+
+def _includes(option: str, new: str, old: str) -> bool:
+    if option != SECONDS:
+        return set(parts(new)) >= set(parts(old))
+    try:
+        return float(new) >= float(old)
+    except ValueError:  # refused later, by the study
+        return False
 
 
 def _recorded(arguments: Arguments) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from kfac_cli.errors import UserError, listed, shown
 
+SECONDS = "seconds"
+
 
 def names(
     options: Mapping[str, str], option: str, known: Sequence[str], default: Sequence[str]
@@ -15,7 +17,7 @@ def names(
     """
     if option not in options:
         return tuple(default)
-    given = _parts(options[option])
+    given = parts(options[option])
     for name in given:
         if name not in known:
             raise UserError(f"{option}={shown(options[option])}: must be of {listed(known)}")
@@ -29,8 +31,8 @@ def whole_numbers(
     if option not in options:
         return tuple(default)
     text = options[option]
-    numbers = [int(part) for part in _parts(text) if part.isascii() and part.isdigit()]
-    if not numbers or len(numbers) < len(_parts(text)) or min(numbers) < least:
+    numbers = [int(part) for part in parts(text) if part.isascii() and part.isdigit()]
+    if not numbers or len(numbers) < len(parts(text)) or min(numbers) < least:
         raise UserError(
             f"{option}={shown(text)}: must be whole numbers from {least} on, with commas between"
         )
@@ -47,9 +49,9 @@ def jobs(options: Mapping[str, str]) -> int:
 
 def seconds(options: Mapping[str, str]) -> float | None:
     """The option `seconds`, None if it was not given; raises UserError unless it is above 0."""
-    if "seconds" not in options:
+    if SECONDS not in options:
         return None
-    text = options["seconds"]
+    text = options[SECONDS]
     try:
         value = float(text)
     except ValueError:
@@ -66,5 +68,6 @@ def refuse(settings: Sequence[str], chosen: Sequence[str]) -> None:
             raise UserError(f"{shown(word)}: the study chooses this itself; leave it out")
 
 
-def _parts(text: str) -> list[str]:
+def parts(text: str) -> list[str]:
+    """The values of a list."""
     return [part.strip() for part in text.strip("[]").split(",")]

@@ -43,7 +43,13 @@ RUNS = "runs"
 QUIET = ("tensorboard=false", "checkpoint.keep=0")
 """Settings of runs of which the tables are all that is needed."""
 
+EXTENSIBLE = ("tensorboard=false", "checkpoint.keep=1")
+"""Settings of runs that may be given more time later."""
+
 ENDED = (FINISHED, TARGET_REACHED, TARGET_MISSED, TIME_LIMIT_REACHED, DIVERGED)
+
+ENOUGH = 0.9
+"""Of the time limit, before the last iteration: its end and the last evaluation come after it."""
 
 COMMAND = (sys.executable, "-m", "kfac_cli")
 
@@ -77,7 +83,7 @@ def complete_runs(
     """
     base = folder / RUNS
     limits = {run.name: _checked_limit(run, base / run.name) for run in planned}
-    missing = [run for run in planned if not _has_ended(base / run.name)]
+    missing = [run for run in planned if not _has_ended(base / run.name, limits[run.name])]
     if len(missing) < len(planned):
         say(f"{counted(len(planned) - len(missing), 'run')} of {len(planned)} already done")
     _do(missing, base, limits, say, jobs)
@@ -109,9 +115,14 @@ def _checked_limit(run: PlannedRun, folder: Path) -> float | None:
     return config.max_seconds
 
 
-def _has_ended(folder: Path) -> bool:
+def _has_ended(folder: Path, limit: float | None) -> bool:
+    """Whether the run has ended; one that its time limit ended has not if it is to have more."""
     ending = read_ending(folder)
-    return ending is not None and ending.status in ENDED
+    if ending is None or ending.status not in ENDED:
+        return False
+    if ending.status != TIME_LIMIT_REACHED:
+        return True
+    return limit is not None and _last_metrics(folder).get("seconds", 0.0) >= ENOUGH * limit
 
 
 def _do(

@@ -139,6 +139,15 @@ def test_a_folder_keeps_its_scale_options_and_settings(kfac_paper, counting, wor
     )
 
 
+def test_a_study_is_extended_by_more_of_what_an_option_lists(kfac_paper, counting):
+    kfac_paper("counting", "flakes=1,2")
+    assert kfac_paper("counting", "flakes=2,3,1").code == 0
+    assert [job.options for job in counting.jobs] == [{"flakes": "1,2"}, {"flakes": "2,3,1"}]
+    assert "has ended" in kfac_paper("counting", "flakes=2,3,1").out
+    answer = kfac_paper("counting", "flakes=1,2")
+    assert "holds a study with the options flakes=2,3,1" in answer.err
+
+
 def test_a_command_that_failed_before_anything_was_done_leaves_the_folder_free(
     kfac_paper, counting
 ):
