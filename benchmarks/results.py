@@ -4,8 +4,9 @@
     python -m benchmarks.results --picture
 
 Each section is a call of `kfac-paper compare`, whose folder is in outputs/results; an interrupted
-one continues there, as one with more `--seconds` a run does. `--folder` makes the section from a folder that was made elsewhere. What a
-section is made from is kept as docs/results/NAME.csv, from which the picture is drawn.
+one continues there, as one with more `--seconds` a run does. `--folder` makes the section from a
+folder that was made elsewhere. What a section is made from is kept as docs/results/NAME.csv, from
+which the picture is drawn.
 """
 
 import argparse
