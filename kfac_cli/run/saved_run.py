@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -66,7 +66,8 @@ class SavedRun:
         check_data(contents.data, dataset)
         try:
             earlier = contents.session["earlier"]
-            session = make_session(self.config, dataset, device, earlier)
+            config = _with_its_chunks(self.config, contents, device)
+            session = make_session(config, dataset, device, earlier)
             session.load_state_dict(contents.session)
         except StateError as error:
             raise _unusable(self.checkpoints, error) from error
@@ -125,6 +126,20 @@ def check_evaluations(session: Session, rows: Sequence[Row]) -> None:
         logger.warning("evaluations.csv has no rows for some evaluations up to %d", latest)
     if rows and iterations_done(rows[-1]) == session.iteration > latest:
         session.include_evaluation(rows[-1])
+
+
+def _with_its_chunks(config: RunConfig, saved: Contents, device: torch.device) -> RunConfig:
+    """The settings with the chunk size that `auto` stood for, on the same kind of device.
+
+    The free memory of a GPU, which decides, is another one on resuming.
+    """
+    size = saved.environment.get("chunk_size")
+    same = str(saved.environment.get("device")).partition(":")[0] == device.type
+    if not (isinstance(size, int) and same and saved.config.get("chunk_size") == "auto"):
+        return config
+    if config.optimizer.chunk_size != "auto":
+        return config
+    return replace(config, optimizer=replace(config.optimizer, chunk_size=size))
 
 
 def _unusable(checkpoints: CheckpointFolder, error: StateError) -> UserError:

@@ -620,7 +620,6 @@ def test_missing_data_leave_the_folder_as_it_was(kfac_run, half):
         ("thread_count", 77),
         ("device", "cuda"),
         ("matmul", "tf32"),
-        ("chunk_size", 4096),
         ("kfac-run", "9.9"),
     ],
 )
@@ -693,6 +692,18 @@ def test_another_chunk_size_warns_too(kfac_run, half):
     answer = kfac_run("resume=run", "iterations=14", "chunk_size=7")
     assert answer.code == 0
     assert "chunk_size is 7 and was 2000: the result may differ" in answer.err
+
+
+def test_a_chunk_size_that_was_chosen_stays(kfac_run, half):
+    """The free memory of a GPU, by which it was chosen, is another one on resuming."""
+    path = half / "checkpoint-12.safetensors"
+    change_checkpoint(path, lambda tree: tree["environment"].update(chunk_size=7))
+    answer = kfac_run("resume=run", "iterations=14")
+    assert answer.code == 0
+    assert "the result may differ" not in answer.err
+    saved = read_tree(half / "checkpoint-14.safetensors")
+    assert saved["environment"]["chunk_size"] == 7
+    assert saved["config"]["chunk_size"] == "auto"
 
 
 def test_other_activations_in_memory_warn_too(kfac_run, half):
