@@ -13,6 +13,7 @@ import argparse
 import csv
 import json
 import math
+import shlex
 import statistics
 import subprocess
 import sys
@@ -58,7 +59,8 @@ class Section:
 
 
 def _section(name: str, problem: str, targets: tuple[float, ...], *words: str) -> Section:
-    title = f"{problem.upper()}: K-FAC beside tuned first-order methods"
+    where = " on a GPU" if name.endswith("-gpu") else ""
+    title = f"{problem.upper()}{where}: K-FAC beside tuned first-order methods"
     chosen = (f"problems={problem}", *words, f"methods={','.join(METHODS)}")
     return Section(name, title, ("compare", "scale=full", *chosen), targets)
 
@@ -86,9 +88,19 @@ class Curve(NamedTuple):
     errors: list[float]
 
     def first(self, target: float) -> float:
-        """The optimizer seconds at the first evaluation with at most this error, or infinity."""
-        pairs = zip(self.errors, self.seconds, strict=True)
-        return next((at for error, at in pairs if error <= target), math.inf)
+        """The optimizer seconds at which the error is at most the target, or infinity.
+
+        Between two evaluations its logarithm is taken to be linear; before the first one nothing is
+        known, whose seconds are then an upper bound.
+        """
+        place = next((i for i, error in enumerate(self.errors) if error <= target), None)
+        if place is None:
+            return math.inf
+        if place == 0 or not (math.isfinite(self.errors[place - 1]) and self.errors[place] > 0):
+            return self.seconds[place]
+        before, after = (math.log(self.errors[i]) for i in (place - 1, place))
+        share = (before - math.log(target)) / (before - after)
+        return self.seconds[place - 1] + share * (self.seconds[place] - self.seconds[place - 1])
 
 
 def main() -> int:
@@ -136,12 +148,12 @@ def write(section: Section, folder: Path, document: Path = DOCUMENT, tables: Pat
 
 def _text(section: Section, runs: Sequence[Curve], found: dict[str, Any]) -> str:
     where = found["environment"]
-    words = [word for word in found["command"].split() if not word.startswith("output=")]
+    words = [word for word in shlex.split(found["command"]) if not word.startswith("output=")]
     header = (
         f"`{' '.join(words)}` on {where['device_name']}, {where['thread_count']} threads, Python "
-        f"{where['python']}, torch {where['torch']}: optimizer seconds to the first evaluation "
-        "with at most this training error, evaluation excluded; medians over the seeds, and their "
-        "range."
+        f"{where['python']}, torch {where['torch']}: optimizer seconds to a training error, "
+        "interpolated between evaluations, which are excluded; medians over the seeds, and their "
+        "range. They begin with what a process does only once."
     )
     columns = ["method", "seeds", "iterations", "seconds"]
     columns += [*(f"to {target:g}" for target in section.targets), "lowest error"]
@@ -203,8 +215,8 @@ def picture(tables: Path = TABLES, folder: Path = PERFORMANCE.parent) -> None:
     from benchmarks.results_picture import drawn_comparison
 
     panels = {
-        section.title.split(":")[0] + where: curves(_rows(tables / f"{section.name}.csv"))
-        for section, where in [*((s, "") for s in SECTIONS), *((s, ", GPU") for s in GPU_SECTIONS)]
+        section.title.partition(":")[0]: curves(_rows(tables / f"{section.name}.csv"))
+        for section in (*SECTIONS, *GPU_SECTIONS)
         if (tables / f"{section.name}.csv").exists()
     }
     for name, data in drawn_comparison(panels, METHODS[:5]):

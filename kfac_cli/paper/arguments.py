@@ -28,7 +28,7 @@ class Arguments:
 def parse(words: Sequence[str]) -> Arguments:
     """Read the command line. Raises UserError for a mistake."""
     names = [word for word in words if "=" not in word]
-    for word in names:
+    for word in words:
         if word.startswith("-"):
             raise UserError(f"{shown(word)}: no such option; {HELP}")
     if not names:

@@ -12,8 +12,14 @@ from kfac_cli.paper.study import Finding, Job, Scale
 from kfac_cli.report.measures import ITERATIONS, SECONDS
 from kfac_cli.report.runs import Run
 
-CHOSEN = ("dataset", "optimizer", "experiment", "schedule", "seed")
-"""What the options and the methods choose."""
+CHOSEN = (
+    *("dataset", "optimizer", "experiment", "schedule", "seed", "preset", "start_from"),
+    *("optimizer.inverse", "hydra.run.dir"),
+)
+"""What the options and the methods choose, besides what makes a method the one that it is."""
+
+TIMED_EVALUATIONS = 4
+"""How many times as often those methods evaluate whose iterations are cheap, if time ends them."""
 
 UNLIMITED = 1_000_000
 """Iterations of a run that its seconds end."""
@@ -29,7 +35,8 @@ def run_experiment(
 
     That is the finding of each of the comparisons and what `judge` finds, on each problem.
     """
-    refuse(job.settings, CHOSEN)
+    own = {word.partition("=")[0] for method in methods for word in method.settings}
+    refuse(job.settings, (*CHOSEN, *own))
     all_problems = PROBLEMS if job.scale is Scale.FULL else PROBLEMS[:1]
     problems = names(job.options, "problems", PROBLEMS, all_problems)
     known = [method.name for method in methods]
@@ -61,4 +68,5 @@ def _planned(job: Job, problem: str, method: Method, seed: int) -> PlannedRun:
     words = [*method.words(problem, job.scale), *QUIET, f"seed={seed}", "polyak.start=0"]
     if (limit := seconds(job.options)) is not None:
         words += [*EXTENSIBLE, f"iterations={UNLIMITED}", f"max_seconds={limit:g}"]
+        words += method.without_end(job.scale, TIMED_EVALUATIONS)
     return PlannedRun(f"{problem}/{method.name}/{seed}", (*words, *job.settings))

@@ -16,6 +16,13 @@ CHANGES_NOTHING = ("jobs",)
 """The options that change no result."""
 
 
+def make_folder(arguments: Arguments) -> None:
+    """Make the folder unless it exists; raises UserError if it is a file."""
+    if arguments.folder.exists() and not arguments.folder.is_dir():
+        raise UserError(f"output={_shown(arguments)}: is not a folder")
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+
+
 def open_folder(arguments: Arguments) -> None:
     """Make the folder the study's: record what it is to hold, or check what it holds.
 
@@ -24,9 +31,6 @@ def open_folder(arguments: Arguments) -> None:
     settings of the study.
     """
     folder = arguments.folder
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"output={_shown(arguments)}: is not a folder")
-    folder.mkdir(parents=True, exist_ok=True)
     plan, path = _plan(arguments), folder / PLAN_FILE
     others = sorted(found.name for found in folder.iterdir() if found.name != PLAN_FILE)
     if not path.exists() and others:

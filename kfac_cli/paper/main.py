@@ -54,11 +54,12 @@ def _run(words: Sequence[str]) -> int:
 
 def _study(arguments: Arguments, command: str) -> int:
     from kfac_cli.paper.findings import FINDINGS_FILE, findings_text, read_findings, write_findings
-    from kfac_cli.paper.folder import open_folder
+    from kfac_cli.paper.folder import make_folder, open_folder
 
     folder = arguments.folder
-    open_folder(arguments)
+    make_folder(arguments)
     with exclusive_use(folder):
+        open_folder(arguments)
         if (folder / FINDINGS_FILE).exists():
             findings = read_findings(folder)
             print(f"{shown_folder(folder)}: has ended; its findings are")

@@ -38,15 +38,29 @@ class Method:
     def words(self, problem: str, scale: Scale) -> tuple[str, ...]:
         """Its settings of `kfac-run` on a problem."""
         iterations = self.full if scale is Scale.FULL else self.small
-        every = max(1, iterations // EVALUATIONS[scale])
         return (
             *self._chosen(problem),
             *(() if scale is Scale.FULL else small_problem(problem)),
             f"iterations={iterations}",
-            f"evaluate_every={every}",
+            f"evaluate_every={self._every(scale)}",
             *self._final_iterations(iterations),
             *self.settings,
         )
+
+    def without_end(self, scale: Scale, times: int) -> tuple[str, ...]:
+        """What changes for a run that its time ends.
+
+        The baseline, which does not know when its last iterations begin, has none with another
+        momentum; methods on mini-batches that do not grow evaluate so many `times` as often.
+        """
+        words = self._final_iterations(0)
+        if not self.grows:
+            words = (*words, f"evaluate_every={max(1, self._every(scale) // times)}")
+        return words
+
+    def _every(self, scale: Scale) -> int:
+        iterations = self.full if scale is Scale.FULL else self.small
+        return max(1, iterations // EVALUATIONS[scale])
 
     def _chosen(self, problem: str) -> tuple[str, ...]:
         experiment = f"{problem}_{self.tuned}"

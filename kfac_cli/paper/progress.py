@@ -56,7 +56,8 @@ def common_errors(runs: Sequence[Run], count: int = TARGETS) -> Values:
     """Errors that all runs reach after their first evaluations, largest first.
 
     At most `count`, in equal ratios down to the largest of their best errors, which is the last;
-    none if a run measured no finite error.
+    none if a run measured no finite error, or if one is better at its first evaluation than another
+    one ever: before it nothing is known.
     """
     low = max(best_error(run) for run in runs)
     starts = [_first_error(run) for run in runs]
@@ -64,7 +65,7 @@ def common_errors(runs: Sequence[Run], count: int = TARGETS) -> Values:
         return np.array([])
     high = min(starts)
     if high <= low:
-        return np.array([low])
+        return np.array([])
     return np.geomspace(high, low, count + 1)[1:]
 
 

@@ -57,9 +57,9 @@ def written(study, tmp_path):
 
 
 def test_the_table_has_medians_and_ranges_over_the_seeds(written):
-    row = "| tridiagonal | 2 | 20 | 2.50 (2.00–2.50) | 2.50 (2.00–2.50) | 2.50 (2.00–2.50) |"
+    row = "| tridiagonal | 2 | 20 | 2.50 (2.00–2.50) | 1.56 (1.17–1.56) | 2.03 (1.80–2.03) |"
     assert f"{row} missed | missed | missed | 4.00 (2.50–4.00) |" in written
-    row = "| adam | 1 | 200 | 3.00 | 3.00 |"
+    row = "| adam | 1 | 200 | 3.00 | 2.82 |"
     assert f"{row} missed | missed | missed | missed | 9.00 |" in written
 
 

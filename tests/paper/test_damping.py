@@ -21,6 +21,7 @@ from kfac_cli.paper.damping import point
 from kfac_cli.paper.damping.curves import Curve, curve
 from kfac_cli.paper.damping.findings import findings
 from kfac_cli.paper.damping.measure import INVERSES, MOMENTUM, RAW, RESCALED, Improvement, measure
+from kfac_cli.paper.damping.outputs import damping_figure
 from kfac_cli.paper.damping_study import STUDY
 from kfac_cli.paper.runs import RUNS
 from kfac_cli.paper.study import Job, Scale, Verdict
@@ -274,3 +275,15 @@ def test_runs_that_cannot_be_examined_are_refused_by_name(study, tmp_path):
         STUDY.run(job(tmp_path, ["optimizer.inverse=block_diagonal"], run=run))
     with pytest.raises(UserError, match=r"optimizer.tau2"):
         STUDY.run(job(tmp_path, ["optimizer.tau2=7"], run=run))
+
+
+@pytest.mark.parametrize("nothing", [0.0, -1.0, math.nan])
+def test_where_no_gamma_improves_h_nothing_is_measured(nothing):
+    values = {update: [nothing] * 4 for update in (RAW, RESCALED, MOMENTUM)}
+    points = [p for i in INVERSES for u in values for p in points_of(values[u], i, u)]
+    [finding] = findings(points, "At iteration 5.")
+    assert (finding.verdict, finding.n) == (Verdict.NOT_MEASURED, 0)
+    reason = "At this point no γ improves h, with or without momentum."
+    assert finding.note == f"{reason} At iteration 5."
+    [low, high] = damping_figure(points, "figure 7").panels[0].y_range
+    assert low < 0 < high

@@ -89,11 +89,19 @@ def test_exponents_are_judged_either_way(name, statement):
 
 @pytest.mark.parametrize(("every", "verdict"), [(25, "not confirmed"), (50, "confirmed")])
 def test_the_time_that_subsets_save_is_judged_either_way(tmp_path, every, verdict):
-    whole = replace(made_up(tmp_path / "whole"), metrics={"optimizer_seconds": np.array([every])})
-    subsets = replace(made_up(tmp_path / "sub"), metrics={"optimizer_seconds": np.array([25.0])})
+    """By the iterations that both did: later ones, on larger mini-batches, take longer."""
+    whole = _timed(made_up(tmp_path / "whole"), [every])
+    subsets = _timed(made_up(tmp_path / "sub"), [25.0, 1000.0])
     [finding] = options.time_findings(
         "curves", {options.WHOLE: [whole], options.SUBSETS: [subsets]}
     )
     assert finding.verdict == verdict
     [finding] = options.time_findings("curves", {})
     assert finding.verdict is Verdict.NOT_MEASURED
+
+
+def _timed(run, seconds):
+    """The run with the optimizer seconds at iteration 100, 200, …"""
+    iterations = 100.0 * np.arange(1, len(seconds) + 1)
+    metrics = {"iteration": iterations, "optimizer_seconds": np.array(seconds, dtype=float)}
+    return replace(run, metrics=metrics)

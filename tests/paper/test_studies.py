@@ -95,7 +95,7 @@ def test_compare_draws_and_tables_every_run_and_reports_them(pretended, job, tmp
     text = "block-tridiagonal K-FAC makes 25 to 40 per cent more progress per iteration"
     [tridiagonal] = [v for s, v in verdicts.items() if s.startswith(f"curves: {text}")]
     assert tridiagonal is Verdict.NOT_CONFIRMED  # 20 per cent
-    [baseline] = [v for s, v in verdicts.items() if s.startswith("mnist: K-FAC makes orders")]
+    [baseline] = [v for s, v in verdicts.items() if s.startswith("mnist: K-FAC makes at least ten")]
     assert baseline is Verdict.CONFIRMED  # 20 times
     [momentum] = [v for s, v in verdicts.items() if s.startswith("curves: without momentum")]
     assert momentum is Verdict.NOT_MEASURED
@@ -127,6 +127,11 @@ def test_seconds_end_every_run_and_settings_of_the_user_come_last(undrawn, job):
         ({"jobs": "0"}, "jobs=0: must be whole numbers from 1 on"),
         ({"jobs": "1,2"}, "jobs=1,2: must be one whole number"),
         ({"settings": ("optimizer=adam",)}, "optimizer=adam: the study chooses this itself"),
+        ({"settings": ("preset=paper",)}, "preset=paper: the study chooses this itself"),
+        (
+            {"settings": ("optimizer.momentum=true",)},  # by which methods differ
+            "optimizer.momentum=true: the study chooses this itself",
+        ),
     ],
 )
 def test_a_wrong_option_is_one_line_and_nothing_runs(job, given, line):
@@ -146,9 +151,17 @@ def test_every_method_is_a_valid_command_line(method):
     assert full.schedule.kind == ("exponential" if method.grows else "fixed")
     if not method.grows:
         assert (small.schedule.size, full.schedule.size) == (250, 500)
-    paper = "preset=paper" in method.settings
-    assert {small.preset.name, full.preset.name} == {"paper" if paper else "default"}
+    [preset] = [word for word in method.settings if word.startswith("preset=")] or ["=default"]
+    assert {small.preset.name, full.preset.name} == {preset.partition("=")[2]}
     assert small.iterations < full.iterations
+
+
+def test_a_run_that_its_time_ends_evaluates_often_enough_and_keeps_its_momentum(undrawn, job):
+    COMPARE.run(job(Scale.FULL, problems="curves", methods="nesterov,tridiagonal", seconds="60"))
+    tridiagonal, baseline = (load_config(run.words) for run in undrawn.planned)
+    assert (tridiagonal.max_seconds, baseline.max_seconds) == (60, 60)
+    assert (tridiagonal.evaluate_every, baseline.evaluate_every) == (10, 100)
+    assert baseline.optimizer.final_iterations == 0
 
 
 def test_the_methods_without_momentum_are_without():

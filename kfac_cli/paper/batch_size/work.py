@@ -14,7 +14,10 @@ from kfac_cli.report.measures import CASES, ITERATIONS
 from kfac_cli.report.runs import Run
 from kfac_cli.report.table import Table, number_cell, text_cell
 
-CHOSEN = ("dataset", "optimizer", "experiment", "schedule", "schedule.size", "seed", "start_from")
+CHOSEN = (
+    *("dataset", "optimizer", "experiment", "schedule", "schedule.size", "seed", "start_from"),
+    *("preset", "optimizer.inverse", "optimizer.momentum", "hydra.run.dir", "iterations"),
+)
 """What the study chooses itself."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from kfac_cli.paper.damping.curves import Curve, curve
 from kfac_cli.paper.damping.measure import INVERSES, MOMENTUM, RAW, RESCALED, Improvement
 from kfac_cli.paper.rule import judged
-from kfac_cli.paper.study import Finding
+from kfac_cli.paper.study import Finding, Verdict
 
 Curves = dict[tuple[str, str], Curve]
 
@@ -23,6 +23,10 @@ def findings(points: Sequence[Improvement], note: str) -> list[Finding]:
         for inverse in INVERSES
         for update in (RAW, RESCALED, MOMENTUM)
     }
+    if any(not curves[i, update].best.improvement > 0 for i, update in curves if update != RAW):
+        reason = "At this point no γ improves h, with or without momentum."
+        nothing = "what figure 7 shows of the updates"
+        return [Finding(nothing, "figure 7", Verdict.NOT_MEASURED, {}, 0, f"{reason} {note}")]
     comparisons = (
         _raw_needs_large_gamma,
         _rescaling_is_better,

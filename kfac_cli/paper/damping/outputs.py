@@ -24,7 +24,7 @@ def damping_figure(points: Sequence[Improvement], title: str) -> Figure:
     """Improvement against γ: a panel for each inverse, a line for each kind of update."""
     panels = {inverse: _lines(points, inverse) for inverse in INVERSES}
     values = np.concatenate([line.y for lines in panels.values() for line in lines])
-    best = float(values[np.isfinite(values)].max())
+    best = max((float(value) for value in values if value > 0), default=1.0)
     return Figure(
         "figure-7",
         title,

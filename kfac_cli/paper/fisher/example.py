@@ -15,13 +15,21 @@ from kfac_cli.engine.curvature.dense import check_size
 from kfac_cli.errors import UserError, shown
 from kfac_cli.paper.checked_settings import checked
 from kfac_cli.paper.fisher.images import FILE, Images, load_images
+from kfac_cli.paper.option_values import refuse
 from kfac_cli.paper.study import Job
-from kfac_cli.run.session import choose_device, make_session
+from kfac_cli.run.runner import process_for
+from kfac_cli.run.session import make_session
 
 HIDDEN = [20, 20, 20, 20, 20]
 
 LEAST_LAYERS = 5
 """Three layers between the first and the last: with fewer, nothing is beyond the tridiagonal."""
+
+CHOSEN = (
+    *("dataset", "dataset.file", "dataset.output", "dataset.train_cases", "optimizer", "preset"),
+    *("experiment", "schedule", "schedule.size", "start_from", "hydra.run.dir"),
+)
+"""What the study chooses itself."""
 
 TRAINING = (
     "dataset=arrays",
@@ -72,28 +80,28 @@ def train_example(job: Job) -> Example:
 
     Raises UserError for settings that are not allowed and layers that are too few or too large.
     """
+    refuse(job.settings, CHOSEN)
     config, images = _prepared(job)
     inputs, targets = (torch.from_numpy(each) for each in (images.inputs, images.targets))
     dataset = Dataset(config.dataset.name, inputs, targets, inputs, targets, None)
-    session = make_session(config, dataset, choose_device(config.device))
-    optimizer = session.optimizer
-    if not isinstance(optimizer, KFAC):
-        raise UserError("optimizer: the study examines K-FAC's matrices; choose one of kind kfac")
-    for _ in range(config.iterations):
-        session.step()
-    inputs, targets = session.training.all()
-    reached = evaluate(
-        session.network, optimizer.parameters, inputs, targets, optimizer.chunk_size
-    ).error
+    with process_for(config, None) as device:
+        session = make_session(config, dataset, device)
+        optimizer = session.optimizer
+        assert isinstance(optimizer, KFAC)
+        for _ in range(config.iterations):
+            session.step()
+        inputs, targets = session.training.all()
+        reached = evaluate(
+            session.network, optimizer.parameters, inputs, targets, optimizer.chunk_size
+        ).error
     job.say(f"trained for {config.iterations} iterations: error rate {reached:.1%}")
     sizes = "-".join(map(str, session.network.layer_sizes))
     notes = (
         f"The network is {sizes} on {images.note}.",
         "The paper's 256-20-20-20-20-10 has five layers of weights, of which four with 20 units "
         "cannot lie in the middle; one layer more makes it so.",
-        "λ₀ is calibrated in the first iterations (150, the paper's for the autoencoders, leaves "
-        "this network untrained), and γ is searched for in each iteration: "
-        f"{optimizer.gamma:.3g} in the last one.",
+        f"λ₀ is {optimizer.options.lambda_initial} (150, the paper's for the autoencoders, leaves "
+        f"this network untrained); γ is {optimizer.gamma:.3g} in the last iteration.",
     )
     return Example(
         session.network,

@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
+
 from kfac_cli.paper.judgement import Comparison, MethodRuns
 from kfac_cli.paper.methods import Method, first_order, kfac
 from kfac_cli.paper.statement import Statement
 from kfac_cli.paper.study import Finding
-from kfac_cli.report.measures import ITERATIONS, SECONDS, total
+from kfac_cli.report.measures import ITERATIONS, SECONDS
 from kfac_cli.report.runs import Run
 
 FACTORED, EXACT = "factored-tikhonov", "exact-tikhonov"
@@ -66,10 +68,21 @@ COMPARISONS = (
 def time_findings(problem: str, runs: MethodRuns) -> list[Finding]:
     """What the runs on a problem say about the time that τ₁ and τ₂ save."""
     pairs = zip(runs.get(WHOLE, ()), runs.get(SUBSETS, ()), strict=False)
-    values = [_seconds(whole) / _seconds(subsets) for whole, subsets in pairs]
+    values = [_times_as_long(whole, subsets) for whole, subsets in pairs]
     return [TAU_SECONDS.finding(values, problem)]
 
 
-def _seconds(run: Run) -> float:
-    """Optimizer seconds of an iteration; nan for a run without one."""
-    return total(run, SECONDS) / run.iterations if run.iterations else math.nan
+def _times_as_long(run: Run, other: Run) -> float:
+    """Optimizer seconds of a run over those of another one, of the iterations that both did.
+
+    Mini-batches grow, so that later iterations take longer.
+    """
+    iterations = [each.metrics.get(ITERATIONS.column, np.array([])) for each in (run, other)]
+    if not all(map(len, iterations)):
+        return math.nan
+    shared = min(float(each[-1]) for each in iterations)
+    own, others = (
+        float(each.metrics[SECONDS.column][known <= shared][-1])
+        for each, known in zip((run, other), iterations, strict=True)
+    )
+    return own / others if others > 0 else math.nan
