@@ -9,8 +9,9 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 # make run PYTHON=/opt/python3.12/bin/python3
 ARGS ?=
 BASE ?= HEAD
-# One process of tests for each core, of one thread each.
-PYTEST_ARGS ?= -n auto --dist loadfile
+# One process of tests for each core, of one thread each. In the order of the files: xdist would begin
+# those of few tests, among which are the longest ones, last.
+PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 PYTHON ?=
 
 .DEFAULT_GOAL := help
