@@ -22,11 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from benchmarks.common.document import PERFORMANCE, markdown_table, write_section
 from benchmarks.common.part import say
 from benchmarks.common.timing import figures
 from kfac_cli.errors import UserError
 from kfac_cli.files import replace_bytes, replace_text
+from kfac_cli.paper.progress import reached_at
 
 DOCUMENT = PERFORMANCE.with_name("results.md")
 TABLES = PERFORMANCE.parent / "results"
@@ -88,19 +91,8 @@ class Curve(NamedTuple):
     errors: list[float]
 
     def first(self, target: float) -> float:
-        """The optimizer seconds at which the error is at most the target, or infinity.
-
-        Between two evaluations its logarithm is taken to be linear; before the first one nothing is
-        known, whose seconds are then an upper bound.
-        """
-        place = next((i for i, error in enumerate(self.errors) if error <= target), None)
-        if place is None:
-            return math.inf
-        if place == 0 or not (math.isfinite(self.errors[place - 1]) and self.errors[place] > 0):
-            return self.seconds[place]
-        before, after = (math.log(self.errors[i]) for i in (place - 1, place))
-        share = (before - math.log(target)) / (before - after)
-        return self.seconds[place - 1] + share * (self.seconds[place] - self.seconds[place - 1])
+        """The optimizer seconds at which the error is at most the target, or infinity."""
+        return reached_at(np.array(self.errors), np.array(self.seconds), target)
 
 
 def main() -> int:

@@ -35,12 +35,16 @@ class Ratio(NamedTuple):
 
 
 def cost_at(run: Run, error: float, cost: Cost) -> float:
-    """The cost at which the training error first is at most `error`; infinite if it never is.
+    """The cost at which the training error of a run first is at most `error`, as `reached_at`."""
+    return reached_at(measured(run, MEASURES[0]), spent(run, cost), error)
+
+
+def reached_at(errors: Values, costs: Values, error: float) -> float:
+    """The cost at which the errors first are at most `error`; infinite if they never are.
 
     Between two evaluations the logarithm of the error is taken to be linear in the cost; before the
     first one nothing is known, whose cost is then an upper bound.
     """
-    errors, costs = measured(run, MEASURES[0]), spent(run, cost)
     reached = np.flatnonzero(errors <= error)
     if not len(reached):
         return math.inf

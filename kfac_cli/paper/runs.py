@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from kfac_cli.commands.messages import explain
 from kfac_cli.commands.quoting import quoted
 from kfac_cli.commands.resume import read_ending
-from kfac_cli.config.completion import complete
-from kfac_cli.config.compose import composed
 from kfac_cli.config.schema import flat_settings
 from kfac_cli.config.settings_file import CONFIG_FILE, read_settings
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError, counted, shown
 from kfac_cli.files import shown_folder
+from kfac_cli.paper.checked_settings import checked
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.summary import (
     DIVERGED,
@@ -95,11 +93,7 @@ def _checked_limit(run: PlannedRun, folder: Path) -> float | None:
 
     Raises UserError if its settings are wrong or the folder holds a run with others.
     """
-    try:
-        settings = composed(run.words)
-    except Exception as error:
-        raise UserError(explain(error, run.words)) from error
-    config = complete(settings)
+    config = checked(run.words)
     file = folder / CONFIG_FILE
     if not file.exists():
         return config.max_seconds

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kfac_cli.commands.messages import explain
-from kfac_cli.config.completion import complete
-from kfac_cli.config.compose import composed
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine.baseline_options import NesterovOptions
 from kfac_cli.engine.declaration import declared_fields
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.errors import UserError, shown
+from kfac_cli.paper.checked_settings import checked
 from kfac_cli.paper.cost.methods import BASELINE, timed
 from kfac_cli.paper.methods import small_problem
 from kfac_cli.paper.option_values import refuse, whole_numbers
@@ -56,12 +54,7 @@ class Plan:
         """
         own = [word for word in self.job.settings if _concerns(word, optimizer)]
         given = (*self._problem(), "preset=paper", *timed(optimizer, cases), *own)
-        words = PlannedRun(optimizer, given).words
-        try:
-            settings = composed(words)
-        except Exception as error:
-            raise UserError(explain(error, words)) from error
-        return complete(settings)
+        return checked(PlannedRun(optimizer, given).words)
 
     def _problem(self) -> Sequence[str]:
         own = any(word.startswith("dataset=") for word in self.job.settings)
