@@ -121,6 +121,26 @@ def test_eigenvalues_are_more_accurate_than_float32_eigenvectors():
     assert (values.sort().values - known**2).abs().max() < 1e-11
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6)])
+def test_correlations_below_the_resolution_are_zero(dtype, shape):
+    """They change no product, and the subnormal numbers that they lead to are slow on a CPU."""
+    eps = torch.finfo(dtype).eps
+    matrix = torch.zeros(shape, dtype=torch.float64)
+    matrix.diagonal().copy_(torch.tensor([0.9, 10 * eps, eps / 10, 1e-25], dtype=torch.float64))
+    spectrum = canonical.Spectrum.of(canonical.Whitened(matrix, Identity(), Identity()), dtype)
+    order = spectrum.values.argsort(descending=True)
+    assert torch.allclose(
+        spectrum.values[order],
+        torch.tensor([0.81, 100 * eps**2, 0, 0], dtype=torch.float64),
+        rtol=1e-6,
+        atol=0,
+    )
+    for root in (spectrum.here, spectrum.above):
+        assert not root[:, order[2:]].any()
+        assert root[:, order[:2]].any(dim=0).all()
+
+
 class Identity:
     """A factorisation of I."""
 
