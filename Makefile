@@ -16,7 +16,7 @@ PYTHON ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run smoke test soak compare lint docs format clean clean-all fuzz \
-    bench bench-inverses bench-peers bench-gpu results
+    bench bench-peers bench-gpu results
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,9 +38,6 @@ fuzz: $(INSTALLED) ## try 5000 random command lines, new ones each time: half an
 
 bench: $(INSTALLED) ## measure the speed on this machine, into docs/performance.md: 15 minutes
 	$(VENV)/bin/python -m benchmarks $(ARGS)
-
-bench-inverses: $(INSTALLED) ## block-tridiagonal against block-diagonal to several errors: an hour or two
-	$(VENV)/bin/python -m benchmarks.inverses $(ARGS)
 
 bench-peers: $(INSTALLED) $(PEERS)/.installed ## against kfac-jax and torch's optimizers, each tuned: about an hour
 	$(VENV)/bin/python -m benchmarks.peers --jax-python $(PEERS)/bin/python $(ARGS)

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks import cost, cycle, inverses, iteration, memory, overhead, refresh
+from benchmarks import cost, cycle, iteration, memory, overhead, refresh
 from benchmarks.common.command import kfac_run as kfac_run_apart
 from benchmarks.common.document import markdown_table
 from benchmarks.common.problems import SMALL
@@ -71,7 +71,7 @@ def in_this_process(kfac_run, monkeypatch):
         answer = kfac_run(*words)
         assert answer.code == 0, answer.err
 
-    for module in (inverses, overhead, targets):
+    for module in (overhead, targets):
         monkeypatch.setattr(module, "kfac_run", run)
     return calls
 
@@ -88,30 +88,6 @@ def test_the_start_of_the_command_is_measured_on_the_command(
     start = overhead._start(tmp_path, 0, ["experiment=smoke"])
     assert start.command > 0
     assert start.limit == 2 * start.torch + 2
-
-
-def test_a_sweep_is_run_once_and_then_read(tmp_path, in_this_process):
-    first = inverses.section(True, tmp_path / "sweeps")
-    assert "| 1e-09 | not reached | not reached | not reached | not reached | – |" in first
-    summaries = {p: p.stat().st_mtime_ns for p in tmp_path.glob("sweeps/small/*/summary.json")}
-    assert len(summaries) == 2
-    assert inverses.section(True, tmp_path / "sweeps") == first
-    assert {p: p.stat().st_mtime_ns for p in summaries} == summaries
-    assert in_this_process[1] == ["-m", f"resume={tmp_path / 'sweeps/small'}"]
-
-
-def test_a_sweep_that_did_not_end_is_continued_by_the_next_call(tmp_path, monkeypatch):
-    def stopped(words):
-        for number in "01":
-            folder = tmp_path / "small" / number
-            folder.mkdir(parents=True)
-            (folder / "config.yaml").write_text("seed: 0\noptimizer: {name: kfac_diag}\n")
-            (folder / "metrics.csv").write_text("iteration\n1\n")
-        raise UserError("kfac-run: ended with exit code 130")
-
-    monkeypatch.setattr(inverses, "kfac_run", stopped)
-    with pytest.raises(UserError, match="on small are not complete; the same command continues"):
-        inverses.section(True, tmp_path)
 
 
 def test_the_commands_for_the_gpu_run_on_a_cpu_with_tiny_sizes(
