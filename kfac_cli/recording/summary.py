@@ -3,6 +3,7 @@
 import json
 import math
 import shlex
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -26,15 +27,18 @@ FAILED = "failed"
 BEST = ("best_train_error", "best_iteration", "best_parameters", "best_test_error")
 """What the summary says of the best evaluation."""
 
+WIDTH = 80
+"""Columns of a terminal, beyond which only paths reach."""
+
 FILE_DESCRIPTIONS = (
     ("*.png", "the whole run in one picture"),
-    (SUMMARY_FILE, "best errors, how the run ended, versions, device, memory"),
-    ("metrics.csv", "a row per iteration: batch, error, damping, step, time"),
-    ("evaluations.csv", "errors and log-likelihoods on the whole training and test sets"),
+    (SUMMARY_FILE, "best errors, how it ended, versions, machine"),
+    ("metrics.csv", "a row per iteration: error, damping, time"),
+    ("evaluations.csv", "errors on the whole training and test sets"),
     ("tensorboard", "the same and more, for TensorBoard"),
     ("events.out.tfevents*", "the same and more, for TensorBoard"),
     ("config.yaml", "every setting of this run"),
-    ("parameters*", "the best parameters, the last ones and their average"),
+    ("parameters*", "the best parameters, the last, their average"),
     ("checkpoint*", "what resuming the run needs"),
     ("run.log", "the log"),
     ("error*", "what went wrong"),
@@ -81,8 +85,9 @@ def terminal_summary(summary: Mapping[str, object], folder: str | Path) -> str:
     seconds, optimizer_seconds, evaluation_seconds, logging_seconds, peak_memory (bytes), what
     `best_evaluation` returns, and target, of which error, reached, iteration and seconds are shown.
     """
-    lines = [headline(summary), ""]
-    lines += [f"  {name:<15} {text}" for name, text in _entries(summary)]
+    lines = [*_wrapped(headline(summary), indent=2), ""]
+    for name, text in _entries(summary):
+        lines += _wrapped(f"  {name:<15} {text}", indent=18)
     lines += ["", f"  {_short(folder)}"]
     files = _described_files(Path(folder))
     width = max((len(name) for name, _ in files), default=0)
@@ -90,6 +95,17 @@ def terminal_summary(summary: Mapping[str, object], folder: str | Path) -> str:
     if any("TensorBoard" in text for _, text in files):
         lines += ["", f"  tensorboard --logdir {shlex.quote(_short(folder))}"]
     return "\n".join(lines)
+
+
+def _wrapped(line: str, indent: int) -> list[str]:
+    """The line, or several, of which all but the first are indented."""
+    return textwrap.wrap(
+        line,
+        WIDTH,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def headline(summary: Mapping[str, object]) -> str:
@@ -111,8 +127,8 @@ def _entries(summary: Mapping[str, object]) -> list[tuple[str, str]]:
     elif error is None:
         entries.append(("training error", "no finite value was measured"))
     else:
-        by = "by the averaged parameters " if summary.get("best_parameters") == "average" else ""
-        where = f"best, reached {by}at iteration {summary.get('best_iteration')}"
+        by = ", of the averaged parameters" if summary.get("best_parameters") == "average" else ""
+        where = f"best{by}, at iteration {summary.get('best_iteration')}"
         entries.append(("training error", f"{significant(error):<8} {where}"))
         test_error = as_finite(summary.get("best_test_error"))
         if test_error is not None:

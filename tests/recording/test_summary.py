@@ -10,7 +10,12 @@ import pytest
 import torch
 
 from kfac_cli.recording.environment import environment
-from kfac_cli.recording.summary import best_evaluation, terminal_summary, write_summary
+from kfac_cli.recording.summary import (
+    FILE_DESCRIPTIONS,
+    best_evaluation,
+    terminal_summary,
+    write_summary,
+)
 
 EVALUATIONS = [
     {"iteration": 25, "train_error": 3.0, "train_error_average": 3.0, "test_error": 3.5},
@@ -205,20 +210,40 @@ def test_the_terminal_summary_of_a_finished_run(tmp_path, monkeypatch):
 
     assert terminal_summary(COMPLETE, folder.absolute()).splitlines()[1:] == [
         "",
-        "  training error  0.3520   best, reached by the averaged parameters at iteration 50",
+        "  training error  0.3520   best, of the averaged parameters, at iteration 50",
         "  test error      0.3710   of the same parameters",
         "  time            optimizer 90 %, evaluation 8 %, logging 1 %, other 1 %",
         "  peak memory     532 MB",
         "",
         "  outputs/curves run",
         "    run.png       the whole run in one picture",
-        "    summary.json  best errors, how the run ended, versions, device, memory",
-        "    metrics.csv   a row per iteration: batch, error, damping, step, time",
+        "    summary.json  best errors, how it ended, versions, machine",
+        "    metrics.csv   a row per iteration: error, damping, time",
         "    tensorboard/  the same and more, for TensorBoard",
         "    notes.txt",
         "",
         "  tensorboard --logdir 'outputs/curves run'",
     ]
+
+
+def test_only_paths_are_wider_than_a_terminal(tmp_path):
+    for pattern, _ in FILE_DESCRIPTIONS:
+        (tmp_path / pattern.replace("*", "-500000.pt")).touch()
+    (tmp_path / "checkpoint-500000.safetensors").touch()
+    long = {
+        "title": "mnist_labels, kfac_tridiag_no_momentum",
+        "status": "diverged",
+        "iterations": 500_000,
+        "iterations_planned": 1_000_000,
+        "best_iteration": 500_000,
+        "target": REACHED | {"iteration": 500_000, "seconds": 10_000},
+        "reason": "train_error, train_error_average not finite in the last evaluation; "
+        "no value in the data is the cause",
+    }
+    lines = terminal_summary(COMPLETE | long, tmp_path).splitlines()
+    assert [line for line in lines if len(line) > 80 and str(tmp_path) not in line] == []
+    place = next(i for i, line in enumerate(lines) if line.startswith("  diverged  "))
+    assert lines[place + 1] == f"{'':18}evaluation; no value in the data is the cause"
 
 
 def test_a_diverged_run_without_errors_still_has_its_summary(tmp_path):
