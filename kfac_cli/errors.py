@@ -30,6 +30,12 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def os_error_line(error: OSError) -> str:
+    """What the system refused, and the file where it names one."""
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{error.strerror or error}"
+
+
 class LogLine(logging.Formatter):
     """Formats log records with `one_line`, since they may quote untrusted files."""
 

@@ -2,27 +2,16 @@
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from calling import Answer, calling
 from soak.experiment import prepare
 from soak.faults import Faults
-from tidy import tidied
 
 from kfac_cli.__main__ import main
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The result of a call of kfac-run."""
-
-    code: int | str | None
-    out: str
-    err: str
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,18 +37,7 @@ def kfac_run(
 ) -> Iterator[Callable[..., Answer]]:
     """Calls `kfac-run *arguments` in this process, with tmp_path as the current directory."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["kfac-run", *arguments])
-        code: int | str | None
-        try:
-            code = main()
-        except SystemExit as leaving:
-            code = leaving.code
-        captured = capsys.readouterr()
-        return Answer(code, captured.out, captured.err)
-
-    with tidied():
+    with calling("kfac-run", main, monkeypatch, capsys) as call:
         yield call
 
 

@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.commands.failures import record_failure
-from kfac_cli.commands.new_folder import ERROR_FILE, check_new_folder
+from kfac_cli.commands.new_folder import ERROR_FILE, check_new_folder, clear_new_folder
 from kfac_cli.commands.out_of_memory import is_out_of_memory
 from kfac_cli.commands.resume import Resumption, prepare_resumption, read_ending, refuse_links
 from kfac_cli.commands.run_log import begin_logs
@@ -25,7 +25,7 @@ from kfac_cli.commands.sweeps import Job, swept_settings
 from kfac_cli.config.completion import complete
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.config.settings_file import CONFIG_FILE, write_settings
-from kfac_cli.errors import UserError, shown
+from kfac_cli.errors import UserError, os_error_line, shown
 from kfac_cli.files import exclusive_use, shown_folder
 from kfac_cli.recording.processors import Load
 from kfac_cli.recording.progress import Progress
@@ -148,11 +148,11 @@ class Jobs:
         return math.inf if ending.status == DIVERGED else ending.best_train_error
 
     def _start(self, settings: DictConfig, folder: Path) -> float:
-        (folder / ERROR_FILE).unlink(missing_ok=True)  # of a start that failed
+        clear_new_folder(folder)
         begin_logs()
         config = complete(settings)  # so that the run resumes from any folder
         write_settings(settings, folder)
-        with Progress(config.iterations, label=self._label()) as progress:
+        with _resumable(folder), Progress(config.iterations, label=self._label()) as progress:
             progress.start(config.title)
             progress.activity("loading PyTorch")
             load = Load.now()
@@ -173,7 +173,7 @@ class Jobs:
     def _resume(self, resumption: Resumption) -> float:
         folder, config = resumption.folder, resumption.config
         files = {SUMMARY_FILE: None, ERROR_FILE: None, CONFIG_FILE: resumption.settings}
-        with Progress(config.iterations, label=self._label()) as progress:
+        with _resumable(folder), Progress(config.iterations, label=self._label()) as progress:
             progress.start(config.title)
             progress.activity("loading PyTorch")
             load = Load.now()
@@ -199,10 +199,7 @@ class Jobs:
         missed = result.status == TARGET_MISSED
         out_of_time = missed and result.iterations < config.iterations
         if out_of_time or result.status in (INTERRUPTED, TIME_LIMIT_REACHED):
-            print(f"\n  {_resume_command(folder)}  continues from here", flush=True)
-            if _sweeping():
-                sweep = Path(HydraConfig.get().sweep.dir)
-                print(f"  {_resume_command(sweep, '-m')}  does the jobs that are left", flush=True)
+            _say_how_to_resume(folder, "continues from here")
         if result.status == INTERRUPTED or result.signal is not None:
             raise Interrupted(result.signal or signal.SIGINT)
         if result.status == DIVERGED:
@@ -252,8 +249,7 @@ class Jobs:
 def failure_line(error: Exception) -> str:
     """One line for an error that ended a run and is no UserError."""
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return f"{where}{error.strerror or error}"
+        return os_error_line(error)
     if is_out_of_memory(error):
         return "out of memory: set a smaller chunk_size or use a smaller network"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -290,6 +286,26 @@ def _resume_hint(folder: Path) -> str:
         if iterations := checkpoint_iterations(folder):
             return f"; {_resume_command(folder)} continues from iteration {iterations[0]}"
     return ""
+
+
+@contextlib.contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    """Say how the run is resumed if a signal ends it within."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        iterations = checkpoint_iterations(folder)
+        start = f"continues from iteration {iterations[0]}" if iterations else "starts it again"
+        _say_how_to_resume(folder, start)
+        raise
+
+
+def _say_how_to_resume(folder: Path, what: str) -> None:
+    """Print the command line that resumes the run, and that for the sweep which it belongs to."""
+    print(f"\n  {_resume_command(folder)}  {what}", flush=True)
+    if _sweeping():
+        sweep = Path(HydraConfig.get().sweep.dir)
+        print(f"  {_resume_command(sweep, '-m')}  does the jobs that are left", flush=True)
 
 
 def _resume_command(folder: Path, *options: str) -> str:

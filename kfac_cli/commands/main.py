@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 
 from kfac_cli.commands.arguments import parse
 from kfac_cli.commands.complete_paths import path_completions
+from kfac_cli.commands.error_line import EXIT_FAILED, FULL_ERROR, print_error
 from kfac_cli.commands.help_page import print_page
 from kfac_cli.commands.hydra_record import (
     refuse_output_subdir,
@@ -53,13 +54,11 @@ from kfac_cli.commands.sweeps import (
 )
 from kfac_cli.commands.value_check import check_sweep_values, check_values
 from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
-from kfac_cli.errors import UserError, background_errors_logged, one_line, shown
+from kfac_cli.errors import UserError, background_errors_logged, shown
 from kfac_cli.files import exclusive_use, shown_folder
 from kfac_cli.signals import check_interrupted
 from kfac_cli.terminal import exit_code_of_text
 
-EXIT_FAILED = 1
-FULL_ERROR = "HYDRA_FULL_ERROR"
 MAX_FOLDER_NAME_LENGTH = 64
 
 
@@ -93,7 +92,7 @@ def main() -> int:
             folder = folder_to_resume(overrides)
             return _run_hydra(options, Jobs()) if folder is None else _resume(folder, options)
     except UserError as error:
-        return _print_error(str(error))
+        return print_error("kfac-run", str(error))
     except Exception as error:
         check_interrupted()
         # Jobs records the exceptions of jobs, so this one comes from composing the settings or
@@ -104,7 +103,7 @@ def main() -> int:
             # A full disk is noticed after opening a file: Hydra's record of the sweep.
             sweep_at = sweep_folder(overrides)
             error.filename = None if sweep_at is None else shown_folder(sweep_at)
-        return _print_error(explain(error, overrides))
+        return print_error("kfac-run", explain(error, overrides))
 
 
 def run_stamp() -> str:
@@ -210,7 +209,7 @@ def _printing_failures(jobs: Jobs) -> Iterator[None]:
         yield
     finally:
         for line in jobs.failures:
-            _print_error(line)
+            print_error("kfac-run", line)
 
 
 def _check_before_creating_folders(options: argparse.Namespace, jobs: Jobs) -> UserError | None:
@@ -253,8 +252,3 @@ def _propagating_exceptions() -> Iterator[None]:
             del os.environ[FULL_ERROR]
         else:
             os.environ[FULL_ERROR] = before
-
-
-def _print_error(line: str) -> int:
-    print(f"kfac-run: error: {one_line(line)}", file=sys.stderr)
-    return EXIT_FAILED

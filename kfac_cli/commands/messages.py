@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from kfac_cli.config.compose import CONFIG_MODULE
+from kfac_cli.config.compose import CONFIG_MODULE, composed
 from kfac_cli.config.names import GROUPS, setting_names, suggestion, takes_names
 from kfac_cli.errors import listed, shown
 
@@ -30,7 +30,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     if "Config group override must be" in text:
         return _not_a_choice(overrides)
     if found := re.match(r"Could not override '(.*?)'\.", text):
-        return _unknown(_key_in_struct(error) or found[1], _as_typed(found[1], overrides))
+        return _unknown(_key_in_struct(error) or found[1], found[1], overrides)
     if found := re.match(r"Could not delete from config\. '(.*?)' does not exist", text):
         return f"~{found[1]}: no such setting{suggestion('', found[1])}"
     if found := re.search(r"find '(.*?)'.*?Available options in '(.*?)':(.*)", text, re.S):
@@ -98,13 +98,23 @@ def _key_in_struct(error: Exception) -> str | None:
     return getattr(error.__cause__, "full_key", None) or None
 
 
-def _unknown(key: str, typed: str) -> str:
+def _unknown(key: str, overridden: str, overrides: Sequence[str]) -> str:
+    typed = _as_typed(overridden, overrides)
     if key.split("/")[0].split("@")[0] in GROUPS and ("/" in key or "@" in key):
         return f"{typed}: no such group of settings; the groups are {', '.join(GROUPS)}"
     named = typed if typed.startswith(key) else key
     if takes_names(key.rpartition(".")[0]):
         return f"{named}: is not there yet; add it with a plus: '+{named}'"
-    return f"{named}: no such setting{suggestion('', key)}"
+    return f"{named}: no such setting{suggestion('', key, _arguments(overrides))}"
+
+
+def _arguments(overrides: Sequence[str]) -> list[str]:
+    """The names in optimizer.arguments with the choices on the command line; none without it."""
+    words = [word for word in overrides if word.lstrip("+").partition("=")[0] in GROUPS]
+    try:
+        return [str(name) for name in composed(words).optimizer.get("arguments") or {}]
+    except Exception:  # such as several choices, one run each
+        return []
 
 
 def _no_such_choice(missing: str, group: str, options: str) -> str:

@@ -1,7 +1,7 @@
 """The names of all settings, and the nearest of them to a mistyped one."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from kfac_cli.config.schema import SHARED, RunConfig
@@ -27,6 +27,10 @@ SYNONYMS = {
     "weight_decay": "l2",
 }
 """What other programs call a setting: the last part of a name, and what it is here."""
+
+
+ARGUMENTS = {"learning_rate": "lr"}
+"""What torch calls an option of the other optimizers."""
 
 
 def setting_names() -> list[str]:
@@ -62,17 +66,22 @@ def _names(kind: type, prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", hint
 
 
-def suggestion(prefix: str, key: object) -> str:
-    """What to add to "no such setting": the nearest known name, and where to find them all."""
+def suggestion(prefix: str, key: object, arguments: Collection[str] = ()) -> str:
+    """What to add to "no such setting": the nearest known name, and where to find them all.
+
+    `arguments` are those that optimizer.arguments has with the chosen optimizer.
+    """
     name = f"{prefix}{key}"
     everything = "kfac-run --cfg job lists them all"
     known = setting_names()
+    parent, _, leaf = name.rpartition(".")
+    if parent == "optimizer" and (argument := ARGUMENTS.get(leaf, leaf)) in arguments:
+        return f"; did you mean optimizer.arguments.{argument}? {everything}"
     if name in known:
         group = name.partition(".")[0]
         having = _choices_with(name)
         other = f", but with {listed(having)}" if having else ""
         return f" with this choice of {group}{other}; {everything}"
-    parent, _, leaf = name.rpartition(".")
     if parent in ("", *GROUPS) and leaf in SYNONYMS:
         return f"; did you mean {SYNONYMS[leaf]}? {everything}"
     anywhere = {full.rpartition(".")[2]: full for full in known} | {word: word for word in GROUPS}

@@ -1,23 +1,18 @@
 """The command kfac-paper: read the command line, run a study, print its findings."""
 
-import os
 import shlex
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from kfac_cli.errors import UserError, one_line
+from kfac_cli.commands.error_line import EXIT_FAILED, exit_code_or_error
+from kfac_cli.errors import one_line
 from kfac_cli.files import exclusive_use, shown_folder
 from kfac_cli.paper.arguments import Arguments, parse
 from kfac_cli.paper.help_page import PAGE
 from kfac_cli.paper.registry import listing
 from kfac_cli.paper.study import Finding, Job
-from kfac_cli.signals import check_interrupted
 from kfac_cli.terminal import exit_code_of_text
-
-EXIT_FAILED = 1
-FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 def main() -> int:
@@ -25,18 +20,7 @@ def main() -> int:
 
     Raises KeyboardInterrupt, usually as Interrupted, if a signal ended it.
     """
-    try:
-        return _run(sys.argv[1:])
-    except UserError as error:
-        return _print_error(str(error))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return _print_error(f"{where}{error.strerror or error}")
-    except Exception as error:
-        check_interrupted()
-        if os.environ.get(FULL_ERROR) == "1":
-            traceback.print_exc()
-        return _print_error(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return exit_code_or_error("kfac-paper", lambda: _run(sys.argv[1:]))
 
 
 def _run(words: Sequence[str]) -> int:
@@ -75,7 +59,7 @@ def _run_study(arguments: Arguments, command: str) -> list[Finding]:
     study = arguments.entry.load()
     job = Job(arguments.folder, arguments.scale, arguments.settings, _say, arguments.options)
     try:
-        return study.run(job)
+        return study(job)
     except KeyboardInterrupt:
         print(f"\n  {one_line(command)}  continues from here", flush=True)
         raise
@@ -83,8 +67,3 @@ def _run_study(arguments: Arguments, command: str) -> list[Finding]:
 
 def _say(line: str) -> None:
     print(one_line(line), flush=True)
-
-
-def _print_error(line: str) -> int:
-    print(f"kfac-paper: error: {one_line(line)}", file=sys.stderr)
-    return EXIT_FAILED

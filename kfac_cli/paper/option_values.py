@@ -39,6 +39,20 @@ def whole_numbers(
     return tuple(sorted(set(numbers)))
 
 
+def batch_sizes(options: Mapping[str, str], usual: Sequence[int], cases: int) -> tuple[int, ...]:
+    """The mini-batch sizes of the option `sizes`, or else the usual ones up to all `cases`.
+
+    Raises UserError for one above the number of training cases.
+    """
+    sizes = whole_numbers(options, "sizes", sorted({min(m, cases) for m in usual}), least=1)
+    if sizes[-1] > cases:
+        raise UserError(
+            f"sizes={shown(options['sizes'])}: the dataset has only {cases:,} training cases; "
+            f"give sizes of at most {cases}"
+        )
+    return sizes
+
+
 def jobs(options: Mapping[str, str]) -> int:
     """How many runs are done beside each other; raises UserError for what is no such number."""
     numbers = whole_numbers(options, "jobs", (1,), least=1)

@@ -10,12 +10,15 @@ from kfac_cli.paper.study import Study
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a study is, about how long it takes at both scales, and the options that it has.
+    """A study: where it is, what it repeats, how long it takes at both scales, its options.
 
-    `target` is MODULE:NAME of a `Study`. The times are those of docs/paper.md.
+    `target` is MODULE:NAME of a `Study`, `figures` are the paper's figures or sections,
+    `description` is one line for the list of studies. The times are those of docs/paper.md.
     """
 
     target: str
+    figures: str
+    description: str
     small: str
     full: str
     options: tuple[str, ...] = ()
@@ -31,36 +34,49 @@ COMPARING = ("problems", "methods", "seeds", "seconds", "jobs")
 
 STUDIES: Mapping[str, Entry] = {
     "compare": Entry(
-        "kfac_cli.paper.compare.study:STUDY",
+        "kfac_cli.paper.compare.work:run",
+        "figures 10 and 11",
+        "K-FAC, the tuned baseline, Adam, AdamW and Muon, by iterations and by seconds",
         small="9 minutes",
         full="a day",
         options=COMPARING,
     ),
     "batch-size": Entry(
-        "kfac_cli.paper.batch_size.study:STUDY",
+        "kfac_cli.paper.batch_size.work:run",
+        "figure 9",
+        "progress per iteration and per case against the mini-batch size, four methods",
         small="7 minutes",
         full="4 hours",
         options=("sizes", "seeds", "jobs"),
     ),
     "options": Entry(
-        "kfac_cli.paper.options.study:STUDY",
+        "kfac_cli.paper.options.work:run",
+        "sections 6.3, 8 and 13",
+        "factored or exact Tikhonov damping, τ₁ and τ₂, SGD with K-FAC's momentum",
         small="8 minutes",
         full="a day",
         options=COMPARING,
     ),
     "cost": Entry(
-        "kfac_cli.paper.cost.study:STUDY",
+        "kfac_cli.paper.cost.work:run",
+        "section 8",
+        "C₁ … C₆, and the cost of an iteration by the formula and measured, beside SGD",
         small="a minute",
         full="an hour",
         options=("sizes",),
     ),
     "fisher": Entry(
-        "kfac_cli.paper.fisher.study:STUDY",
+        "kfac_cli.paper.fisher.work:run",
+        "figures 2, 3, 5 and 6",
+        "the exact Fisher of a small classifier, its approximations and their inverses",
         small="a minute",
         full="6 minutes",
     ),
     "damping": Entry(
-        "kfac_cli.paper.damping_study:STUDY",
+        "kfac_cli.paper.damping.work:run",
+        "figure 7",
+        "improvement of the objective against γ for raw, re-scaled and momentum updates, at the "
+        "point that run=FOLDER has reached",
         small="2 minutes",
         full="hours",
         options=("run",),
@@ -77,9 +93,8 @@ def find(name: str) -> Entry:
 
 def listing() -> str:
     """A line for each study: its name, the paper's figures, times and description."""
-    rows = [(name, entry, entry.load()) for name, entry in STUDIES.items()]
     return "".join(
-        f"{name:<11} {study.figures:<22} small: {entry.small + ',':<12} full: {entry.full}; "
-        f"{study.description}\n"
-        for name, entry, study in rows
+        f"{name:<11} {entry.figures:<22} small: {entry.small + ',':<12} full: {entry.full}; "
+        f"{entry.description}\n"
+        for name, entry in STUDIES.items()
     )

@@ -1,11 +1,9 @@
 """What a study of the paper is, and what it finds."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
 
 
 class Verdict(StrEnum):
@@ -58,18 +56,8 @@ class Job:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-class Study(Protocol):
-    """One experiment of the paper, by its `name` on the command line."""
+Study = Callable[[Job], list[Finding]]
+"""One experiment of the paper: writes figures and tables (PNG, SVG, CSV) into the job's folder.
 
-    name: str
-    figures: str
-    """The paper's figures or sections that it repeats."""
-    description: str
-    """One line, for the list of studies."""
-
-    @abstractmethod
-    def run(self, job: Job) -> list[Finding]:
-        """Write figures and tables (PNG, SVG, CSV) into the folder; return the findings.
-
-        Raises UserError for what the user can change.
-        """
+Returns the findings. Raises UserError for what the user can change.
+"""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kfac_cli.errors import UserError, counted, one_line
+from kfac_cli.errors import UserError, counted, one_line, os_error_line
 from kfac_cli.report.arguments import Arguments, claims, parse
 from kfac_cli.report.help_page import PAGE
 from kfac_cli.signals import EXIT_SIGNAL, InterruptOnSignal
@@ -38,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except UserError as error:
             line = str(error)
         except OSError as error:
-            where = f"{error.filename}: " if error.filename is not None else ""
-            line = f"{where}{error.strerror or error}"
+            line = os_error_line(error)
         except KeyboardInterrupt as interruption:
             print("kfac-report: interrupted", file=sys.stderr)
             return EXIT_SIGNAL + int(getattr(interruption, "signal", signal.SIGINT))

@@ -1,21 +1,18 @@
 """The command kfac-tune: read the command line, run or join a study, return an exit code."""
 
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from kfac_cli.commands.main import FULL_ERROR, folder_name, run_stamp
-from kfac_cli.errors import UserError, background_errors_logged, one_line, shown
-from kfac_cli.signals import check_interrupted
+from kfac_cli.commands.error_line import EXIT_FAILED, exit_code_or_error
+from kfac_cli.commands.main import folder_name, run_stamp
+from kfac_cli.errors import UserError, background_errors_logged, shown
 from kfac_cli.tune.help_page import PAGE
 from kfac_cli.tune.options import TuneOptions, is_option, read_options
 
-EXIT_FAILED = 1
 DEFAULT_FOLDER = "outputs/tune"
 PROTOCOL = "--protocol"
 
@@ -27,19 +24,8 @@ def main() -> int:
     """
     OmegaConf.register_new_resolver("run_stamp", run_stamp, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
-    try:
-        with background_errors_logged():
-            return _run(sys.argv[1:])
-    except UserError as error:
-        return _print_error(str(error))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return _print_error(f"{where}{error.strerror or error}")
-    except Exception as error:
-        check_interrupted()
-        if os.environ.get(FULL_ERROR) == "1":
-            traceback.print_exc()
-        return _print_error(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    with background_errors_logged():
+        return exit_code_or_error("kfac-tune", lambda: _run(sys.argv[1:]))
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -83,8 +69,3 @@ def _import_optuna() -> None:
 def _folder(options: TuneOptions) -> Path:
     text = f"{DEFAULT_FOLDER}/{run_stamp()}" if options.output is None else options.output
     return Path(text).expanduser().absolute()
-
-
-def _print_error(line: str) -> int:
-    print(f"kfac-tune: error: {one_line(line)}", file=sys.stderr)
-    return EXIT_FAILED

@@ -9,6 +9,7 @@ import pytest
 
 from kfac_cli.commands import jobs
 from kfac_cli.recording.progress import Progress
+from kfac_cli.recording.summary import write_summary
 
 
 @pytest.fixture
@@ -34,6 +35,8 @@ def runner(monkeypatch):
         status = stub.behave(config)
         number = signal.SIGTERM if status == "terminated" else None
         status = "interrupted" if status == "terminated" else status
+        ending = {"status": status, "iterations": config.iterations, "best_train_error": stub.best}
+        write_summary(folder, ending)
         ended = {"signal": number, "iterations": stub.done or config.iterations}
         return SimpleNamespace(status=status, best_train_error=stub.best, reason=None, **ended)
 

@@ -1,6 +1,7 @@
 """Signals: the first ends a run after its step, the second at once, and nothing is lost."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -192,6 +193,7 @@ def test_a_signal_before_the_first_step_ends_it_at_once_and_the_run_can_be_resum
         patch.setitem(DATASETS, ArraysOptions, lambda source: send(number))
         answer = begin("run", words)
     assert (answer.code, answer.err.splitlines()[-1]) == (code, "kfac-run: interrupted")
+    assert answer.out.endswith("\n  kfac-run resume=run  starts it again\n")
     assert kfac_run("resume=run").code == 0
     assert len(metrics(tmp_path / "run")) == 24
 
@@ -256,44 +258,48 @@ def test_an_interruption_writes_the_checkpoint_first(
     assert order == ["save", "finish"]
 
 
-SEPARATE = [(signal.SIGTERM, 143), *WARNINGS]
+RUN, SWEEP = ["hydra.run.dir=run"], ["-m", "seed=1,2", "hydra.sweep.dir=sweep"]
 
 
-@pytest.mark.parametrize(("number", "code"), SEPARATE)
+@pytest.mark.parametrize(
+    ("number", "code", "arguments"),
+    [(signal.SIGINT, 130, RUN), (signal.SIGTERM, 143, SWEEP), (signal.SIGUSR1, 138, SWEEP)],
+)
 def test_a_separate_process_ends_with_the_code_of_its_signal_and_a_checkpoint(
-    tmp_path, words, number, code
+    tmp_path, words, number, code, arguments
 ):
-    """A sweep in a real process, with its exit code."""
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from kfac_cli.__main__ import main; sys.exit(main())",
-    ]
-    arguments = ["-m", *words, "iterations=1000000", "seed=1,2", "hydra.sweep.dir=sweep"]
+    command = "import sys; from kfac_cli.__main__ import main; sys.exit(main())"
     process = subprocess.Popen(
-        [*command, *arguments],
+        [sys.executable, "-c", command, *arguments, *words, "iterations=1000000"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        # Background jobs ignore SIGINT, which is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    table = tmp_path / f"sweep/{JOBS[0]}/metrics.csv"
+    name = "run" if arguments == RUN else f"sweep/{JOBS[0]}"
+    folder = tmp_path / name
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError):
-            if len(table.read_text().splitlines()) > 3:
+            if len((folder / "metrics.csv").read_text().splitlines()) > 3:
                 break
         time.sleep(0.05)
     process.send_signal(number)
-    while number != signal.SIGTERM and process.poll() is None:
+    repeated = itertools.cycle(warning for warning, _ in WARNINGS)
+    while number == signal.SIGUSR1 and process.poll() is None:
         time.sleep(0.2)
-        process.send_signal(number)  # as the system repeats SIGXCPU
+        process.send_signal(next(repeated))  # as systems repeat them until the process has ended
     out, err = process.communicate(timeout=120)
     assert process.returncode == code, err
     assert "Traceback" not in err
-    assert f"kfac-run resume=sweep/{JOBS[0]}  continues from here" in out
-    assert "kfac-run -m resume=sweep  does the jobs that are left" in out
-    rows = metrics(tmp_path / f"sweep/{JOBS[0]}")
-    assert checkpoint_iterations(tmp_path / f"sweep/{JOBS[0]}") == [len(rows)]
-    assert not (tmp_path / f"sweep/{JOBS[1]}").exists()
+    assert f"kfac-run resume={name}  continues from here" in out
+    assert ("kfac-run -m resume=sweep  does the jobs that are left" in out) == (arguments == SWEEP)
+    assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
+    assert (folder / "parameters.pt").exists()
+    rows = metrics(folder)
+    assert [row["iteration"] for row in rows] == list(range(1, len(rows) + 1))
+    assert checkpoint_iterations(folder) == [len(rows)]
+    assert len(list(tmp_path.glob("**/config.yaml"))) == 1

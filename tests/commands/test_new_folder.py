@@ -1,8 +1,11 @@
 """The folder of a new run: empty, so that nothing in it can be lost."""
 
+import json
 import os
 
 import pytest
+
+from kfac_cli.errors import UserError
 
 
 def contents(folder):
@@ -10,6 +13,7 @@ def contents(folder):
     return {p: p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
 
 
+ENDED = {"iterations": 0, "best_train_error": None}
 REFUSED = "is not empty and holds no run of kfac-run (it has {}); choose a new or an empty folder"
 
 
@@ -88,6 +92,57 @@ def test_a_folder_where_a_start_failed_is_used_again(kfac_run, runner, tmp_path)
     assert len(runner.calls) == 1
 
 
+def interrupt(config):
+    raise KeyboardInterrupt
+
+
+def fail(config):
+    raise UserError("cases.npz: no such file")
+
+
+@pytest.mark.parametrize(("behave", "code"), [(interrupt, 130), (fail, 1)])
+def test_a_folder_whose_run_never_began_to_train_is_used_again(
+    kfac_run, runner, tmp_path, behave, code
+):
+    runner.behave = behave
+    assert kfac_run("hydra.run.dir=mine", "seed=1").code == code
+    left = {path.name for path in (tmp_path / "mine").iterdir()}
+    failed = {"error.log", "summary.json"} if behave is fail else set()
+    assert left == {"config.yaml", "run.log"} | failed
+    runner.behave = interrupt
+    assert kfac_run("hydra.run.dir=mine", "seed=2").code == 130
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"config.yaml", "run.log"}
+    assert "seed: 2\n" in (tmp_path / "mine/config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("checkpoint-3.safetensors", ""),
+        ("metrics.csv", "iteration\n"),
+        ("evaluations.csv", "iteration\n"),
+        ("parameters.pt", ""),
+        ("notes.txt", "precious"),
+        ("tensorboard/events", ""),
+        ("summary.json", json.dumps(ENDED | {"status": "finished"})),
+        ("summary.json", json.dumps(ENDED | {"status": "interrupted"})),
+        ("summary.json", "damaged"),
+    ],
+)
+def test_a_folder_with_a_run_and_anything_worth_keeping_is_refused(
+    kfac_run, runner, tmp_path, name, text
+):
+    runner.behave = fail
+    assert kfac_run("hydra.run.dir=mine").code == 1
+    path = tmp_path / "mine" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    before = contents(tmp_path)
+    answer = kfac_run("hydra.run.dir=mine")
+    assert answer.err == "kfac-run: error: mine: holds another run; choose a new folder\n"
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.filterwarnings("ignore:.*more.log:pytest.PytestUnraisableExceptionWarning")
 def test_logs_that_hydra_is_told_to_write_there_do_not_count(kfac_run, runner):
     more = (
@@ -121,3 +176,27 @@ def test_a_run_is_not_put_into_the_folder_of_a_sweep(kfac_run, runner, tmp_path)
 def test_one_job_may_use_the_folder_of_its_sweep(kfac_run, runner):
     words = ["-m", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=."]
     assert kfac_run(*words, "seed=3").code == 0
+
+
+def test_a_folder_that_holds_a_run_is_not_given_to_another(kfac_run, runner, tmp_path):
+    assert kfac_run("hydra.run.dir=mine", "seed=1").code == 0
+    before = (tmp_path / "mine/config.yaml").read_text()
+    answer = kfac_run("hydra.run.dir=mine", "seed=2")
+    assert answer.code == 1
+    assert answer.err == "kfac-run: error: mine: holds another run; choose a new folder\n"
+    assert (tmp_path / "mine/config.yaml").read_text() == before
+    assert len(runner.calls) == 1
+
+
+def test_a_refused_run_leaves_the_folder_of_another_as_it_is(kfac_run, runner, tmp_path):
+    kfac_run("hydra.run.dir=mine", "seed=1")
+    before = contents(tmp_path)
+    assert kfac_run("hydra.run.dir=mine", "seed=2").code == 1
+    assert contents(tmp_path) == before
+
+
+def test_a_start_after_a_failed_one_leaves_no_error_log(kfac_run, runner, tmp_path):
+    assert kfac_run("hydra.run.dir=mine", "seed=${oc.env:NOT_SET_AT_ALL}").code == 1
+    assert (tmp_path / "mine/error.log").exists()
+    assert kfac_run("hydra.run.dir=mine").code == 0
+    assert not (tmp_path / "mine/error.log").exists()

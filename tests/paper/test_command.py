@@ -53,6 +53,11 @@ def test_the_list_has_a_line_for_each_study_and_loads_no_torch():
     assert all("small: " in line and "full: " in line for line in lines)
 
 
+@pytest.mark.parametrize("entry", STUDIES.values(), ids=STUDIES)
+def test_every_study_of_the_list_can_be_loaded(entry):
+    assert callable(entry.load())
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

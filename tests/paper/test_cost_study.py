@@ -20,9 +20,9 @@ from kfac_cli.paper.cost.methods import BASELINE, INVERSES, fixed, timed
 from kfac_cli.paper.cost.plan import Plan
 from kfac_cli.paper.cost.saved import path_of
 from kfac_cli.paper.cost.statements import findings
-from kfac_cli.paper.cost.study import STUDY
 from kfac_cli.paper.cost.tables import constants_table, costs_table
 from kfac_cli.paper.cost.tasks import TASKS, task_times
+from kfac_cli.paper.cost.work import run
 from kfac_cli.paper.study import Job, Scale, Verdict
 
 SHAPES = ((10, 10), (10, 10))
@@ -267,8 +267,8 @@ def test_it_leaves_tables_and_figure_and_measures_no_size_twice(job, tmp_path, m
         return made_up(cases)
 
     monkeypatch.setattr(work, "measure", pretend)
-    STUDY.run(job(sizes="20"))
-    found = STUDY.run(job(sizes="40,20"))
+    run(job(sizes="20"))
+    found = run(job(sizes="40,20"))
     assert measured == [20, 40]
     assert found == findings(compared(made_up(20), made_up(40)))
     folder = tmp_path / "study"
@@ -279,7 +279,7 @@ def test_it_leaves_tables_and_figure_and_measures_no_size_twice(job, tmp_path, m
         assert len(list(csv.DictReader(file))) == 2 * 2 * 10
     path_of(folder, 20).write_text("{}")
     with pytest.raises(UserError, match=r"20.json: is damaged; remove it to have it measured"):
-        STUDY.run(job(sizes="20"))
+        run(job(sizes="20"))
 
 
 def test_each_optimizer_gets_the_options_that_it_has(job):
@@ -303,7 +303,7 @@ def test_without_a_dataset_the_scale_chooses_it(tmp_path):
 @pytest.mark.parametrize(
     ("words", "sizes", "line"),
     [
-        ((), "81", "sizes=81: the dataset has only 80 training cases"),
+        ((), "81", "sizes=81: the dataset has only 80 training cases; give sizes of at most 80"),
         ((), "0", "sizes=0: must be whole numbers from 1 on"),
         (("optimizer=adam",), "8", "optimizer=adam: the study chooses this itself"),
         (("optimizer.inverse=identity",), "8", "optimizer.inverse=identity: the study chooses"),
@@ -315,7 +315,7 @@ def test_without_a_dataset_the_scale_chooses_it(tmp_path):
 def test_a_mistake_is_one_line_and_nothing_is_measured(job, words, sizes, line, monkeypatch):
     monkeypatch.setattr(work, "measure", lambda *arguments: pytest.fail("measured"))
     with pytest.raises(UserError) as refusal:
-        STUDY.run(job(*words, sizes=sizes))
+        run(job(*words, sizes=sizes))
     assert str(refusal.value).startswith(line)
     assert "\n" not in str(refusal.value)
     assert not job().folder.exists()

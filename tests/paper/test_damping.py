@@ -16,13 +16,11 @@ from kfac_cli.engine import evaluate
 from kfac_cli.engine.parameters import l2_penalty
 from kfac_cli.errors import UserError
 from kfac_cli.paper.checked_settings import checked
-from kfac_cli.paper.damping import measure as measure_module
-from kfac_cli.paper.damping import point
+from kfac_cli.paper.damping import point, work
 from kfac_cli.paper.damping.curves import Curve, curve
 from kfac_cli.paper.damping.findings import findings
 from kfac_cli.paper.damping.measure import INVERSES, MOMENTUM, RAW, RESCALED, Improvement, measure
 from kfac_cli.paper.damping.outputs import damping_figure
-from kfac_cli.paper.damping_study import STUDY
 from kfac_cli.paper.runs import RUNS
 from kfac_cli.paper.study import Job, Scale, Verdict
 from kfac_cli.run.session import choose_device, make_session
@@ -233,11 +231,11 @@ def study(tmp_path_factory):
     """Folder and findings of the study with a run of its own."""
     folder = tmp_path_factory.mktemp("damping")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure_module, "GAMMAS", (0.1, 10.0))
+        patch.setattr(work, "GAMMAS", (0.1, 10.0))
         patch.setattr(point, "SMALL", NARROW)
         np.savez(folder.parent / "cases.npz", train_inputs=cases())
         file = f"dataset.file={quoted(folder.parent / 'cases.npz')}"
-        return folder, STUDY.run(job(folder, [file]))
+        return folder, work.run(job(folder, [file]))
 
 
 def test_it_leaves_a_figure_a_table_and_its_run(study):
@@ -253,28 +251,45 @@ def test_it_leaves_a_figure_a_table_and_its_run(study):
 def test_another_run_is_examined_as_it_is(study, tmp_path, monkeypatch):
     """run=FOLDER gives what the study found in the same run of its own."""
     folder, found = study
-    monkeypatch.setattr(measure_module, "GAMMAS", (0.1, 10.0))
-    again = STUDY.run(job(tmp_path, run=str(folder / RUNS / "examined")))
+    monkeypatch.setattr(work, "GAMMAS", (0.1, 10.0))
+    again = work.run(job(tmp_path, run=str(folder / RUNS / "examined")))
     assert again == found
+
+
+def test_the_measurement_has_the_threads_that_are_asked_for(study, tmp_path, monkeypatch):
+    folder, _ = study
+    before, measuring = torch.get_num_threads(), []
+
+    def note(session, gammas, say):
+        measuring.append(torch.get_num_threads())
+        return measure(session, gammas, say)
+
+    monkeypatch.setattr(work, "GAMMAS", (0.1, 10.0))
+    monkeypatch.setattr(work, "measure", note)
+    run = str(folder / RUNS / "examined")
+    for threads in (1, 2):
+        work.run(job(tmp_path, [f"threads={threads}"], run=run))
+    assert measuring == [1, 2]
+    assert torch.get_num_threads() == before
 
 
 def test_runs_that_cannot_be_examined_are_refused_by_name(study, tmp_path):
     folder, _ = study
     with pytest.raises(UserError, match=r"run=.*: holds no run: it has no config.yaml"):
-        STUDY.run(job(tmp_path, run=str(tmp_path / "nothing")))
+        work.run(job(tmp_path, run=str(tmp_path / "nothing")))
     with pytest.raises(
         UserError, match=r"^optimizer.kind=torch: only a run with optimizer.kind=kfac"
     ):
-        STUDY.run(job(tmp_path, ["optimizer=adam"]))
+        work.run(job(tmp_path, ["optimizer=adam"]))
     with pytest.raises(UserError, match="foo"):
-        STUDY.run(job(tmp_path, ["foo=1"]))
+        work.run(job(tmp_path, ["foo=1"]))
     run = str(folder / RUNS / "examined")
     with pytest.raises(
         UserError, match=r"^optimizer.inverse=block_diagonal of run=.*: only a run with"
     ):
-        STUDY.run(job(tmp_path, ["optimizer.inverse=block_diagonal"], run=run))
+        work.run(job(tmp_path, ["optimizer.inverse=block_diagonal"], run=run))
     with pytest.raises(UserError, match=r"optimizer.tau2"):
-        STUDY.run(job(tmp_path, ["optimizer.tau2=7"], run=run))
+        work.run(job(tmp_path, ["optimizer.tau2=7"], run=run))
 
 
 @pytest.mark.parametrize("nothing", [0.0, -1.0, math.nan])

@@ -10,7 +10,7 @@ from kfac_cli.paper.fisher import heat_map
 from kfac_cli.paper.fisher.example import train_example
 from kfac_cli.paper.fisher.findings import findings
 from kfac_cli.paper.fisher.matrices import matrices_of
-from kfac_cli.paper.fisher.study import STUDY
+from kfac_cli.paper.fisher.work import run
 from kfac_cli.paper.study import Job, Scale, Verdict
 
 NARROW = ("dataset.layer_sizes=[64,6,6,6,6,6,10]", "iterations=12")
@@ -28,7 +28,7 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fisher")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(heat_map, "DOTS_PER_INCH", 30)
-        return folder, STUDY.run(job(folder))
+        return folder, run(job(folder))
 
 
 def test_it_leaves_figures_a_table_and_the_images(study):
@@ -122,4 +122,4 @@ def test_a_verdict_can_come_out_either_way(measured, index):
 )
 def test_what_cannot_be_done_is_refused_by_name(tmp_path, settings, named):
     with pytest.raises(UserError, match=named):
-        STUDY.run(job(tmp_path, *settings))
+        run(job(tmp_path, *settings))

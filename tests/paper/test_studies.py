@@ -11,12 +11,12 @@ from kfac_cli.errors import UserError
 from kfac_cli.paper import experiment
 from kfac_cli.paper.batch_size import plan, work
 from kfac_cli.paper.batch_size.exponent import counted_from, exponents
-from kfac_cli.paper.batch_size.study import STUDY as BATCH_SIZE
+from kfac_cli.paper.batch_size.work import run as batch_size
 from kfac_cli.paper.compare import methods as compare
-from kfac_cli.paper.compare.study import STUDY as COMPARE
+from kfac_cli.paper.compare.work import run as compare_study
 from kfac_cli.paper.methods import PROBLEMS, named
 from kfac_cli.paper.options import statements as options
-from kfac_cli.paper.options.study import STUDY as OPTIONS
+from kfac_cli.paper.options.work import run as options_study
 from kfac_cli.paper.study import Job, Scale, Verdict
 from kfac_cli.report.measures import CASES, ITERATIONS
 
@@ -66,7 +66,7 @@ def table(path):
 
 def test_compare_draws_and_tables_every_run_and_reports_them(pretended, job, tmp_path):
     pretended.every = {"/diagonal/": 30, "nesterov": 500}
-    found = COMPARE.run(job(problems="curves,mnist", methods="nesterov,diagonal,tridiagonal"))
+    found = compare_study(job(problems="curves,mnist", methods="nesterov,diagonal,tridiagonal"))
     assert [run.name for run in pretended.planned] == [
         f"{problem}/{method}/0"
         for problem in ("curves", "mnist")
@@ -102,15 +102,15 @@ def test_compare_draws_and_tables_every_run_and_reports_them(pretended, job, tmp
 
 
 def test_at_the_small_scale_curves_alone_is_compared_and_in_full_all_three(undrawn, job):
-    OPTIONS.run(job(methods="nesterov", seeds="1,0"))
+    options_study(job(methods="nesterov", seeds="1,0"))
     assert [run.name for run in undrawn.planned] == ["curves/nesterov/0", "curves/nesterov/1"]
     undrawn.planned.clear()
-    OPTIONS.run(replace(job(Scale.FULL, methods="nesterov"), folder=job().folder / "full"))
+    options_study(replace(job(Scale.FULL, methods="nesterov"), folder=job().folder / "full"))
     assert [run.name for run in undrawn.planned] == [f"{p}/nesterov/0" for p in PROBLEMS]
 
 
 def test_seconds_end_every_run_and_settings_of_the_user_come_last(undrawn, job):
-    COMPARE.run(job(settings=("threads=1", "evaluate_every=7"), methods="adam", seconds="30"))
+    compare_study(job(settings=("threads=1", "evaluate_every=7"), methods="adam", seconds="30"))
     [run] = undrawn.planned
     config = load_config(run.words)
     assert (config.max_seconds, config.iterations) == (30, experiment.UNLIMITED)
@@ -136,7 +136,7 @@ def test_seconds_end_every_run_and_settings_of_the_user_come_last(undrawn, job):
 )
 def test_a_wrong_option_is_one_line_and_nothing_runs(job, given, line):
     with pytest.raises(UserError) as refusal:
-        COMPARE.run(job(**given))
+        compare_study(job(**given))
     assert str(refusal.value).startswith(line)
     assert not job().folder.exists()
 
@@ -157,7 +157,7 @@ def test_every_method_is_a_valid_command_line(method):
 
 
 def test_a_run_that_its_time_ends_evaluates_often_enough_and_keeps_its_momentum(undrawn, job):
-    COMPARE.run(job(Scale.FULL, problems="curves", methods="nesterov,tridiagonal", seconds="60"))
+    compare_study(job(Scale.FULL, problems="curves", methods="nesterov,tridiagonal", seconds="60"))
     tridiagonal, baseline = (load_config(run.words) for run in undrawn.planned)
     assert (tridiagonal.max_seconds, baseline.max_seconds) == (60, 60)
     assert (tridiagonal.evaluate_every, baseline.evaluate_every) == (10, 100)
@@ -175,6 +175,25 @@ def test_the_methods_without_momentum_are_without():
 
 
 # batch-size
+
+FEW_CASES = ("dataset.train_cases=500", "dataset.test_cases=1")
+
+
+def test_a_size_above_the_number_of_training_cases_is_refused_before_any_run(pretended, job):
+    with pytest.raises(UserError) as refusal:
+        batch_size(job(settings=FEW_CASES, sizes="250,501"))
+    assert str(refusal.value) == (
+        "sizes=250,501: the dataset has only 500 training cases; give sizes of at most 500"
+    )
+    assert pretended.planned == []
+
+
+def test_without_sizes_those_are_compared_that_the_training_set_has(pretended, job, monkeypatch):
+    monkeypatch.setattr(plan, "WARM_UP", 0)
+    monkeypatch.setattr(work, "write_report_of", lambda *arguments: None)
+    batch_size(job(settings=FEW_CASES))
+    runs = [run.name for run in pretended.planned if not run.name.startswith("warm-up/")]
+    assert {name.split("/")[1] for name in runs} == {"250", "500"}
 
 
 @pytest.mark.parametrize(
@@ -217,7 +236,7 @@ def test_batch_size_finds_how_progress_depends_on_m(pretended, job, tmp_path, mo
         **{"diagonal/250/": 30, "diagonal/500/": 20},  # 0.58
         **{"nesterov/250/": 20, "nesterov/500/": 20},  # 0
     }
-    found = BATCH_SIZE.run(job(sizes="500,250", seeds="0,1"))
+    found = batch_size(job(settings=FEW_CASES, sizes="500,250", seeds="0,1"))
     assert [(finding.verdict, finding.n) for finding in found] == [
         (Verdict.CONFIRMED, 8),
         (Verdict.NOT_CONFIRMED, 8),

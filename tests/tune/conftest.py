@@ -1,14 +1,11 @@
 """Fixtures: the command kfac-tune in this process, and a small study."""
 
 import os
-import signal
-import sys
-from types import SimpleNamespace
 
 import optuna
 import pytest
+from calling import calling
 from soak.experiment import overrides, write_cases
-from tidy import tidied
 
 from kfac_cli.recording import picture_sink
 from kfac_cli.run.session import Session
@@ -23,17 +20,8 @@ def kfac_tune(tmp_path, monkeypatch, capsys):
     """Calls `kfac-tune *arguments` in this process, with tmp_path as the current directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kfac-tune", *arguments])
-        code = main()
-        captured = capsys.readouterr()
-        return SimpleNamespace(code=code, out=captured.out, err=captured.err)
-
-    with tidied():
+    with calling("kfac-tune", main, monkeypatch, capsys) as call:
         yield call
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

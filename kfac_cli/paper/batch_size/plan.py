@@ -11,6 +11,9 @@ learning rate is too large.
 from dataclasses import dataclass
 
 from kfac_cli.commands.quoting import quoted
+from kfac_cli.data.folder import resolve_data_dir
+from kfac_cli.data.registry import load_dataset
+from kfac_cli.paper.checked_settings import checked
 from kfac_cli.paper.methods import Method, first_order, kfac, kfac_without_momentum
 from kfac_cli.paper.runs import QUIET, RUNS, PlannedRun
 from kfac_cli.paper.study import Job, Scale
@@ -43,6 +46,13 @@ ITERATIONS = {
     Scale.SMALL: {TRIDIAGONAL: 120, DIAGONAL: 120, NO_MOMENTUM: 120, BASELINE: 2000},
 }
 """Of each method, besides those of the warm-up."""
+
+
+def training_cases(job: Job) -> int:
+    """The number of training cases of the job's problem, whose data are loaded."""
+    config = checked((*METHODS[0].words(PROBLEM[job.scale], job.scale), *job.settings))
+    dataset = load_dataset(config.dataset, resolve_data_dir(config.data_dir), config.dtype)
+    return len(dataset.train_inputs)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from kfac_cli.paper.batch_size.exponent import Exponent, counted_from, exponents
-from kfac_cli.paper.batch_size.plan import METHODS, SIZES, Plan
+from kfac_cli.paper.batch_size.plan import METHODS, SIZES, Plan, training_cases
 from kfac_cli.paper.batch_size.statements import findings
 from kfac_cli.paper.curves import curves_figure, curves_table
-from kfac_cli.paper.option_values import jobs, refuse, whole_numbers
+from kfac_cli.paper.option_values import batch_sizes, jobs, refuse, whole_numbers
 from kfac_cli.paper.outputs import write_figure, write_report_of, write_table
 from kfac_cli.paper.runs import complete_runs
 from kfac_cli.paper.study import Finding, Job
@@ -24,9 +24,9 @@ CHOSEN = (
 def run(job: Job) -> list[Finding]:
     """Do the runs that are missing, and write and return what they show."""
     refuse(job.settings, CHOSEN)
-    sizes = whole_numbers(job.options, "sizes", SIZES[job.scale], least=1)
-    plan = Plan(job, sizes, whole_numbers(job.options, "seeds", (0,)))
-    beside = jobs(job.options)
+    seeds, beside = whole_numbers(job.options, "seeds", (0,)), jobs(job.options)
+    sizes = batch_sizes(job.options, SIZES[job.scale], training_cases(job))
+    plan = Plan(job, sizes, seeds)
     complete_runs(plan.warm_ups(), job.folder, job.say, beside)
     planned = plan.runs()
     done = complete_runs(list(planned.values()), job.folder, job.say, beside)

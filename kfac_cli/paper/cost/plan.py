@@ -8,11 +8,10 @@ from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine.baseline_options import NesterovOptions
 from kfac_cli.engine.declaration import declared_fields
 from kfac_cli.engine.options import KFACOptions
-from kfac_cli.errors import UserError, shown
 from kfac_cli.paper.checked_settings import checked
 from kfac_cli.paper.cost.methods import BASELINE, timed
 from kfac_cli.paper.methods import small_problem
-from kfac_cli.paper.option_values import refuse, whole_numbers
+from kfac_cli.paper.option_values import batch_sizes, refuse
 from kfac_cli.paper.runs import PlannedRun
 from kfac_cli.paper.study import Job, Scale
 
@@ -39,13 +38,7 @@ class Plan:
 
     def sizes(self, dataset: Dataset) -> tuple[int, ...]:
         """The mini-batch sizes; raises UserError for one above the number of training cases."""
-        cases = len(dataset.train_inputs)
-        usual = sorted({min(size, cases) for size in SIZES[self.job.scale]})
-        sizes = whole_numbers(self.job.options, "sizes", usual, least=1)
-        if sizes[-1] > cases:
-            given = f"sizes={shown(self.job.options['sizes'])}"
-            raise UserError(f"{given}: the dataset has only {cases:,} training cases")
-        return sizes
+        return batch_sizes(self.job.options, SIZES[self.job.scale], len(dataset.train_inputs))
 
     def config(self, optimizer: str, cases: int) -> RunConfig:
         """The checked settings of an optimizer; raises UserError for wrong ones.

@@ -1,8 +1,10 @@
 """The run whose next update is examined."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from kfac_cli.config.schema import RunConfig
@@ -16,7 +18,8 @@ from kfac_cli.files import shown_folder, typed_path
 from kfac_cli.paper.checked_settings import checked
 from kfac_cli.paper.runs import RUNS, PlannedRun, complete_runs
 from kfac_cli.paper.study import Job, Scale
-from kfac_cli.run.session import Session, choose_device
+from kfac_cli.run.runner import process_for
+from kfac_cli.run.session import Session
 from kfac_cli.run.starting_point import read_starting_point
 
 OPTION = "run"
@@ -42,32 +45,42 @@ MUST_BE = {"optimizer.kind": "kfac", "optimizer.inverse": "block_tridiagonal"}
 UNLIMITED = 10**9
 
 
-def examined_run(job: Job) -> Session:
+@contextmanager
+def examined_run(job: Job) -> Iterator[Session]:
     """The state of the run that the option `run` names, or else of a run that is done first.
 
-    Raises UserError for a run that cannot be used, and as `complete_runs`.
+    Within, the process has the run's threads. Raises UserError for a run that cannot be used, and
+    as `complete_runs`.
     """
     if OPTION in job.options:
-        return _session(typed_path(job.options[OPTION]), job.settings)
-    words = FULL if job.scale is Scale.FULL else SMALL
-    name, settings = "examined", (*words, *job.settings)
-    _check(checked(settings))
-    complete_runs([PlannedRun(name, settings)], job.folder, job.say)
-    return _session(job.folder / RUNS / name, ())
-
-
-def _session(folder: Path, changes: Sequence[str]) -> Session:
-    """The session at the latest checkpoint of a run, with changed settings such as data_dir."""
+        folder, changes = typed_path(job.options[OPTION]), job.settings
+    else:
+        folder, changes = _done(job), ()
     argument = f"{OPTION}={shown(str(shown_folder(folder)))}"
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(f"{argument}: holds no run: it has no {CONFIG_FILE}")
     config = _config(folder, changes)
     _check(config, f" of {argument}")
+    with process_for(config, None) as device:
+        yield _session(config, device, argument)
+
+
+def _done(job: Job) -> Path:
+    """The folder of the study's own run, once it is done."""
+    words = FULL if job.scale is Scale.FULL else SMALL
+    name, settings = "examined", (*words, *job.settings)
+    _check(checked(settings))
+    complete_runs([PlannedRun(name, settings)], job.folder, job.say)
+    return job.folder / RUNS / name
+
+
+def _session(config: RunConfig, device: torch.device, argument: str) -> Session:
+    """The session at the latest checkpoint of the run that the settings start from."""
     point = read_starting_point(config)
     assert point is not None
     data_dir = resolve_data_dir(config.data_dir)
     dataset = load_dataset(config.dataset, data_dir, config.dtype)
-    session = point.session(dataset, choose_device(config.device))
+    session = point.session(dataset, device)
     optimizer = session.optimizer
     assert isinstance(optimizer, KFAC)
     if optimizer.direction.previous_update is None:
