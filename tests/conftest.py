@@ -1,6 +1,8 @@
 """Fixtures of all tests: a separate cache folder, the command in this process, tidy logging."""
 
 import contextlib
+import copy
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,10 +10,19 @@ from pathlib import Path
 import pytest
 import torch
 from calling import Answer, calling
+from hydra._internal.core_plugins.importlib_resources_config_source import (
+    ImportlibResourcesConfigSource,
+)
+from hydra.plugins.config_source import ConfigResult
 from soak.experiment import prepare
 from soak.faults import Faults
 
 from kfac_cli.__main__ import main
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what exists before the first test from garbage collection, which would read it all."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,6 +39,21 @@ def _separate_cache_folder(
 ) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shipped_settings_are_parsed_once() -> Iterator[None]:
+    """Let Hydra parse each file of conf/ once for all tests: no test changes one."""
+    read, known = ImportlibResourcesConfigSource._read_config, {}
+
+    def read_once(source: ImportlibResourcesConfigSource, file: Path) -> ConfigResult:
+        if file not in known:
+            known[file] = read(source, file)
+        return copy.deepcopy(known[file])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImportlibResourcesConfigSource, "_read_config", read_once)
         yield
 
 

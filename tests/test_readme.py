@@ -11,11 +11,19 @@ import numpy as np
 import pytest
 
 from kfac_cli.paper.arguments import parse as kfac_paper
+from kfac_cli.recording import picture_sink
 from kfac_cli.report.command import main as kfac_report
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 FEW_CASES = ["schedule=fixed", "schedule.size=20", "chunk_size=50"]
+SMALL = [
+    "dataset.train_cases=60",
+    "dataset.test_cases=20",
+    "dataset.layer_sizes=[784,20,6,20,784]",
+    "dataset.activations=[logistic,linear,logistic]",
+]
+"""CURVES, unless a command names other data."""
 DOWNLOADED = ("dataset=mnist", "dataset=faces", "experiment=mnist")
 SHORTER = 50
 """How many times fewer iterations are done."""
@@ -62,15 +70,16 @@ def shortened(words):
         others = {word.partition("=")[0] for word in words}
         kept += [word for word in FEW_CASES if word.partition("=")[0] not in others]
         if "dataset" not in others:
-            kept += ["dataset.train_cases=60", "dataset.test_cases=20"]
+            kept += SMALL
     elif any(word.startswith("start_from=") for word in words):
-        kept += [*FEW_CASES, "dataset.train_cases=60", "dataset.test_cases=20"]
+        kept += [*FEW_CASES, *SMALL]
     if "-m" in words and any(word.startswith("resume=") for word in words):
         return kept
     return [*kept, f"iterations={iterations}", "threads=1"]
 
 
 def test_the_commands_and_the_code_do_what_they_say(kfac_run, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
     numbers = np.random.default_rng(0).normal(size=(60, 64))
     np.savez(tmp_path / "my.npz", train_inputs=numbers, test_inputs=numbers[:20])
     for command, *words in COMMANDS:

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import hydra
+from hydra._internal.hydra import Hydra
 from omegaconf import OmegaConf
 
 from kfac_cli.commands.arguments import parse
@@ -154,6 +155,7 @@ def _run_hydra(options: argparse.Namespace, jobs: Jobs) -> int:
         _propagating_exceptions(),
         _printing_failures(jobs),
         _explaining_package(options),
+        _one_composition_less(options),
         without_record(options),
     ):
         try:
@@ -238,6 +240,25 @@ def _explaining_package(options: argparse.Namespace) -> Iterator[None]:
             return
         advice = "no such part of the settings; kfac-run --cfg job shows all of them"
         raise UserError(f"--package {shown(options.package)}: {advice}") from None
+
+
+@contextmanager
+def _one_composition_less(options: argparse.Namespace) -> Iterator[None]:
+    """Keep Hydra from composing the settings once more, only to find hydra.mode in them.
+
+    Nothing shipped sets it. It is searched for where own configurations or settings of Hydra's may.
+    """
+    harmless = ("hydra.run.dir=", "hydra.sweep.dir=")
+    own = options.config_path or options.config_name or options.config_dir
+    if own or any("hydra" in word and not word.startswith(harmless) for word in options.overrides):
+        yield
+        return
+    before = Hydra.get_mode
+    Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Hydra.get_mode = before  # type: ignore[method-assign]
 
 
 @contextmanager

@@ -14,17 +14,12 @@ from kfac_cli.errors import UserError
 from kfac_cli.run.session import choose_device
 
 
-def test_parallel_jobs_share_the_terminal_line_by_line_and_equal_those_in_a_row(tmp_path):
+def test_parallel_jobs_share_the_terminal_line_by_line_and_equal_those_in_a_row(kfac_run, tmp_path):
     write_cases(tmp_path / "cases.npz")
     grid = [*overrides("cases.npz", iterations=8), "tensorboard=false", "seed=1,2", "threads=1"]
-
-    def sweep(folder, *words):
-        command = [sys.executable, "-m", "kfac_cli", "-m", *grid, f"hydra.sweep.dir={folder}"]
-        return subprocess.run(
-            [*command, *words], cwd=tmp_path, capture_output=True, text=True, timeout=300
-        )
-
-    parallel = sweep("parallel", "hydra/launcher=joblib", "dataset.file=cases.npz,nope.npz")
+    others = ["hydra/launcher=joblib", "dataset.file=cases.npz,nope.npz"]
+    command = [sys.executable, "-m", "kfac_cli", "-m", *grid, "hydra.sweep.dir=parallel", *others]
+    parallel = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert parallel.returncode == 1
     for job, seed in [(0, 1), (1, 2)]:
         name = f"job {job} (dataset.file=cases.npz seed={seed})"
@@ -44,7 +39,7 @@ def test_parallel_jobs_share_the_terminal_line_by_line_and_equal_those_in_a_row(
             f"job {job} (dataset.file=nope.npz seed={seed}): {tmp_path}/nope.npz: no such file"
         )
         assert refusal in parallel.stderr
-    assert sweep("in_a_row").returncode == 0
+    assert kfac_run("-m", *grid, "hydra.sweep.dir=in_a_row").code == 0
     for job, name in enumerate(done):
         assert (
             differences(tmp_path / f"parallel/{name}", tmp_path / f"in_a_row/{job}_seed={job + 1}")

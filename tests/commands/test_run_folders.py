@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import OmegaConf
 
 from kfac_cli.commands.main import run_stamp
@@ -112,3 +113,17 @@ def test_settings_may_refer_to_each_other_and_to_the_folder(kfac_run, runner, tm
     assert kfac_run("experiment=smoke", *arguments).code == 0
     [(config, _)] = runner.calls
     assert (config.evaluate_every, config.data_dir) == (10, f"{tmp_path}/data")
+
+
+def test_settings_are_composed_to_be_checked_and_to_run_and_not_once_more(
+    kfac_run, runner, monkeypatch
+):
+    load, composed = ConfigLoaderImpl.load_configuration, []
+
+    def counting(self, *arguments, **keywords):
+        composed.append(arguments)
+        return load(self, *arguments, **keywords)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", counting)
+    assert kfac_run("experiment=smoke", "hydra.run.dir=mine").code == 0
+    assert len(composed) == 2

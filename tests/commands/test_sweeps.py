@@ -18,6 +18,11 @@ def test_a_sweep_over_presets(kfac_run, runner):
     assert found == [(p, o, {"paper": 0, "companion": 200}[p]) for p, o in names]
 
 
+def test_a_sweep_may_be_asked_for_by_hydras_setting(kfac_run, runner):
+    assert kfac_run("hydra.mode=MULTIRUN", "experiment=smoke", "seed=0,1").code == 0
+    assert [config.seed for config, _ in runner.calls] == [0, 1]
+
+
 def test_a_sweep_that_was_refused_leaves_its_folder_free(kfac_run, runner):
     words = "-m", "experiment=smoke", "optimizer=kfac_tridiag,adam", "hydra.sweep.dir=sweep"
     assert kfac_run(*words, "optimizer.t3=5").code == 1

@@ -1,6 +1,7 @@
 """The group preset: the paper, the authors' companion code, and this project."""
 
 import math
+from functools import cache
 
 import pytest
 from omegaconf import OmegaConf
@@ -46,6 +47,7 @@ METHODS = ("kfac_tridiag", "kfac_tridiag_no_momentum", "kfac_diag", "nesterov_sg
 EVERY_OPTIMIZER = pytest.mark.parametrize("optimizer", choices("optimizer"))
 
 
+@cache
 def settings(optimizer, *words):
     needed = ["optimizer.algorithm=RMSprop"] if optimizer == "torch" else []
     return flat_settings(load_config([f"optimizer={optimizer}", *needed, *words]))

@@ -61,21 +61,6 @@ def pretended(monkeypatch, tmp_path):
     return pretend
 
 
-def test_a_run_is_done_once(planned, said, tmp_path):
-    study = tmp_path / "study"
-    [run] = complete_runs([planned("a/0")], study, said.append)
-    assert (run.folder, run.status, run.iterations) == (study / "runs/a/0", "finished", 4)
-    assert said[0] == "[1/1] a/0: started"
-    assert re.fullmatch(r"\[1/1\] a/0: finished after 4 iterations in .* s, error .*", said[1])
-    said.clear()
-    [again] = complete_runs([planned("a/0")], study, said.append)
-    assert said == ["1 run of 1 already done"]
-    assert again.metrics["objective"].tolist() == run.metrics["objective"].tolist()
-
-    with pytest.raises(UserError, match="a/0: holds a run with seed=0, and the study needs 2"):
-        complete_runs([planned("a/0", "seed=2")], study, said.append)
-
-
 def test_runs_beside_each_other_are_read_in_their_order(planned, said, pretended, tmp_path):
     pretended()
     three = [planned("b"), planned("a"), planned("c")]
@@ -107,7 +92,7 @@ def test_wrong_settings_are_refused_before_any_run_starts(planned, said, tmp_pat
     assert not (tmp_path / "study").exists()
 
 
-def test_an_interrupted_run_stops_saves_and_is_resumed(planned, said, tmp_path):
+def test_an_interrupted_run_stops_saves_is_resumed_and_then_done_once(planned, said, tmp_path):
     long = planned("long", "max_seconds=1000", iterations=1_000_000)
     folder = tmp_path / "study/runs/long"
     beginning = threading.Thread(target=_interrupt_once_it_runs, args=[folder])
@@ -129,9 +114,18 @@ def test_an_interrupted_run_stops_saves_and_is_resumed(planned, said, tmp_path):
     with pytest.MonkeyPatch.context() as patch:  # the rest of its seconds is short
         patch.setattr(runs, "_checked_limit", lambda run, folder: limit)
         [run] = complete_runs([long], tmp_path / "study", said.append)
-    assert "[1/1] long: resumed" in said
-    assert run.status == "time limit reached"
-    assert run.iterations > saved
+        assert "[1/1] long: resumed" in said
+        assert run.status == "time limit reached"
+        assert run.iterations > saved
+        assert re.search(r"time limit reached after .* iterations in .* s, error", said[-1])
+
+        said.clear()
+        [again] = complete_runs([long], tmp_path / "study", said.append)
+        assert said == ["1 run of 1 already done"]
+        assert again.metrics["objective"].tolist() == run.metrics["objective"].tolist()
+    with pytest.raises(UserError, match="long: holds a run with seed=0, and the study needs 2"):
+        other = planned("long", "max_seconds=1000", "seed=2", iterations=1_000_000)
+        complete_runs([other], tmp_path / "study", said.append)
 
 
 @pytest.mark.parametrize(
