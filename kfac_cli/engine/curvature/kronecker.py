@@ -32,6 +32,26 @@ def _eigenbasis(matrix: Tensor) -> Eigenbasis:
     return Eigenbasis(values.clamp_min(0), vectors)
 
 
+def eigenvectors(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """The eigenvectors of each symmetric matrix, computed in its own dtype.
+
+    From float64 if the solver does not converge in a shorter one. Raises ValueError if a matrix is
+    not finite.
+    """
+    return side_by_side(_eigenvectors, matrices, lambda matrix: matrix)
+
+
+def _eigenvectors(matrix: Tensor) -> Tensor:
+    symmetric = finite(symmetrized(matrix))
+    try:
+        vectors: Tensor = torch.linalg.eigh(symmetric).eigenvectors
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        if matrix.dtype == torch.float64:
+            raise
+        return _eigenvectors(matrix.to(torch.float64)).to(matrix.dtype)
+    return vectors
+
+
 class DiagonalizedInverse:
     """(ξ I⊗I + C⊗D)⁻¹ for positive semi-definite C, D: the appendix's case of a multiple of I.
 
@@ -69,8 +89,7 @@ class DiagonalizedInverse:
 
     def multiply(self, matrix: Tensor, products: Products = BLAS) -> Tensor:
         """The product with vec(V), V (dim D, dim C), as a matrix of V's shape."""
-        middle = sandwich(self.k2.T, matrix, self.k1, products).mul_(self.weights)
-        return sandwich(self.k2, middle, self.k1.T, products)
+        return weighted(self.weights, self.k1, self.k2, matrix, products)
 
     @staticmethod
     def state_rules(weights: Tensor) -> Rule:
@@ -84,3 +103,11 @@ class DiagonalizedInverse:
                 "weights": tensor((p, q), kind, nonnegative=entries),
             }
         )
+
+
+def weighted(
+    weights: Tensor, k1: Tensor, k2: Tensor, matrix: Tensor, products: Products = BLAS
+) -> Tensor:
+    """(K₁⊗K₂) diag(w) (K₁⊗K₂)ᵀ vec(V), as a matrix of V's shape, which is that of `weights` too."""
+    middle = sandwich(k2.T, matrix, k1, products).mul_(weights)
+    return sandwich(k2, middle, k1.T, products)
