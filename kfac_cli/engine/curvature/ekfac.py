@@ -172,7 +172,7 @@ def _turned(scalings: list[Tensor], old: Bases, new: Bases) -> list[Tensor]:
 
 def _reciprocals(scalings: Tensor, gamma: float) -> Tensor:
     """1 / (D + γ²)."""
-    damped = scalings.to(torch.float64).add_(gamma**2)
+    damped = scalings.to(torch.float64) + gamma**2
     smallest = _limit(damped.max(), scalings)
     return damped.clamp_min_(smallest).reciprocal_().to(scalings.dtype)
 
