@@ -22,7 +22,7 @@ from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.saved_state import attributes, restore
-from kfac_cli.engine.state_rules import Rule, entries, items, number, optional, record, tensor, word
+from kfac_cli.engine.state_rules import Rule, absent, entries, items, number, record, tensor, word
 from kfac_cli.engine.transfer import fetch
 
 
@@ -134,9 +134,12 @@ class EKFAC(FactoredCurvature):
             }
         return {**super().state_dict(), "eigenbasis": eigenbasis}
 
-    def _rules(self, parameters: Parameters) -> dict[str, Rule]:
-        rules = {**_basis_rules(parameters), "scalings": _scaling_rules(parameters)}
-        return {**super()._rules(parameters), "eigenbasis": optional(record(rules))}
+    def state_rules(self, parameters: Parameters) -> Rule:
+        eigenbasis = record({**_basis_rules(parameters), "scalings": _scaling_rules(parameters)})
+        return record(
+            self._rules(parameters),
+            lambda state: {"eigenbasis": absent if state["factors"] is None else eigenbasis},
+        )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
