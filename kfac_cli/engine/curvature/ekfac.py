@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from kfac_cli.engine.curvature.eigen_statistics import Bases, ScaledFactors
+from kfac_cli.engine.curvature.exact_tikhonov import factor_eigenbases
 from kfac_cli.engine.curvature.factored import FactoredCurvature
 from kfac_cli.engine.curvature.factors import KroneckerFactors, running_average_weight
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.kronecker import eigenvectors, weighted
+from kfac_cli.engine.curvature.kronecker import weighted
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
@@ -103,10 +104,15 @@ class EKFAC(FactoredCurvature):
     def _turn_bases(self) -> None:
         """Take the eigenvectors of the present Ā and G."""
         factors, old = self.known_factors, self.needs.bases
-        every = eigenvectors([*factors.activation, *factors.gradient])
-        layers = len(factors.activation)
-        new = Bases(every[:layers], every[layers:])
-        self.scalings = _of_kfac(factors, new) if old is None else _turned(self.scalings, old, new)
+        dtype = factors.activation[0].dtype
+        pairs = factor_eigenbases(factors)
+        new = Bases(
+            [a.vectors.to(dtype) for a, _ in pairs], [g.vectors.to(dtype) for _, g in pairs]
+        )
+        if old is None:
+            self.scalings = [torch.outer(g.values, a.values).to(dtype) for a, g in pairs]
+        else:
+            self.scalings = _turned(self.scalings, old, new)
         self.needs = Needs(bases=new)
         self._decomposed = factors
 
@@ -153,15 +159,6 @@ class EKFAC(FactoredCurvature):
 
     def restore(self, state: dict[str, Any]) -> Inverse:
         return restore(state, EKFACInverse)
-
-
-def _of_kfac(factors: KroneckerFactors, bases: Bases) -> list[Tensor]:
-    """K-FAC's D: the products of the eigenvalues of Ā and G."""
-    a_values, g_values = (
-        [(u * (matrix @ u)).sum(0).clamp_min_(0) for matrix, u in zip(*pairs, strict=True)]
-        for pairs in ((factors.activation, bases.activation), (factors.gradient, bases.gradient))
-    )
-    return [torch.outer(g, a) for g, a in zip(g_values, a_values, strict=True)]
 
 
 def _turned(scalings: list[Tensor], old: Bases, new: Bases) -> list[Tensor]:

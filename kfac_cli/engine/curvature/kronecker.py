@@ -32,26 +32,6 @@ def _eigenbasis(matrix: Tensor) -> Eigenbasis:
     return Eigenbasis(values.clamp_min(0), vectors)
 
 
-def eigenvectors(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """The eigenvectors of each symmetric matrix, computed in its own dtype.
-
-    From float64 if the solver does not converge in a shorter one. Raises ValueError if a matrix is
-    not finite.
-    """
-    return side_by_side(_eigenvectors, matrices, lambda matrix: matrix)
-
-
-def _eigenvectors(matrix: Tensor) -> Tensor:
-    symmetric = finite(symmetrized(matrix))
-    try:
-        vectors: Tensor = torch.linalg.eigh(symmetric).eigenvectors
-    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-        if matrix.dtype == torch.float64:
-            raise
-        return _eigenvectors(matrix.to(torch.float64)).to(matrix.dtype)
-    return vectors
-
-
 class DiagonalizedInverse:
     """(ξ I⊗I + C⊗D)⁻¹ for positive semi-definite C, D: the appendix's case of a multiple of I.
 
