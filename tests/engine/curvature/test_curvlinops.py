@@ -1,4 +1,4 @@
-"""EKFAC beside an independent one, curvlinops' `EKFACLinearOperator`, where that is installed.
+"""EKFAC beside an independent one, `EKFACLinearOperator` of curvlinops-for-pytorch, if installed.
 
 Both treat a layer's weights and bias as one matrix and take the eigenvectors of the same Ā and G.
 The definitions differ in the reduction: curvlinops' matrices are those of the loss of torch, summed
