@@ -66,11 +66,11 @@ class EKFACInverse(Inverse):
 class EKFAC(FactoredCurvature):
     """The running averages of Ā, G and, in the eigenvectors of the last refresh, of D.
 
-    D starts as K-FAC's and is averaged with the weights ε of Ā and G. Where a refresh turns the
-    bases, it becomes the diagonal, in the new ones, of the matrix that it was in the old ones:
-    (R_G²)ᵀ D R_A² with R = UᵀU', squared element by element. Starting again there instead would
-    leave it to the cases of a few iterations, far fewer than Ā and G remember. Between refreshes
-    `latest` follows D, which needs no decomposition.
+    In new bases D starts as K-FAC's, which knows all the cases that Ā and G remember, and is then
+    averaged with their weights ε; between refreshes `latest` follows it, which needs no
+    decomposition. Instead, D could become the diagonal, in the new bases, of the matrix that it was
+    in the old ones. That spreads large entries over small ones, and on CURVES leaves an error 1.2
+    to 2 times as large at iteration 100 (1.2 times at 200).
     """
 
     def __init__(self, options: KFACOptions, fallbacks: Fallbacks | None = None) -> None:
@@ -103,16 +103,13 @@ class EKFAC(FactoredCurvature):
 
     def _turn_bases(self) -> None:
         """Take the eigenvectors of the present Ā and G."""
-        factors, old = self.known_factors, self.needs.bases
+        factors = self.known_factors
         dtype = factors.activation[0].dtype
         pairs = factor_eigenbases(factors)
         new = Bases(
             [a.vectors.to(dtype) for a, _ in pairs], [g.vectors.to(dtype) for _, g in pairs]
         )
-        if old is None:
-            self.scalings = [torch.outer(g.values, a.values).to(dtype) for a, g in pairs]
-        else:
-            self.scalings = _turned(self.scalings, old, new)
+        self.scalings = [torch.outer(g.values, a.values).to(dtype) for a, g in pairs]
         self.needs = Needs(bases=new)
         self._decomposed = factors
 
@@ -159,15 +156,6 @@ class EKFAC(FactoredCurvature):
 
     def restore(self, state: dict[str, Any]) -> Inverse:
         return restore(state, EKFACInverse)
-
-
-def _turned(scalings: list[Tensor], old: Bases, new: Bases) -> list[Tensor]:
-    """The diagonals, in new bases, of the matrices that are diagonal in the old ones."""
-    rotations = (
-        [(u.T @ turned).square_() for u, turned in zip(*pairs, strict=True)]
-        for pairs in ((old.activation, new.activation), (old.gradient, new.gradient))
-    )
-    return [g.T @ each @ a for each, a, g in zip(scalings, *rotations, strict=True)]
 
 
 def _reciprocals(scalings: Tensor, gamma: float) -> Tensor:
