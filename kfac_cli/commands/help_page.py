@@ -18,7 +18,8 @@ Groups: choose one of each
   optimizer   kfac_tridiag (default), kfac_diag, kfac_tridiag_no_momentum, nesterov_sgd (the
               paper's baseline), heskes (fixed damping, for comparison); of torch.optim: adam,
               adamw, sgd, muon, and torch with optimizer.algorithm=NAME for any other;
-              sgd_kfac_momentum (no curvature, K-FAC's step size and momentum)
+              sgd_kfac_momentum (no curvature, K-FAC's step size and momentum);
+              ekfac (block-diagonal, re-scaled in the eigenvectors of K-FAC's factors)
   schedule    the size of the mini-batches: exponential (default), fixed, stepwise (a table),
               adaptive (by the gradient's variance); with other values of the first two:
               exponential_200, exponential_small, fixed_250

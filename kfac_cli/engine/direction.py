@@ -81,7 +81,7 @@ class Direction:
         if (new := self._refreshed(iteration, gammas)) is not None:
             return [(gamma, inverse.at(here.parameters, here.products)) for gamma, inverse in new]
         assert self.inverse is not None
-        return [(gammas[0], self.inverse)]
+        return [(gammas[0], self.curvature.latest(self.inverse))]
 
     def _refreshed(
         self, iteration: int, gammas: Sequence[float]

@@ -110,4 +110,4 @@ def statistics_request(
     """What to request from the first `cases` cases for a curvature; None if it needs nothing."""
     if not needs.statistics:
         return None
-    return StatisticsRequest(cases, needs.neighbours, seeds, options.fisher)
+    return StatisticsRequest(cases, needs.neighbours, seeds, options.fisher, needs.bases)

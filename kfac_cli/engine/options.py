@@ -67,10 +67,11 @@ class KFACOptions(OptimizerOptions):
     STRUCTURE: ClassVar[tuple[str, ...]] = ("inverse", "tikhonov", "l2_product")
 
     inverse: Annotated[
-        Literal["block_tridiagonal", "block_diagonal", "identity"],
+        Literal["block_tridiagonal", "block_diagonal", "ekfac", "identity"],
         About(
-            "structure of the approximate inverse Fisher; block_diagonal is cheaper; identity has "
-            "no curvature: the proposal is minus the gradient",
+            "structure of the approximate inverse Fisher; block_diagonal is cheaper; ekfac is "
+            "block-diagonal with second moments of its own along the factors' eigenvectors "
+            "(arXiv:1806.03884); identity has no curvature: the proposal is minus the gradient",
             "",
             "4",
         ),
@@ -242,6 +243,7 @@ class KFACOptions(OptimizerOptions):
     ] = 1 / 4
 
     def __post_init__(self) -> None:
+        self._check_ekfac()
         self._check_curvature()
         self._check_identity()
         self._check_damping()
@@ -324,6 +326,22 @@ class KFACOptions(OptimizerOptions):
         for name, value in defaults.items():
             if getattr(self, name) != value:
                 reason = f"must be {value} with {{inverse}}=identity, on which it has no effect"
+                raise OptionError(name, getattr(self, name), reason)
+
+    def _check_ekfac(self) -> None:
+        """Refuse what EKFAC cannot do or does anyway."""
+        if self.inverse != "ekfac":
+            return
+        damping = "the damping is gamma^2 on its diagonal"
+        measured = "it measures in the eigenvectors of the present inverse"
+        needed = {
+            "tikhonov": ("factored", damping),
+            "pi": ("trace", damping),
+            "refresh": ("immediate", measured),
+        }
+        for name, (value, why) in needed.items():
+            if getattr(self, name) != value:
+                reason = f"must be {value} with {{inverse}}=ekfac: {why}"
                 raise OptionError(name, getattr(self, name), reason)
 
     def _check_damping(self) -> None:

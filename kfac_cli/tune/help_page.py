@@ -16,7 +16,7 @@ Ranges, in Hydra's grammar; everything else is a setting of kfac-run
   search=NAME                            a ready-made space, which typed ranges and values change:
                                          kfac_tridiag, kfac_diag, nesterov_sgd (as in Sutskever et
                                          al. 2013), adam, adamw, sgd, muon, sgd_kfac_momentum,
-                                         heskes; or a FILE.yaml with lines SETTING: RANGE
+                                         heskes, ekfac; or a FILE.yaml with lines SETTING: RANGE
 
 Options
   output=FOLDER            of the study; without it a new one, outputs/tune/DATE_TIME_ID

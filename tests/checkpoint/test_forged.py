@@ -18,7 +18,7 @@ from kfac_cli.run.history import History
 from kfac_cli.run.session import make_session
 
 ITERATIONS = 6
-OPTIMIZERS = ("kfac_tridiag", "kfac_diag", "nesterov_sgd", "adam")
+OPTIMIZERS = ("kfac_tridiag", "kfac_diag", "ekfac", "nesterov_sgd", "adam")
 VARIANTS = {
     **{name: (name,) for name in (*OPTIMIZERS, "adamw", "sgd", "muon")},
     "float64": ("kfac_tridiag", "dtype=float64"),
@@ -46,6 +46,7 @@ NOT_NEGATIVE = (
     "activation",
     "gradient",
     "weights",
+    "scalings",
     "_inverse",
     "_eigenvalues",
     "exp_avg_sq",

@@ -63,7 +63,7 @@ MISTAKES = [
     ),
     (
         ["optimizer=null"],
-        "optimizer=null: must be adam, adamw, heskes, kfac_diag, kfac_tridiag, ",
+        "optimizer=null: must be adam, adamw, ekfac, heskes, kfac_diag, kfac_tridiag, ",
     ),
     (["+dataset=mnist"], "dataset: chosen twice; write dataset=CHOICE without a +"),
     (["~preset"], "preset: has no value; give one as preset=VALUE"),

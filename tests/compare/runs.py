@@ -30,6 +30,7 @@ SCHEDULES = {
 # On smoke, with mini-batches from 50 to all 400 cases; kfac_tridiag unless another is named.
 OPTIONS = {
     "tikhonov_exact": ["optimizer=kfac_diag", "optimizer.tikhonov=exact"],
+    "ekfac": ["optimizer=ekfac"],
     "sigma_doubling": ["optimizer.sigma_solver=doubling"],
     "pi_frobenius": ["optimizer.pi=frobenius"],
     "pi_spectral": ["optimizer.pi=spectral"],

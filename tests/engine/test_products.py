@@ -223,6 +223,7 @@ OPTIONS = {
     "low rank": {"inverse": "block_diagonal", "l2": 0.0, "chunk_size": 100},
     "l2 on its own": {"inverse": "block_diagonal", "l2_product": "refreshed", "chunk_size": 100},
     "exact Tikhonov": {"inverse": "block_diagonal", "tikhonov": "exact"},
+    "EKFAC": {"inverse": "ekfac"},
     "identity": {"inverse": "identity", "gamma_rule": "fixed"},
     "samples": {"samples": 3},
     "exact Fisher": {"fisher": "exact"},

@@ -176,7 +176,7 @@ def test_an_activation_may_serve_several_layers():
     [
         ({"momentun": True}, "momentun=true: no such option"),
         ({"tau1": 2}, "tau1=2: must be a number in (0, 1]"),
-        ({"inverse": "diagonal"}, "inverse=diagonal: must be block_tridiagonal, block_diagonal or"),
+        ({"inverse": "diagonal"}, "inverse=diagonal: must be block_tridiagonal, block_diagonal, "),
         ({"l2": "0"}, "l2=0: must be a number in [0, 1000]"),
         ({"t2": 30}, "t2=30: must be a multiple of t3, which is 20"),
         (

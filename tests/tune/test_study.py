@@ -234,7 +234,7 @@ BAD = [
     ([RANGE, "sampler=best"], "sampler=best: must be tpe, qmc, random or grid"),
     ([RANGE, "sampler=grid"], "has no grid; give choices, or use another sampler="),
     ([RANGE, "objective=seconds"], "objective=seconds: needs target_error=E"),
-    ([RANGE, "search=nope"], "search=nope: must be adam, adamw, heskes, kfac_diag, "),
+    ([RANGE, "search=nope"], "search=nope: must be adam, adamw, ekfac, heskes, "),
     ([RANGE, "storage=nope://x"], "storage=nope://x: Can't load plugin"),
     ([RANGE, "hydra.run.dir=x"], "hydra.run.dir=x: Hydra's own settings are not for kfac-tune"),
     ([RANGE, "resume=x"], "kfac-tune output=FOLDER continues a study"),

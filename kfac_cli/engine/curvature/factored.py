@@ -44,9 +44,13 @@ class FactoredCurvature(Curvature):
         }
 
     def state_rules(self, parameters: Parameters) -> Rule:
+        return record(self._rules(parameters))
+
+    def _rules(self, parameters: Parameters) -> dict[str, Rule]:
+        """The rules for the values that `state_dict` returns here, by their names."""
         factors = KroneckerFactors.state_rules(parameters, self.needs.neighbours)
         fallbacks = record({field.name: count() for field in fields(Fallbacks)})
-        return record({"factors": optional(factors), "fallbacks": fallbacks})
+        return {"factors": optional(factors), "fallbacks": fallbacks}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         factors = state["factors"]

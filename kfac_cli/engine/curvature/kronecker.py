@@ -69,8 +69,7 @@ class DiagonalizedInverse:
 
     def multiply(self, matrix: Tensor, products: Products = BLAS) -> Tensor:
         """The product with vec(V), V (dim D, dim C), as a matrix of V's shape."""
-        middle = sandwich(self.k2.T, matrix, self.k1, products).mul_(self.weights)
-        return sandwich(self.k2, middle, self.k1.T, products)
+        return weighted(self.weights, self.k1, self.k2, matrix, products)
 
     @staticmethod
     def state_rules(weights: Tensor) -> Rule:
@@ -84,3 +83,11 @@ class DiagonalizedInverse:
                 "weights": tensor((p, q), kind, nonnegative=entries),
             }
         )
+
+
+def weighted(
+    weights: Tensor, k1: Tensor, k2: Tensor, matrix: Tensor, products: Products = BLAS
+) -> Tensor:
+    """(K₁⊗K₂) diag(w) (K₁⊗K₂)ᵀ vec(V), as a matrix of V's shape, which is that of `weights` too."""
+    middle = sandwich(k2.T, matrix, k1, products).mul_(weights)
+    return sandwich(k2, middle, k1.T, products)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from kfac_cli.engine.curvature.eigen_statistics import Bases
 from kfac_cli.engine.curvature.factors import CaseFactors, KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.parameters import Parameters
@@ -18,12 +19,13 @@ class Needs:
 
     `statistics`: Ā and G, for which targets are sampled and a second backward pass is made;
     `neighbours`: their blocks of neighbouring layers too; `case_factors`: the factors of the
-    gradient's cases (section 8).
+    gradient's cases (section 8); `bases`: the scalings in these bases, as `ScaledFactors`.
     """
 
     statistics: bool = True
     neighbours: bool = False
     case_factors: bool = False
+    bases: Bases | None = None
 
 
 class Inverse(Protocol):
@@ -70,6 +72,10 @@ class Curvature(Protocol):
     @abstractmethod
     def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
         """The inverse for each γ, which can share what does not depend on γ."""
+
+    def latest(self, inverse: Inverse) -> Inverse:
+        """An inverse of the last refresh with what needs none; mostly the inverse as it is."""
+        return inverse
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> Inverse:

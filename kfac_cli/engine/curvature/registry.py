@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from kfac_cli.engine.curvature.block_diagonal_curvature import BlockDiagonal
 from kfac_cli.engine.curvature.block_tridiagonal import BlockTridiagonal
+from kfac_cli.engine.curvature.ekfac import EKFAC
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.identity import Identity
 from kfac_cli.engine.curvature.protocol import Curvature
@@ -15,6 +16,7 @@ from kfac_cli.engine.options import KFACOptions
 CURVATURES: dict[str, Callable[[KFACOptions, Fallbacks | None], Curvature]] = {
     "block_tridiagonal": BlockTridiagonal,
     "block_diagonal": BlockDiagonal,
+    "ekfac": EKFAC,
     "identity": Identity,
 }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kfac_cli.engine.curvature.eigen_statistics import Bases, ScalingSums
 from kfac_cli.engine.curvature.factors import KroneckerFactors, sum_over_cases
 from kfac_cli.engine.model.network import Activations, Network
 from kfac_cli.engine.model.sampling import noise_for_cases
@@ -18,13 +19,15 @@ class StatisticsRequest:
 
     `neighbours` adds the blocks that the block-tridiagonal inverse needs. `fisher`: `sampled` uses
     targets from the model (section 5), one per case for each of `seeds`; `exact` the expectation
-    over the model's targets, by d_ℓ backward passes; `empirical` the training targets.
+    over the model's targets, by d_ℓ backward passes; `empirical` the training targets. `bases` adds
+    the scalings in these bases.
     """
 
     cases: int
     neighbours: bool
     seeds: tuple[int, ...]
     fisher: str = "sampled"
+    bases: Bases | None = None
 
 
 def sum_of_statistics(
@@ -39,15 +42,23 @@ def sum_of_statistics(
 
     `activations` are those of the cases, `targets` (at least as many, d_ℓ) the training targets.
     """
+    products, homogeneous = network.products, activations.homogeneous
+    bases = request.bases
+    scalings = None if bases is None else ScalingSums(bases, homogeneous, products)
     passes = output_gradients(network, activations.logits, targets, first, request)
     backward = network.backward(parameters, activations, next(passes))
-    sums = sum_over_cases(activations.homogeneous, backward, request.neighbours, network.products)
+    sums = sum_over_cases(homogeneous, backward, request.neighbours, products)
+    if scalings is not None:
+        scalings.add_(backward)
     for output_gradient in passes:
         backward = network.backward(parameters, activations, output_gradient)
-        sums.add_gradients_(backward, network.products)
+        sums.add_gradients_(backward, products)
+        if scalings is not None:
+            scalings.add_(backward)
+    scale = 1 / len(request.seeds) if request.fisher == "sampled" else 1
     if request.fisher == "sampled":
-        sums.scale_gradients_(1 / len(request.seeds))
-    return sums
+        sums.scale_gradients_(scale)
+    return sums if scalings is None else scalings.beside(sums, scale)
 
 
 def output_gradients(

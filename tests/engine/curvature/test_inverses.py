@@ -100,7 +100,7 @@ def test_every_structure_and_rule_makes_a_difference():
     [
         (
             {"kind": "diagonal"},
-            "inverse=diagonal: must be block_tridiagonal, block_diagonal or identity",
+            "inverse=diagonal: must be block_tridiagonal, block_diagonal, ekfac or identity",
         ),
         ({**TRIDIAGONAL, "tikhonov": "none"}, "tikhonov=none: must be factored or exact"),
         ({**TRIDIAGONAL, "pi": "2"}, "pi=2: must be trace, frobenius, spectral or one"),

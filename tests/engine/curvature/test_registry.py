@@ -42,6 +42,7 @@ def test_the_names_are_those_of_the_option():
         ("block_diagonal", {"l2": 0}, (True, False, True)),
         ("block_diagonal", {"l2": 1e-5}, (True, False, False)),  # ηW is of full rank
         ("block_diagonal", {"l2": 0, "tikhonov": "exact"}, (True, False, False)),
+        ("ekfac", {"l2": 0}, (True, False, False)),
         ("identity", {"l2": 0}, (False, False, False)),
     ],
 )

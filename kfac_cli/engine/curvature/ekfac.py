@@ -1,0 +1,184 @@
+"""EKFAC: K-FAC's eigenvectors, and along each the second moment of the cases' gradients.
+
+George et al. (2018), "Fast Approximate Natural Gradient Descent in a Kronecker-factored
+Eigenbasis", arXiv:1806.03884. A layer's block of F is (U_A⊗U_G) diag(D) (U_A⊗U_G)ᵀ with the
+eigenvectors of Ā and G. K-FAC's D is the product of their eigenvalues, E[(u_Aᵀā)²] E[(u_Gᵀg)²];
+EKFAC's is E[(u_Aᵀā)² (u_Gᵀg)²], the D that is nearest to the block (section 3).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kfac_cli.engine.curvature.eigen_statistics import Bases, ScaledFactors
+from kfac_cli.engine.curvature.exact_tikhonov import factor_eigenbases
+from kfac_cli.engine.curvature.factored import FactoredCurvature
+from kfac_cli.engine.curvature.factors import KroneckerFactors, running_average_weight
+from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.kronecker import weighted
+from kfac_cli.engine.curvature.protocol import Inverse, Needs
+from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.products import BLAS, Products
+from kfac_cli.engine.saved_state import attributes, restore
+from kfac_cli.engine.state_rules import Rule, absent, entries, items, number, record, tensor, word
+from kfac_cli.engine.transfer import fetch
+
+
+class EKFACInverse(Inverse):
+    """diag((U_A⊗U_G) diag(D + γ²) (U_A⊗U_G)ᵀ)⁻¹, where γ² takes the role of λ + η (section 6.3).
+
+    D + γ² is clipped from below at (dim Ā + dim G)·eps times its largest entry, in float64.
+    """
+
+    def __init__(self, bases: Bases, scalings: list[Tensor], gamma: float) -> None:
+        self.gamma = gamma
+        self.activation_vectors = bases.activation
+        self.gradient_vectors = bases.gradient
+        self.weights = [_reciprocals(each, gamma) for each in scalings]
+
+    def multiply(self, vectors: Parameters, products: Products = BLAS) -> Parameters:
+        """The product with `vectors`, shaped like the parameters."""
+        layers = zip(
+            self.weights, self.activation_vectors, self.gradient_vectors, vectors, strict=True
+        )
+        return [weighted(*layer, products) for layer in layers]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The cached matrices as tensors, and γ."""
+        return attributes(self)
+
+    @classmethod
+    def state_rules(cls, parameters: Parameters) -> Rule:
+        """What `state_dict` may return for `parameters` of these shapes."""
+        return record(
+            {
+                "type": word(cls.__name__),
+                "gamma": number(),
+                **_basis_rules(parameters),
+                "weights": _scaling_rules(parameters),
+            }
+        )
+
+
+class EKFAC(FactoredCurvature):
+    """The running averages of Ā, G and, in the eigenvectors of the last refresh, of D.
+
+    In new bases D starts as K-FAC's, which knows all the cases that Ā and G remember, and is then
+    averaged with their weights ε; between refreshes `latest` follows it, which needs no
+    decomposition. Instead, D could become the diagonal, in the new bases, of the matrix that it was
+    in the old ones. On CURVES, three seeds, that leaves an error 1.2 to 2.1 times as large at
+    iteration 100, and 1.1 to 1.3 times at 200.
+    """
+
+    def __init__(self, options: KFACOptions, fallbacks: Fallbacks | None = None) -> None:
+        super().__init__(options, fallbacks)
+        self.needs = Needs()
+        self.scalings: list[Tensor] = []
+        self._decomposed: KroneckerFactors | None = None
+
+    def update(self, statistics: KroneckerFactors | None, iteration: int) -> None:
+        assert statistics is not None
+        super().update(KroneckerFactors(statistics.activation, statistics.gradient), iteration)
+        if isinstance(statistics, ScaledFactors):
+            new = 1 - running_average_weight(iteration, self.options.epsilon_max)
+            pairs = zip(self.scalings, statistics.scalings, strict=True)
+            self.scalings = [torch.lerp(mine, theirs, new) for mine, theirs in pairs]
+
+    def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
+        if self._decomposed is not self.known_factors:
+            self._turn_bases()
+        self._count_clipped(gammas)
+        return [self._inverse(gamma) for gamma in gammas]
+
+    def latest(self, inverse: Inverse) -> Inverse:
+        assert isinstance(inverse, EKFACInverse)
+        return self._inverse(inverse.gamma)
+
+    def _inverse(self, gamma: float) -> EKFACInverse:
+        assert self.needs.bases is not None
+        return EKFACInverse(self.needs.bases, self.scalings, gamma)
+
+    def _turn_bases(self) -> None:
+        """Take the eigenvectors of the present Ā and G."""
+        factors = self.known_factors
+        dtype = factors.activation[0].dtype
+        pairs = factor_eigenbases(factors)
+        new = Bases(
+            [a.vectors.to(dtype) for a, _ in pairs], [g.vectors.to(dtype) for _, g in pairs]
+        )
+        self.scalings = [torch.outer(g.values, a.values).to(dtype) for a, g in pairs]
+        self.needs = Needs(bases=new)
+        self._decomposed = factors
+
+    def _count_clipped(self, gammas: Sequence[float]) -> None:
+        """Count the layers whose D + γ² is clipped, with one transfer from the device."""
+        extremes = fetch(*(torch.stack(each.aminmax()) for each in self.scalings))
+        for gamma in gammas:
+            for (smallest, largest), each in zip(extremes, self.scalings, strict=True):
+                limit = _limit(largest + gamma**2, each)
+                if smallest + gamma**2 < limit:
+                    self.fallbacks.record(
+                        "clipped_sums",
+                        "D + gamma^2 is singular: its smallest entry %.3g is clipped at %.3g",
+                        float(smallest) + gamma**2,
+                        float(limit),
+                    )
+
+    def state_dict(self) -> dict[str, Any]:
+        eigenbasis = None
+        if (bases := self.needs.bases) is not None:
+            eigenbasis = {
+                "activation_vectors": list(bases.activation),
+                "gradient_vectors": list(bases.gradient),
+                "scalings": list(self.scalings),
+            }
+        return {**super().state_dict(), "eigenbasis": eigenbasis}
+
+    def state_rules(self, parameters: Parameters) -> Rule:
+        eigenbasis = record({**_basis_rules(parameters), "scalings": _scaling_rules(parameters)})
+        return record(
+            self._rules(parameters),
+            lambda state: {"eigenbasis": absent if state["factors"] is None else eigenbasis},
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.needs, self.scalings, self._decomposed = Needs(), [], None
+        if (saved := state["eigenbasis"]) is not None:
+            bases = Bases(list(saved["activation_vectors"]), list(saved["gradient_vectors"]))
+            self.needs, self.scalings = Needs(bases=bases), list(saved["scalings"])
+
+    def inverse_rules(self, parameters: Parameters) -> Rule:
+        return EKFACInverse.state_rules(parameters)
+
+    def restore(self, state: dict[str, Any]) -> Inverse:
+        return restore(state, EKFACInverse)
+
+
+def _reciprocals(scalings: Tensor, gamma: float) -> Tensor:
+    """1 / (D + γ²)."""
+    damped = scalings.to(torch.float64) + gamma**2
+    smallest = _limit(damped.max(), scalings)
+    return damped.clamp_min_(smallest).reciprocal_().to(scalings.dtype)
+
+
+def _limit(largest: Tensor, scalings: Tensor) -> Tensor:
+    """Where D + γ² is clipped, given its largest entry in float64."""
+    limits = torch.finfo(torch.float64)
+    return (largest * sum(scalings.shape) * limits.eps).clamp_min(limits.tiny)
+
+
+def _basis_rules(parameters: Parameters) -> dict[str, Rule]:
+    """What saved eigenvectors may be, by their names."""
+    return {
+        "activation_vectors": items([tensor((w.shape[1],) * 2, w.dtype) for w in parameters]),
+        "gradient_vectors": items([tensor((w.shape[0],) * 2, w.dtype) for w in parameters]),
+    }
+
+
+def _scaling_rules(parameters: Parameters) -> Rule:
+    """What saved matrices of the form of D may be."""
+    return items([tensor(w.shape, w.dtype, nonnegative=entries) for w in parameters])
