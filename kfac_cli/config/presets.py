@@ -13,8 +13,16 @@ from omegaconf import DictConfig, OmegaConf
 from kfac_cli.errors import UserError, shown
 
 CONFIG_MODULE = "kfac_cli.conf"
-ELSEWHERE = {"l2": "l2", "l2_of_dataset": "l2", "polyak_start": "polyak.start"}
-"""The settings, named by their entry in a preset, that are none of `optimizer`."""
+SETTINGS = {
+    "l2": "l2",
+    "l2_of_dataset": "l2",
+    "polyak_start": "polyak.start",
+    "t3_of_kfac_diag": "optimizer.t3",
+}
+"""The setting that an entry is for, where that is not the one of `optimizer` with its name."""
+
+ONLY_WITH = {"t3_of_kfac_diag": "optimizer=kfac_diag"}
+"""The choice with which alone an entry has an effect, where there is one."""
 
 
 def shipped_presets() -> dict[str, dict[str, Any]]:
@@ -28,7 +36,7 @@ def shipped_presets() -> dict[str, dict[str, Any]]:
 
 def setting_of(entry: str) -> str:
     """The setting that an entry of a preset is for."""
-    return ELSEWHERE.get(entry, f"optimizer.{entry}")
+    return SETTINGS.get(entry, f"optimizer.{entry}")
 
 
 def check_preset(settings: DictConfig) -> None:

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from kfac_cli.config.compose import composed
 from kfac_cli.config.names import CHOICES, is_shared
-from kfac_cli.config.presets import setting_of, shipped_presets
+from kfac_cli.config.presets import ONLY_WITH, setting_of, shipped_presets
 from kfac_cli.config.resuming import MAY_CHANGE
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import MISSING
@@ -78,7 +78,8 @@ def _presets_table() -> str:
     rows = [f"| setting | {' | '.join(f'`preset={name}`' for name in presets)} |"]
     rows += ["|---" * (len(presets) + 1) + "|"]
     for entry in [entry for entry in presets["default"] if entry != "name"]:
-        rows.append(_preset_row(f"`{setting_of(entry)}`", presets, entry))
+        condition = f" with `{ONLY_WITH[entry]}`" if entry in ONLY_WITH else ""
+        rows.append(_preset_row(f"`{setting_of(entry)}`{condition}", presets, entry))
     for dataset in dict.fromkeys(d for p in presets.values() for d in p.get("l2_of_dataset", ())):
         words = f"dataset={dataset}"
         rows.append(_preset_row(f"`l2` with `{words}`", presets, "l2", words))

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from kfac_cli.commands.messages import choices
 from kfac_cli.config.compose import composed, load_config
-from kfac_cli.config.presets import shipped_presets
+from kfac_cli.config.presets import ONLY_WITH, shipped_presets
 from kfac_cli.config.schema import flat_settings
 from kfac_cli.engine import KFACOptions
 from kfac_cli.engine.damping import Damping
@@ -23,6 +23,9 @@ DEFAULT = {
     "optimizer.growth_max": 1.5,
     "optimizer.tau2": 0.25,
 }
+T3 = {"default": 5, "companion": 20, "paper": 20}
+"""T₃ of kfac_diag, by preset."""
+
 PAPER = {
     "preset.name": "paper",
     "polyak.start": 0,
@@ -62,7 +65,11 @@ def test_presets_differ_in_the_settings_listed_above_and_in_no_other(
     default, other = (
         settings(optimizer, f"dataset={dataset}", f"preset={name}") for name in ("default", preset)
     )
-    listed = {**values, **({"l2": 5e-6} if (preset, dataset) == ("companion", "faces") else {})}
+    listed = {
+        **values,
+        **({"optimizer.t3": T3[preset]} if optimizer == "kfac_diag" else {}),
+        **({"l2": 5e-6} if (preset, dataset) == ("companion", "faces") else {}),
+    }
     expected = {name: listed[name] for name in listed if name not in OWN.get(optimizer, ())}
     expected = {name: expected[name] for name in expected if name in default}
     found = {name: other[name] for name in default if other[name] != default[name]}
@@ -76,20 +83,22 @@ def test_the_default_preset_is_the_default(optimizer):
     assert found == settings(optimizer, "preset=default")
     for name in DEFAULT.keys() & found.keys() - set(OWN.get(optimizer, ())):
         assert found[name] == DEFAULT[name]
+    assert found.get("optimizer.t3") in (T3["default"] if optimizer == "kfac_diag" else 20, None)
 
 
 @pytest.mark.parametrize("preset", choices("preset"))
 def test_every_entry_of_a_preset_is_taken_by_a_setting(preset):
     values = shipped_presets()[preset]
     assert values["name"] == preset
-    changed = composed([f"preset={preset}"])
-    before = OmegaConf.to_container(changed, resolve=True)
     for entry in values.keys() - {"name", "l2_of_dataset"}:
+        changed = composed(
+            [f"preset={preset}", *([ONLY_WITH[entry]] if entry in ONLY_WITH else [])]
+        )
+        before = OmegaConf.to_container(changed, resolve=True)
         changed.preset[entry] = 0.125
         after = OmegaConf.to_container(changed, resolve=True)
         del after["preset"][entry]
         assert after != {**before, "preset": after["preset"]}, entry
-        before = OmegaConf.to_container(changed, resolve=True)
 
 
 @EVERY_OPTIMIZER
