@@ -105,7 +105,8 @@ class Network:
         """J v = ds_ℓ/dθ · v for D directions v at once, (D, m, d_ℓ) (appendix C).
 
         A linearised forward pass, with one matrix product by each W_i for all directions that have
-        begun. They are in the order in which they begin; each has a layer that is not None.
+        begun. They are in the order in which they begin; each has a layer that is not None. Raises
+        ValueError otherwise.
         """
         cases = activations.logits.shape[0]
         tangent: Tensor | None = None  # Ra_{i-1}, (begun, m, d_{i-1}); None before the first begins
@@ -114,6 +115,8 @@ class Network:
             begun = before
             while begun < len(directions) and directions[begun][layer] is not None:
                 begun += 1
+            if any(direction[layer] is not None for direction in directions[begun:]):
+                raise ValueError("the directions are not in the order in which they begin")
             if begun == 0:
                 continue
             sums = weights.new_empty(begun, cases, weights.shape[0])
@@ -133,7 +136,7 @@ class Network:
                     combine(activations.homogeneous[layer], change.T, out=output)
             tangent = sums
         if tangent is None or len(tangent) < len(directions):
-            raise ValueError("a direction without a layer, or not in the order in which they begin")
+            raise ValueError("a direction without a layer")
         return tangent
 
 
