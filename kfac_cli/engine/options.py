@@ -224,8 +224,8 @@ class KFACOptions(OptimizerOptions):
     coefficients: Annotated[
         Literal["one", "halves"],
         About(
-            "one: α and μ for all layers, as in the paper; halves: of its own for the first and "
-            "the second half of the layers, the encoder and the decoder of an autoencoder"
+            "one: one α and one μ, the paper's; halves: one of each for the first half of the "
+            "layers and for the second, an autoencoder's encoder and decoder"
         ),
     ] = "one"
     cg_steps: Annotated[
