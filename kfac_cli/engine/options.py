@@ -222,6 +222,13 @@ class KFACOptions(OptimizerOptions):
     momentum: Annotated[
         Boolean, About("choose α and μ together; false chooses α alone", "μ", "7")
     ] = True
+    coefficients: Annotated[
+        Literal["one", "halves"],
+        About(
+            "one: one α and one μ, the paper's; halves: one of each for the first half of the "
+            "layers and for the second, an autoencoder's encoder and decoder"
+        ),
+    ] = "one"
     cg_steps: Annotated[
         int,
         Integer(1, 1000),
@@ -362,5 +369,8 @@ class KFACOptions(OptimizerOptions):
             return
         if self.momentum:
             raise OptionError("momentum", True, "must be false with {rescaling}=false")
+        if self.coefficients != "one":
+            reason = "must be one with {rescaling}=false, which computes no coefficient"
+            raise OptionError("coefficients", self.coefficients, reason)
         if self.cg_steps > 1:
             raise OptionError("cg_steps", self.cg_steps, "must be 1 with {rescaling}=false")

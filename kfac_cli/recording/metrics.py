@@ -74,7 +74,8 @@ ITERATION_METRICS = (
     ),
     Metric(
         "alpha",
-        "factor of the preconditioned gradient in the update",
+        "factor of the preconditioned gradient in the update; with coefficients=halves the mean of "
+        "the two",
         "6.4",
         "α",
         "step size",
@@ -85,7 +86,7 @@ ITERATION_METRICS = (
     ),
     Metric(
         "mu",
-        "factor of the previous update in the update",
+        "factor of the previous update in the update; with coefficients=halves the mean of the two",
         "7",
         "μ",
         "momentum",

@@ -16,7 +16,7 @@ from kfac_cli.engine.model.feeding import feed
 from kfac_cli.engine.model.gradient_noise import sum_of_squared_norms, total_variance
 from kfac_cli.engine.model.network import Activations, Network
 from kfac_cli.engine.model.statistics import StatisticsRequest, sum_of_statistics
-from kfac_cli.engine.parameters import Parameters, l2_penalty
+from kfac_cli.engine.parameters import Direction, Parameters, l2_penalty
 from kfac_cli.engine.transfer import fetch_numbers
 
 Chunk = tuple[int, Tensor, Tensor]
@@ -148,7 +148,7 @@ class MiniBatch:
 
     def fisher_gram(
         self,
-        directions: Sequence[Parameters],
+        directions: Sequence[Direction],
         cases: int,
         activations: Sequence[Activations] = (),
     ) -> Tensor:
@@ -156,7 +156,7 @@ class MiniBatch:
 
         F is the exact Fisher, estimated on the last `cases` cases: the mean of (Ju)ᵀF_R(Jv).
         `activations` are those that `first_order` returned, if there are any; the other chunks'
-        are computed.
+        are computed. The directions are in the order in which they begin.
         """
         gram = self._zeros(len(directions), len(directions))
         for chunk in self._forward(cases, activations):
