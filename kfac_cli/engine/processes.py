@@ -1,0 +1,57 @@
+"""The processes among which the cases of a mini-batch are divided, and the sums over all of them.
+
+A single process unless torch.distributed has been initialized: then Gloo sums what is on a CPU and
+NCCL what is on a GPU. Every process must ask for the same sums in the same order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+
+class ProcessLostError(RuntimeError):
+    """Another process of the run has ended, does not answer, or computes something else."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """`count` processes, of which this is number `rank`, counted from 0."""
+
+    rank: int = 0
+    count: int = 1
+
+    @classmethod
+    def here(cls) -> "Processes":
+        """Those of torch.distributed; a single one unless it is initialized."""
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return cls()
+        return cls(distributed.get_rank(), distributed.get_world_size())
+
+    def share(self, cases: slice) -> slice:
+        """This process's part of the cases: all have as many, but for one case."""
+        start, length = cases.start, cases.stop - cases.start
+        first, end = (start + length * rank // self.count for rank in (self.rank, self.rank + 1))
+        return slice(first, end)
+
+    def sum_(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor, in place, by its sum over the processes, which is the same in all.
+
+        The tensors are on one device; those of a dtype are sent together. Raises ProcessLostError.
+        """
+        if self.count == 1:
+            return
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+            alike = [tensor for tensor in tensors if tensor.dtype == dtype]
+            flat = torch.cat([tensor.reshape(-1) for tensor in alike])
+            try:
+                distributed.all_reduce(flat)
+            except RuntimeError as error:
+                raise ProcessLostError(" ".join(str(error).split())) from error
+            parts = torch.split(flat, [tensor.numel() for tensor in alike])
+            for tensor, part in zip(alike, parts, strict=True):
+                tensor.copy_(part.view(tensor.shape))
+
+
+ALONE = Processes()
