@@ -25,7 +25,7 @@ from kfac_cli.commands.sweeps import Job, swept_settings
 from kfac_cli.config.completion import complete
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.config.settings_file import CONFIG_FILE, write_settings
-from kfac_cli.errors import UserError, os_error_line, shown
+from kfac_cli.errors import ProcessLostError, UserError, os_error_line, shown
 from kfac_cli.files import exclusive_use, shown_folder
 from kfac_cli.recording.processors import Load
 from kfac_cli.recording.progress import Progress
@@ -38,6 +38,7 @@ from kfac_cli.recording.summary import (
     TIME_LIMIT_REACHED,
 )
 from kfac_cli.recording.values import significant
+from kfac_cli.run.launched import launched
 from kfac_cli.signals import Interrupted, check_interrupted
 from kfac_cli.terminal import tolerant_output
 
@@ -83,6 +84,11 @@ class Jobs:
         return best
 
     def _run_in(self, folder: Path, settings: DictConfig) -> float:
+        if launched() and self._beside_others():
+            launcher = (
+                "hydra/launcher: runs jobs beside each other, but several processes share one"
+            )
+            raise UserError(f"{launcher}; remove it, or start one process")
         with tolerant_output():  # again, for a parallel launcher's process
             if self.resumes_sweep and (folder / CONFIG_FILE).exists():
                 return self._continue(settings, folder)
@@ -117,7 +123,7 @@ class Jobs:
             line, details = failure_line(error), traceback.format_exc()
             if not isinstance(error, OSError):
                 check_interrupted()
-                if not (is_out_of_memory(error) or _sweeping()):
+                if not (_is_expected(error) or _sweeping()):
                     print(details, file=sys.stderr, end="")  # a bug
         return self._record_failure(folder, f"{line}{_resume_hint(folder)}", details)
 
@@ -250,9 +256,16 @@ def failure_line(error: Exception) -> str:
     """One line for an error that ended a run and is no UserError."""
     if isinstance(error, OSError):
         return os_error_line(error)
+    if isinstance(error, ProcessLostError):
+        return str(error)
     if is_out_of_memory(error):
         return "out of memory: set a smaller chunk_size or use a smaller network"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether an error is none of the program's: its traceback says nothing to a user."""
+    return isinstance(error, ProcessLostError) or is_out_of_memory(error)
 
 
 def _check_same(folder: Path, resumption: Resumption, config: RunConfig) -> None:

@@ -4,15 +4,14 @@ A single process unless torch.distributed has been initialized: then Gloo sums w
 NCCL what is on a GPU. Every process must ask for the same sums in the same order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed
 
-
-class ProcessLostError(RuntimeError):
-    """Another process of the run has ended, does not answer, or computes something else."""
+from kfac_cli.errors import ProcessLostError
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,20 @@ class Processes:
         for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
             alike = [tensor for tensor in tensors if tensor.dtype == dtype]
             flat = torch.cat([tensor.reshape(-1) for tensor in alike])
-            try:
+            with process_errors():
                 distributed.all_reduce(flat)
-            except RuntimeError as error:
-                raise ProcessLostError(" ".join(str(error).split())) from error
             parts = torch.split(flat, [tensor.numel() for tensor in alike])
             for tensor, part in zip(alike, parts, strict=True):
                 tensor.copy_(part.view(tensor.shape))
 
 
 ALONE = Processes()
+
+
+@contextmanager
+def process_errors() -> Iterator[None]:
+    """Raise ProcessLostError for what torch raises when another process ends or is silent."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ProcessLostError(" ".join(str(error).split())) from error

@@ -1,0 +1,108 @@
+"""The processes that torchrun or another launcher of torch.distributed has started for a command.
+
+The first one, of rank 0, runs the command as a single process would; the others follow it.
+Importing this needs no torch.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+from kfac_cli.errors import ProcessLostError, UserError
+
+VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What a launcher sets for each process."""
+
+TIMEOUT = "KFAC_PROCESS_TIMEOUT"
+DEFAULT_TIMEOUT = 600.0
+"""Seconds that a process waits for another one; the variable changes them."""
+
+FAILURE = "kfac-run/failure"
+REPORTED = "kfac-run/reported"
+"""Keys of the launcher's store: why a process has failed, and that the first one has seen it."""
+
+REASON_SECONDS = 2.0
+REPORT_SECONDS = 5.0
+"""How long the first process waits for such a reason, and another one for the first."""
+
+
+def launched() -> bool:
+    """Whether this is one of several processes."""
+    return all(name in os.environ for name in VARIABLES) and os.environ["WORLD_SIZE"] != "1"
+
+
+def rank() -> int:
+    """The number of this process, counted from 0."""
+    return int(os.environ["RANK"]) if launched() else 0
+
+
+def local_rank() -> int:
+    """The number of this process among those on its machine."""
+    return int(os.environ.get("LOCAL_RANK", rank()))
+
+
+def timeout_seconds() -> float:
+    """After how many seconds without an answer another process counts as lost."""
+    text = os.environ.get(TIMEOUT) or str(DEFAULT_TIMEOUT)
+    with contextlib.suppress(ValueError):
+        if 1 <= (seconds := float(text)) <= 10**7:
+            return seconds
+    raise UserError(f"{TIMEOUT}={text}: must be a number of seconds, 1 or more")
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """A context in which torch.distributed is initialized, if there are several processes.
+
+    On a CPU they communicate by Gloo, on GPUs by NCCL. Raises ProcessLostError if not all of them
+    begin.
+    """
+    if not launched():
+        yield
+        return
+    import torch
+    from torch import distributed
+
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    wait = timedelta(seconds=timeout_seconds())
+    try:
+        distributed.init_process_group(backend, timeout=wait)
+    except (RuntimeError, ValueError) as error:
+        raise ProcessLostError(f"the processes did not find each other: {error}") from error
+    try:
+        yield
+    finally:
+        leave()
+
+
+def leave() -> None:
+    """Close the connections to the other processes, which ends those that wait for this one."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def note(key: str, text: str) -> None:
+    """Leave a text for the other processes, as far as the launcher's store is still there."""
+    from torch.distributed.distributed_c10d import _get_default_store
+
+    with contextlib.suppress(RuntimeError, ValueError):
+        _get_default_store().set(key, text)
+
+
+def noted(key: str, seconds: float) -> str | None:
+    """The text that a process leaves within some seconds; None if there is none."""
+    from torch.distributed.distributed_c10d import _get_default_store
+
+    end = time.monotonic() + seconds
+    with contextlib.suppress(RuntimeError, ValueError):
+        store = _get_default_store()
+        while not store.check([key]):
+            if time.monotonic() > end:
+                return None
+            time.sleep(0.05)
+        return str(store.get(key).decode())
+    return None
