@@ -4,6 +4,7 @@ A single process unless torch.distributed has been initialized: then Gloo sums w
 NCCL what is on a GPU. Every process must ask for the same sums in the same order.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,4 +61,10 @@ def process_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise ProcessLostError(" ".join(str(error).split())) from error
+        raise ProcessLostError(_short(str(error))) from error
+
+
+def _short(text: str) -> str:
+    """The first sentence of an error of Gloo or NCCL, without the place in its source."""
+    sentence = " ".join(re.sub(r"\[\S+:\d+\] ", "", text, count=1).split(". ")[0].split())
+    return sentence[:150]

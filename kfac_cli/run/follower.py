@@ -15,15 +15,8 @@ from kfac_cli.data.registry import load_dataset
 from kfac_cli.engine import StepRecord
 from kfac_cli.errors import ProcessLostError, UserError, one_line
 from kfac_cli.run.evaluation import evaluate_session
-from kfac_cli.run.launched import (
-    FAILURE,
-    REPORT_SECONDS,
-    REPORTED,
-    joined,
-    note,
-    noted,
-    rank,
-)
+from kfac_cli.run.last_words import LastWords
+from kfac_cli.run.launched import joined, leave, rank
 from kfac_cli.run.messages import Beginning, Part, receive, share_beginning, share_errors
 from kfac_cli.run.process_device import process_device
 from kfac_cli.run.session import Session, make_session
@@ -48,16 +41,23 @@ def follow() -> int:
 
 
 def _follow() -> int:
+    words = LastWords()
     try:
         while receive()[0] == Part.BEGIN:
             _take_part()
         return 0
+    except _DifferentError as error:
+        words.leave_reason(str(error))
     except ProcessLostError as error:
-        return _report(error)
+        leave()  # the first process may wait for this one
+        if rank() == 1 and not words.is_reported():
+            line = f"the first process has ended or does not answer ({error})"
+            print(f"kfac-run: error: {one_line(line)}", file=sys.stderr, flush=True)
     except Exception as error:
-        note(FAILURE, f"process {rank()}: {type(error).__name__}: {error}")
+        words.leave_reason(f"process {rank()}: {type(error).__name__}: {error}")
         traceback.print_exc()  # a bug
-        return 1
+    words.end()
+    return 1
 
 
 def _take_part() -> None:
@@ -98,13 +98,3 @@ def _session(beginning: Beginning) -> Session:
 
 class _DifferentError(ProcessLostError):
     """This process has another state than the first one."""
-
-
-def _report(error: ProcessLostError) -> int:
-    """Tell the first process what is wrong here, or the user that the first process is gone."""
-    if isinstance(error, _DifferentError):
-        note(FAILURE, str(error))
-    elif rank() == 1 and noted(REPORTED, REPORT_SECONDS) is None:
-        line = f"the first process has ended or does not answer ({str(error)[:150]})"
-        print(f"kfac-run: error: {one_line(line)}", file=sys.stderr, flush=True)
-    return 1

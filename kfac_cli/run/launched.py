@@ -6,7 +6,6 @@ Importing this needs no torch.
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -18,14 +17,6 @@ VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 TIMEOUT = "KFAC_PROCESS_TIMEOUT"
 DEFAULT_TIMEOUT = 600.0
 """Seconds that a process waits for another one; the variable changes them."""
-
-FAILURE = "kfac-run/failure"
-REPORTED = "kfac-run/reported"
-"""Keys of the launcher's store: why a process has failed, and that the first one has seen it."""
-
-REASON_SECONDS = 2.0
-REPORT_SECONDS = 5.0
-"""How long the first process waits for such a reason, and another one for the first."""
 
 
 def launched() -> bool:
@@ -83,26 +74,3 @@ def leave() -> None:
 
     if distributed.is_initialized():
         distributed.destroy_process_group()
-
-
-def note(key: str, text: str) -> None:
-    """Leave a text for the other processes, as far as the launcher's store is still there."""
-    from torch.distributed.distributed_c10d import _get_default_store
-
-    with contextlib.suppress(RuntimeError, ValueError):
-        _get_default_store().set(key, text)
-
-
-def noted(key: str, seconds: float) -> str | None:
-    """The text that a process leaves within some seconds; None if there is none."""
-    from torch.distributed.distributed_c10d import _get_default_store
-
-    end = time.monotonic() + seconds
-    with contextlib.suppress(RuntimeError, ValueError):
-        store = _get_default_store()
-        while not store.check([key]):
-            if time.monotonic() > end:
-                return None
-            time.sleep(0.05)
-        return str(store.get(key).decode())
-    return None

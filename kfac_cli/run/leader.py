@@ -9,17 +9,8 @@ from kfac_cli.config.schema import RunConfig, settings_tree
 from kfac_cli.engine import StepRecord
 from kfac_cli.engine.processes import Processes
 from kfac_cli.errors import ProcessLostError, UserError, counted
-from kfac_cli.run.launched import (
-    FAILURE,
-    REASON_SECONDS,
-    REPORTED,
-    joined,
-    launched,
-    leave,
-    note,
-    noted,
-    timeout_seconds,
-)
+from kfac_cli.run.last_words import LastWords
+from kfac_cli.run.launched import joined, launched, leave, timeout_seconds
 from kfac_cli.run.messages import Beginning, Part, send, share_beginning, share_errors
 from kfac_cli.run.session import Session, to_device
 
@@ -83,12 +74,12 @@ class Leader:
             send(part, self._session, self._last)
             yield
         except BaseException as error:
-            reason = explanation(error) if isinstance(error, ProcessLostError) else None
-            note(REPORTED, "")
+            words = LastWords()
+            words.report()
             leave()
-            if reason is None:
+            if not isinstance(error, ProcessLostError):
                 raise
-            raise ProcessLostError(reason) from error
+            raise ProcessLostError(words.reason() or _explained(error)) from error
 
     def sentence(self) -> str:
         """How many processes there are, and what each of them uses."""
@@ -108,20 +99,20 @@ def processes_of_run() -> Processes:
 def leading() -> Iterator[None]:
     """A context in which the other processes wait for runs; at its end they end too."""
     with joined():
+        others, words = Processes.here().count - 1, LastWords()
         try:
             yield
         finally:
             if Processes.here().count > 1:
-                with suppress(ProcessLostError):  # which the run has reported
+                with suppress(ProcessLostError):  # nothing is left to do
                     send(Part.LEAVE)
+            else:
+                words.await_ends(others)
 
 
-def explanation(error: ProcessLostError) -> str:
-    """Why another process is lost: its own reason if it left one."""
-    reason = noted(FAILURE, REASON_SECONDS)
-    if reason is not None:
-        return reason
+def _explained(error: ProcessLostError) -> str:
+    """What is known of another process that is lost and gave no reason."""
     return (
-        f"another process has ended or has not answered within {timeout_seconds():g} seconds "
-        f"({str(error)[:150]})"
+        "another process has ended or has not answered within "
+        f"{timeout_seconds():g} seconds ({error})"
     )

@@ -1,0 +1,184 @@
+"""The command in several processes: one run, led by the first process."""
+
+import csv
+import shutil
+import signal
+import sys
+import time
+from subprocess import run
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from distributed.launch import kfac_run, launch, launched
+
+SETTINGS = (
+    "dataset=arrays",
+    "dataset.output=bernoulli",
+    "dataset.layer_sizes=[9,7,4,7,9]",
+    "dataset.activations=[logistic,linear,logistic]",
+    "dtype=float64",
+    "schedule=fixed",
+    "schedule.size=50",
+    "tensorboard=false",
+    "evaluate_every=3",
+)
+ENDLESS = ("iterations=100000", "evaluate_every=100000", "checkpoint.every=1")
+TIMES = ("seconds", "optimizer_seconds", "evaluation_seconds", "logging_seconds")
+WORDS = ("outcome",)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """The settings of a run of milliseconds, on data of its own."""
+    file = tmp_path_factory.mktemp("data") / "cases.npz"
+    cases = np.random.default_rng(0).random((200, 9)).round()
+    np.savez(file, train_inputs=cases[:150], test_inputs=cases[150:])
+    return (*SETTINGS, f"dataset.file={file}")
+
+
+def command(folder, *arguments, count=2, **variables):
+    return launch(
+        count, folder.parent / f"{folder.name}-printed", kfac_run, *arguments, **variables
+    )
+
+
+def begin(folder, *arguments):
+    codes, started = command(folder, f"hydra.run.dir={folder}", *arguments)
+    assert codes == [0, 0], started.everything()
+    return started
+
+
+def rows(folder, name="metrics.csv"):
+    with (folder / name).open() as file:
+        return [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
+
+
+def numbers(folder, name="metrics.csv"):
+    table = [{k: v for k, v in row.items() if k not in WORDS} for row in rows(folder, name)]
+    values = [[float(value or "nan") for value in row.values()] for row in table]
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def parameters(folder):
+    saved = load_file(max(folder.glob("checkpoint-*.safetensors")))
+    return {name: tensor for name, tensor in saved.items() if name != "sha256"}
+
+
+def await_checkpoint(folder):
+    while not any(folder.glob("checkpoint-*.safetensors")):
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, small):
+    """A run of 6 iterations in two processes, and what they printed."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return folder, begin(folder, *small, "iterations=6")
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory, small):
+    """The first 3 iterations of it."""
+    folder = tmp_path_factory.mktemp("half") / "run"
+    begin(folder, *small, "iterations=3")
+    return folder
+
+
+def test_the_first_process_alone_writes_and_shows(whole):
+    folder, started = whole
+    assert started.printed(1) == ""
+    assert "2 processes of 1 thread each" in started.printed(0)
+    assert len(rows(folder)) == 6
+    assert len(rows(folder, "evaluations.csv")) == 2
+
+
+def test_a_run_is_that_of_a_single_process(whole, small, tmp_path, kfac_run):
+    folder, _ = whole
+    answer = kfac_run(*small, "iterations=6", f"hydra.run.dir={tmp_path / 'alone'}")
+    assert answer.code == 0, answer.err
+    for name in ("metrics.csv", "evaluations.csv"):
+        torch.testing.assert_close(
+            numbers(folder, name), numbers(tmp_path / "alone", name), rtol=1e-5, atol=1e-8,
+            equal_nan=True,
+        )  # fmt: skip
+
+
+def test_it_resumes_bit_for_bit_in_as_many_processes(whole, half, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(half, folder)
+    codes, started = command(folder, f"resume={folder}", "iterations=6")
+    assert codes == [0, 0], started.everything()
+    assert rows(folder) == rows(whole[0])
+    assert rows(folder, "evaluations.csv") == rows(whole[0], "evaluations.csv")
+    found, expected = parameters(folder), parameters(whole[0])
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_it_resumes_in_another_number_of_processes_up_to_rounding(whole, half, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(half, folder)
+    codes, started = command(folder, f"resume={folder}", "iterations=6", count=3)
+    assert codes == [0] * 3, started.everything()
+    assert "processes is 3 and was 2" in started.printed(0)
+    torch.testing.assert_close(
+        numbers(folder), numbers(whole[0]), rtol=1e-5, atol=1e-8, equal_nan=True
+    )
+
+
+def test_an_error_of_the_user_appears_once(tmp_path):
+    codes, started = command(tmp_path / "run", "iterations=-1")
+    assert codes == [1, 0]
+    assert started.everything().count("error") == 1
+    assert "iterations=-1" in started.printed(0)
+
+
+def test_a_signal_to_the_first_process_saves_and_ends_all(small, tmp_path):
+    folder, printed = tmp_path / "run", tmp_path / "printed"
+    arguments = (*small, f"hydra.run.dir={folder}", *ENDLESS)
+    with launched(2, printed, kfac_run, *arguments) as started:
+        started.await_text(0, "iteration 1/")
+        started.kill(1, signal.SIGTERM)  # is for the first one to answer
+        started.kill(0, signal.SIGTERM)
+        assert started.codes() == [143, 0], started.everything()
+    assert parameters(folder)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_process_that_dies_ends_all_with_one_line(small, tmp_path, lost):
+    folder, printed = tmp_path / "run", tmp_path / "printed"
+    arguments = (*small, f"hydra.run.dir={folder}", *ENDLESS)
+    with launched(3, printed, kfac_run, *arguments) as started:
+        started.await_text(0, "iteration 1/")
+        await_checkpoint(folder)
+        started.kill(lost)
+        codes = started.codes(30)
+        assert codes == [-signal.SIGKILL if rank == lost else 1 for rank in range(3)]
+        assert started.everything().count("kfac-run: error") == 1, started.everything()
+        assert "Traceback" not in started.everything()
+    assert parameters(folder)
+
+
+def test_a_process_that_hangs_ends_the_others_after_the_timeout(small, tmp_path):
+    folder, printed = tmp_path / "run", tmp_path / "printed"
+    arguments = (*small, f"hydra.run.dir={folder}", *ENDLESS)
+    variables = {"KFAC_PROCESS_TIMEOUT": "3"}
+    with launched(2, printed, kfac_run, *arguments, **variables) as started:
+        started.await_text(0, "iteration 1/")
+        started.kill(1, signal.SIGSTOP)
+        started.processes[0].join(30)
+        assert started.processes[0].exitcode == 1
+        assert "has ended or has not answered within 3 seconds" in started.printed(0)
+        assert "continues from iteration" in started.printed(0)
+    assert parameters(folder)
+
+
+def test_torchrun_starts_it(small, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    work = ["-m", "kfac_cli", *small, "iterations=2", "hydra.run.dir=run", "threads=2"]
+    done = run([*command, *work], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "2 processes of 2 threads each" in done.stderr
+    assert len(rows(tmp_path / "run")) == 2

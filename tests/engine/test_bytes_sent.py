@@ -1,0 +1,73 @@
+"""What the processes of a run send in an iteration, as docs/distributed.md has it."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed
+
+from kfac_cli.engine import KFACOptions, Network, sparse_initialization
+from kfac_cli.engine.baseline_options import NesterovOptions, TorchOptions
+from kfac_cli.engine.processes import Processes
+from kfac_cli.engine.registry import make_optimizer
+
+MNIST = [784, 1000, 500, 250, 30, 250, 500, 1000, 784]
+
+
+def weights(sizes):
+    return sum(above * (below + 1) for below, above in pairwise(sizes))
+
+
+def statistics(sizes, neighbours):
+    columns, rows = [d + 1 for d in sizes[:-1]], sizes[1:]
+    diagonal = sum(d * d for d in [*columns, *rows])
+    beside = [*pairwise(columns), *pairwise(rows)] if neighbours else []
+    return diagonal + sum(below * above for below, above in beside)
+
+
+def bytes_summed(optimizer, sizes, itemsize, objectives=0):
+    """The formula: `objectives` counts the evaluations of h at other parameters."""
+    if optimizer in ("nesterov", "adam"):
+        return itemsize * weights(sizes) + 16
+    matrices = weights(sizes) + statistics(sizes, optimizer == "block_tridiagonal")
+    return itemsize * matrices + 16 + 8 * 4 + 16 * objectives
+
+
+def options_of(optimizer):
+    if optimizer == "nesterov":
+        return NesterovOptions(learning_rate=0.01)
+    if optimizer == "adam":
+        return TorchOptions(algorithm="Adam", arguments={"lr": 0.001})
+    return KFACOptions(inverse=optimizer, lambda_initial=100.0, growth_max=None)
+
+
+@pytest.mark.parametrize("optimizer", ["block_tridiagonal", "block_diagonal", "nesterov", "adam"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_iteration_sends_what_the_formula_says(optimizer, dtype, monkeypatch):
+    sizes, sent = [6, 5, 3, 6], []
+
+    def all_reduce(tensor):
+        sent.append(tensor.numel() * tensor.element_size())
+        tensor.mul_(2)  # the other process has as much
+
+    monkeypatch.setattr(distributed, "all_reduce", all_reduce)
+    generator = torch.Generator().manual_seed(0)
+    network = Network(sizes, ["tanh", "tanh"], "bernoulli", processes=Processes(0, 2))
+    parameters = [w.to(dtype) for w in sparse_initialization(network, generator)]
+    made = make_optimizer(network, parameters, options_of(optimizer), generator, 10)
+    data = torch.rand(40, 6, generator=generator)
+    for iteration in range(1, 6):
+        sent.clear()
+        made.step(data, data)
+        measured = int(optimizer.startswith("block") and iteration == 5)  # ρ, every T₁ iterations
+        if iteration > 3:
+            assert sum(sent) == bytes_summed(optimizer, sizes, dtype.itemsize, measured)
+            calls = 2 if dtype == torch.float32 else 1
+            assert len(sent) == calls + (1 + measured if optimizer.startswith("block") else 0)
+
+
+def test_the_page_has_the_numbers_of_the_formula():
+    page = Path("docs/distributed.md").read_text(encoding="utf-8")
+    for optimizer in ("block_tridiagonal", "block_diagonal", "nesterov"):
+        assert f"{bytes_summed(optimizer, MNIST, 4) / 1e6:.1f} MB" in page
