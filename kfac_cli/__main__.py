@@ -2,9 +2,8 @@
 
 import sys
 
-from kfac_cli.errors import ProcessLostError, UserError, one_line
-from kfac_cli.run.launched import launched, rank
-from kfac_cli.signals import exit_code_of
+from kfac_cli.run.command import exit_code_in_processes
+from kfac_cli.run.launched import rank
 from kfac_cli.terminal import tolerant_output
 
 
@@ -23,26 +22,13 @@ def _run() -> int:
         from kfac_cli.commands.help_page import print_page
 
         return print_page() if rank() == 0 else 0
-    if rank() > 0:
-        from kfac_cli.run.follower import follow
-
-        return follow()
-    return exit_code_of("kfac-run", _command)
+    return exit_code_in_processes("kfac-run", _command)
 
 
 def _command() -> int:
     from kfac_cli.commands.main import main as run_command_line
 
-    if not launched():
-        return run_command_line()
-    from kfac_cli.run.leader import leading
-
-    try:
-        with leading():
-            return run_command_line()
-    except (ProcessLostError, UserError) as error:
-        print(f"kfac-run: error: {one_line(str(error))}", file=sys.stderr)
-        return 1
+    return run_command_line()
 
 
 if __name__ == "__main__":

@@ -125,7 +125,10 @@ class Jobs:
                 check_interrupted()
                 if not (_is_expected(error) or _sweeping()):
                     print(details, file=sys.stderr, end="")  # a bug
-        return self._record_failure(folder, f"{line}{_resume_hint(folder)}", details)
+            best = self._record_failure(folder, f"{line}{_resume_hint(folder)}", details)
+            if isinstance(error, ProcessLostError) and _sweeping() and not self._beside_others():
+                raise SystemExit(1) from error  # the jobs that are left would lack it too
+            return best
 
     def _record_failure(self, folder: Path, line: str, details: str) -> float:
         record_failure(folder, line, details, self._command)

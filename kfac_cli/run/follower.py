@@ -15,49 +15,58 @@ from kfac_cli.data.registry import load_dataset
 from kfac_cli.engine import StepRecord
 from kfac_cli.errors import ProcessLostError, UserError, one_line
 from kfac_cli.run.evaluation import evaluate_session
-from kfac_cli.run.last_words import LastWords
-from kfac_cli.run.launched import joined, leave, rank
-from kfac_cli.run.messages import Beginning, Part, receive, share_beginning, share_errors
+from kfac_cli.run.launched import joined, leave, rank, reports_loss_of_leader, timeout_seconds
+from kfac_cli.run.lifelines import LOST, FollowerLine
+from kfac_cli.run.messages import (
+    Beginning,
+    Part,
+    all_arrived,
+    receive,
+    share_beginning,
+    share_errors,
+)
 from kfac_cli.run.process_device import process_device
 from kfac_cli.run.session import Session, make_session
 from kfac_cli.signals import SIGNALS
 
+EXIT_FAILED = 1
 
-def follow() -> int:
+
+def follow(name: str) -> int:
     """Take part in the runs of the first process until it says that there are no more.
 
-    Returns the exit code. Nothing is written or shown, except that process 1 reports the end of
-    the first one, which can no longer do it.
+    Returns the exit code. Nothing is written or shown, except that process 1 reports a failure of
+    the command, which is called `name`, if the first process can not.
     """
     for number in SIGNALS:  # the first process answers them, and the others follow it
         signal.signal(number, signal.SIG_IGN)
     logging.getLogger().addHandler(logging.NullHandler())
     warnings.simplefilter("ignore")
     try:
-        with joined():
-            return _follow()
+        with joined() as line:
+            assert isinstance(line, FollowerLine)
+            return _follow(name, line)
     except (ProcessLostError, UserError):
-        return 1  # the first process has the same error, and shows it
+        return EXIT_FAILED  # the first process has the same error, and shows it
 
 
-def _follow() -> int:
-    words = LastWords()
+def _follow(name: str, line: FollowerLine) -> int:
     try:
         while receive()[0] == Part.BEGIN:
             _take_part()
         return 0
     except _DifferentError as error:
-        words.leave_reason(str(error))
+        words, report = str(error), str(error)
     except ProcessLostError as error:
-        leave()  # the first process may wait for this one
-        if rank() == 1 and not words.is_reported():
-            line = f"the first process has ended or does not answer ({error})"
-            print(f"kfac-run: error: {one_line(line)}", file=sys.stderr, flush=True)
+        words, report = LOST, f"the first process ended or does not answer ({error})"
     except Exception as error:
-        words.leave_reason(f"process {rank()}: {type(error).__name__}: {error}")
+        words = report = f"process {rank()}: {type(error).__name__}: {error}"
         traceback.print_exc()  # a bug
-    words.end()
-    return 1
+    line.explain(words)
+    leave()  # others may wait for this one
+    if reports_loss_of_leader() and not line.leader_reports(timeout_seconds()):
+        print(f"{name}: error: {one_line(report)}", file=sys.stderr, flush=True)
+    return EXIT_FAILED
 
 
 def _take_part() -> None:
@@ -78,6 +87,7 @@ def _take_part() -> None:
                 f"process {rank()} does not have {differing} of the first process"
             )
         if part == Part.END or session is None:
+            all_arrived()
             return
         if part == Part.STEP:
             _, last = session.step()

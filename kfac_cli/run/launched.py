@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from kfac_cli.errors import ProcessLostError, UserError
+from kfac_cli.run.lifelines import Lifelines, lifelines
 
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What a launcher sets for each process."""
@@ -29,6 +30,14 @@ def rank() -> int:
     return int(os.environ["RANK"]) if launched() else 0
 
 
+def reports_loss_of_leader() -> bool:
+    """Whether this process reports a failure if the first one can not: process 1 does.
+
+    On other machines, whose output may be read apart, so does the first process there.
+    """
+    return rank() == 1 or (rank() > 0 and local_rank() == 0)
+
+
 def local_rank() -> int:
     """The number of this process among those on its machine."""
     return int(os.environ.get("LOCAL_RANK", rank()))
@@ -44,26 +53,27 @@ def timeout_seconds() -> float:
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[None]:
+def joined() -> Iterator[Lifelines | None]:
     """A context in which torch.distributed is initialized, if there are several processes.
 
-    On a CPU they communicate by Gloo, on GPUs by NCCL. Raises ProcessLostError if not all of them
-    begin.
+    On a CPU they communicate by Gloo, on GPUs by NCCL; beside that there are the lifelines that it
+    yields. Raises ProcessLostError if not all of them begin.
     """
     if not launched():
-        yield
+        yield None
         return
     import torch
     from torch import distributed
 
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    wait = timedelta(seconds=timeout_seconds())
+    seconds = timeout_seconds()
     try:
-        distributed.init_process_group(backend, timeout=wait)
+        distributed.init_process_group(backend, timeout=timedelta(seconds=seconds))
     except (RuntimeError, ValueError) as error:
         raise ProcessLostError(f"the processes did not find each other: {error}") from error
     try:
-        yield
+        with lifelines(rank(), distributed.get_world_size(), seconds) as lines:
+            yield lines
     finally:
         leave()
 

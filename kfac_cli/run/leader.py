@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import NoReturn
 
 import torch
 
@@ -9,10 +11,16 @@ from kfac_cli.config.schema import RunConfig, settings_tree
 from kfac_cli.engine import StepRecord
 from kfac_cli.engine.processes import Processes
 from kfac_cli.errors import ProcessLostError, UserError, counted
-from kfac_cli.run.last_words import LastWords
-from kfac_cli.run.launched import joined, launched, leave, timeout_seconds
-from kfac_cli.run.messages import Beginning, Part, send, share_beginning, share_errors
+from kfac_cli.run.launched import joined, launched, leave
+from kfac_cli.run.lifelines import LeaderLines
+from kfac_cli.run.messages import Beginning, Part, all_arrived, send, share_beginning, share_errors
 from kfac_cli.run.session import Session, to_device
+from kfac_cli.signals import ignore_signals
+
+EXIT_FAILED = 1
+
+_LINES: ContextVar[LeaderLines | None] = ContextVar("lines", default=None)
+"""The connections of the command that runs."""
 
 
 class Leader:
@@ -22,10 +30,23 @@ class Leader:
     all processes end. What fails between two parts ends the run alone.
     """
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, processes: Processes, lines: LeaderLines | None = None) -> None:
         self.processes = processes
+        self._lines = lines
+        self._begun = False
         self._session: Session | None = None
         self._last: StepRecord | None = None
+
+    @classmethod
+    def of_run(cls) -> "Leader":
+        """That of the command that runs; raises UserError if others were started but are not there.
+
+        They have ended if they were lost in an earlier run.
+        """
+        processes = Processes.here()
+        if launched() and processes.count == 1:
+            raise UserError("the other processes do not take part any more; start all of them again")
+        return cls(processes, _LINES.get())
 
     @contextmanager
     def run(self, config: RunConfig, session: Session) -> Iterator[None]:
@@ -42,16 +63,25 @@ class Leader:
             settings = settings_tree(config)
             share_beginning(Beginning(settings, threads, session.earlier, state))
             error = share_errors(None)
+        self._begun = True
         try:
             if error is not None:
                 raise UserError(error)
             self._session, self._last = session, None
             yield
         finally:
-            self._session = None
-            if Processes.here().count > 1:
-                with self._part(Part.END):
-                    pass
+            self.end()
+
+    def end(self) -> None:
+        """Let the others end the run, unless they have; raises ProcessLostError if one is lost.
+
+        So none that is left has lost another one before its last step.
+        """
+        if not self._begun or Processes.here().count == 1:
+            return
+        self._begun, self._session = False, None
+        with self._part(Part.END):
+            all_arrived()
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:
@@ -74,12 +104,7 @@ class Leader:
             send(part, self._session, self._last)
             yield
         except BaseException as error:
-            words = LastWords()
-            words.report()
-            leave()
-            if not isinstance(error, ProcessLostError):
-                raise
-            raise ProcessLostError(words.reason() or _explained(error)) from error
+            report_failure(self._lines, error)
 
     def sentence(self) -> str:
         """How many processes there are, and what each of them uses."""
@@ -87,32 +112,37 @@ class Leader:
         return f"{count} processes of {counted(threads, 'thread')} each; threads=N changes it"
 
 
-def processes_of_run() -> Processes:
-    """Those that share a run; raises UserError if the others have ended in an earlier run."""
-    processes = Processes.here()
-    if launched() and processes.count == 1:
-        raise UserError("the other processes have ended with an earlier run; start all of them")
-    return processes
+def report_failure(lines: LeaderLines | None, error: BaseException) -> NoReturn:
+    """End all processes for an error of this one, and raise it, or what it means if one is lost.
+
+    Raises SystemExit if another process has reported it, to which this one seemed lost.
+    """
+    mine = lines is None or lines.announce()
+    leave()
+    if not mine:
+        ignore_signals()
+        raise SystemExit(EXIT_FAILED) from error
+    if isinstance(error, ProcessLostError):
+        ignore_signals()  # torchrun's, because the other one has ended
+        reason = None if lines is None else lines.reason()
+        raise ProcessLostError(reason or str(error)) from error
+    raise error
 
 
 @contextmanager
 def leading() -> Iterator[None]:
     """A context in which the other processes wait for runs; at its end they end too."""
-    with joined():
-        others, words = Processes.here().count - 1, LastWords()
+    with joined() as lines:
+        assert lines is None or isinstance(lines, LeaderLines)
+        token = _LINES.set(lines)
         try:
             yield
+        except KeyboardInterrupt as error:  # torchrun's too, if another process has ended
+            if lines is not None and Processes.here().count > 1 and lines.dead():
+                report_failure(lines, ProcessLostError(str(error)))
+            raise
         finally:
+            _LINES.reset(token)
             if Processes.here().count > 1:
                 with suppress(ProcessLostError):  # nothing is left to do
                     send(Part.LEAVE)
-            else:
-                words.await_ends(others)
-
-
-def _explained(error: ProcessLostError) -> str:
-    """What is known of another process that is lost and gave no reason."""
-    return (
-        "another process has ended or has not answered within "
-        f"{timeout_seconds():g} seconds ({error})"
-    )

@@ -57,6 +57,12 @@ def receive(session: Session | None = None, last: StepRecord | None = None) -> t
     return Part(part), ", ".join(differing) if part in (Part.STEP, Part.EVALUATE) else ""
 
 
+def all_arrived() -> None:
+    """Wait until every process calls this; raises ProcessLostError if one is lost."""
+    with process_errors():
+        distributed.all_reduce(torch.zeros(1))
+
+
 def state_of(session: Session | None, last: StepRecord | None) -> list[int]:
     """The values that CHECKED names, as integers: the bits of numbers, a checksum of tensors."""
     if session is None:

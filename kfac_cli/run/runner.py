@@ -27,7 +27,7 @@ from kfac_cli.run.busy import BusyCheck
 from kfac_cli.run.checkpointing import Saver
 from kfac_cli.run.evaluation import evaluate_session, evaluation_row, not_finite
 from kfac_cli.run.history import History
-from kfac_cli.run.leader import Leader, processes_of_run
+from kfac_cli.run.leader import Leader
 from kfac_cli.run.overflow import extreme_case, refuse_overflow
 from kfac_cli.run.process_device import process_device
 from kfac_cli.run.recorder import Recorder
@@ -83,7 +83,7 @@ def run(
     """
     before = load or Load.now()
     _check_optimizer(config)
-    leader = Leader(processes_of_run())
+    leader = Leader.of_run()
     with process_for(config, turn) as device:
         busy = BusyCheck(before, device, config.threads, leader.processes)
         return _run(config, folder, progress, saved, command, device, rule, swept, busy, leader)
@@ -163,6 +163,7 @@ def _run(
         status = _train(
             config, session, history, recorder, saver, stop, rule, progress, busy, leader
         )
+        leader.end()
         reason = None
         drops = keep == 0 and status == status_at(
             config, session.iteration, session.best.train_error

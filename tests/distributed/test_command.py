@@ -170,7 +170,7 @@ def test_a_process_that_hangs_ends_the_others_after_the_timeout(small, tmp_path)
         started.kill(1, signal.SIGSTOP)
         started.processes[0].join(30)
         assert started.processes[0].exitcode == 1
-        assert "has ended or has not answered within 3 seconds" in started.printed(0)
+        assert "process 1 did not answer within 3 seconds" in started.printed(0)
         assert "continues from iteration" in started.printed(0)
     assert parameters(folder)
 
