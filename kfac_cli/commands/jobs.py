@@ -39,6 +39,7 @@ from kfac_cli.recording.summary import (
 )
 from kfac_cli.recording.values import significant
 from kfac_cli.run.launched import launched
+from kfac_cli.run.lifelines import LED
 from kfac_cli.signals import Interrupted, check_interrupted
 from kfac_cli.terminal import tolerant_output
 
@@ -84,7 +85,7 @@ class Jobs:
         return best
 
     def _run_in(self, folder: Path, settings: DictConfig) -> float:
-        if launched() and self._beside_others():
+        if launched() and LED.get() is None:
             launcher = (
                 "hydra/launcher: runs jobs beside each other, but several processes share one"
             )

@@ -8,10 +8,12 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
+from kfac_cli.engine.parcel import Parcel
 from kfac_cli.errors import ProcessLostError
 
 
@@ -50,6 +52,27 @@ class Processes:
             parts = torch.split(flat, [tensor.numel() for tensor in alike])
             for tensor, part in zip(alike, parts, strict=True):
                 tensor.copy_(part.view(tensor.shape))
+
+    def exchange(self, own: Any, device: torch.device) -> list[Any]:
+        """What each process gives, by rank: an object of tensors, containers and plain values.
+
+        Its tensors are on this process's `device`; those of a process and dtype are sent together.
+        Raises ProcessLostError.
+        """
+        if self.count == 1:
+            return [own]
+        parcel, tensors = Parcel.of(own)
+        parcels = [parcel] * self.count
+        results = []
+        with process_errors():
+            distributed.all_gather_object(parcels, parcel)
+            for rank, each in enumerate(parcels):
+                mine = rank == self.rank
+                flat = each.joined(tensors) if mine else each.empty(device)
+                for part in flat.values():
+                    distributed.broadcast(part, src=rank)
+                results.append(own if mine else each.content(flat))
+        return results
 
 
 ALONE = Processes()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from typing import NoReturn
 
 import torch
@@ -12,15 +11,12 @@ from kfac_cli.engine import StepRecord
 from kfac_cli.engine.processes import Processes
 from kfac_cli.errors import ProcessLostError, UserError, counted
 from kfac_cli.run.launched import joined, launched, leave
-from kfac_cli.run.lifelines import LeaderLines
+from kfac_cli.run.lifelines import LED, LeaderLines
 from kfac_cli.run.messages import Beginning, Part, all_arrived, send, share_beginning, share_errors
 from kfac_cli.run.session import Session, to_device
 from kfac_cli.signals import ignore_signals
 
 EXIT_FAILED = 1
-
-_LINES: ContextVar[LeaderLines | None] = ContextVar("lines", default=None)
-"""The connections of the command that runs."""
 
 
 class Leader:
@@ -45,8 +41,8 @@ class Leader:
         """
         processes = Processes.here()
         if launched() and processes.count == 1:
-            raise UserError("the other processes do not take part any more; start all of them again")
-        return cls(processes, _LINES.get())
+            raise UserError("the other processes have ended; start all of them again")
+        return cls(processes, LED.get())
 
     @contextmanager
     def run(self, config: RunConfig, session: Session) -> Iterator[None]:
@@ -134,7 +130,7 @@ def leading() -> Iterator[None]:
     """A context in which the other processes wait for runs; at its end they end too."""
     with joined() as lines:
         assert lines is None or isinstance(lines, LeaderLines)
-        token = _LINES.set(lines)
+        token = LED.set(lines)
         try:
             yield
         except KeyboardInterrupt as error:  # torchrun's too, if another process has ended
@@ -142,7 +138,7 @@ def leading() -> Iterator[None]:
                 report_failure(lines, ProcessLostError(str(error)))
             raise
         finally:
-            _LINES.reset(token)
+            LED.reset(token)
             if Processes.here().count > 1:
                 with suppress(ProcessLostError):  # nothing is left to do
                     send(Part.LEAVE)

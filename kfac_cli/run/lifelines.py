@@ -13,6 +13,7 @@ import select
 import socket
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from kfac_cli.errors import ProcessLostError
@@ -54,7 +55,7 @@ class Listener:
                 connection, _ = self._server.accept()
                 connection.settimeout(INTRODUCTION_SECONDS)
                 rank = _introduced(connection, self.token)
-                if rank in ranks:
+                if rank is not None and rank in ranks:
                     ends[rank] = connection
                 else:
                     connection.close()
@@ -92,7 +93,9 @@ class LeaderLines:
             if dead := [rank for rank, text in words.items() if text == ""]:
                 return f"{_named(dead)} ended unexpectedly"
         silent = [rank for rank in self._ends if rank not in words]
-        return f"{_named(silent)} did not answer within {self._seconds:g} seconds" if silent else None
+        if not silent:
+            return None
+        return f"{_named(silent)} did not answer within {self._seconds:g} seconds"
 
     def close(self) -> None:
         """End all connections."""
@@ -140,6 +143,9 @@ class FollowerLine:
 
 Lifelines = LeaderLines | FollowerLine
 
+LED: ContextVar[LeaderLines | None] = ContextVar("led", default=None)
+"""The connections of the command that runs, in its first process."""
+
 
 @contextlib.contextmanager
 def lifelines(rank: int, count: int, seconds: float) -> Iterator[Lifelines]:
@@ -160,7 +166,8 @@ def lifelines(rank: int, count: int, seconds: float) -> Iterator[Lifelines]:
         if listener is not None:
             lines = listener.accept(range(1, count), seconds)
         else:
-            lines = FollowerLine(rank, *box[0], seconds)
+            port, token = box[0]
+            lines = FollowerLine(rank, port, token, seconds)
     except (OSError, RuntimeError) as error:
         raise ProcessLostError(f"the processes cannot connect to the first one: {error}") from error
     try:

@@ -1,6 +1,9 @@
 """F̆⁻¹ with exact Tikhonov damping (section 6.3, eqn 6)."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from torch import Tensor
 
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
@@ -32,7 +35,7 @@ class ExactTikhonovInverse(Inverse):
         dtype = factors.activation[0].dtype
         self.layers = [
             DiagonalizedInverse(gamma**2, a, g, dtype, fallbacks)
-            for a, g in bases or factor_eigenbases(factors)
+            for a, g in bases or factor_eigenbases(eigenbases(factor_matrices(factors)))
         ]
 
     def multiply(self, vectors: Parameters, products: Products = BLAS) -> Parameters:
@@ -57,8 +60,12 @@ class ExactTikhonovInverse(Inverse):
         return inverse
 
 
-def factor_eigenbases(factors: KroneckerFactors) -> list[tuple[Eigenbasis, Eigenbasis]]:
-    """The eigendecompositions of Ā and G of every layer."""
-    bases = eigenbases([*factors.activation, *factors.gradient])
-    layers = len(factors.activation)
+def factor_matrices(factors: KroneckerFactors) -> list[Tensor]:
+    """The Ā_{i-1,i-1} of all layers and then their G_{i,i}."""
+    return [*factors.activation, *factors.gradient]
+
+
+def factor_eigenbases(bases: Sequence[Eigenbasis]) -> list[tuple[Eigenbasis, Eigenbasis]]:
+    """Those of Ā and G for every layer, from those of `factor_matrices`."""
+    layers = len(bases) // 2
     return list(zip(bases[:layers], bases[layers:], strict=True))
