@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 
-from benchmarks.common.part import Part, run
+from benchmarks.common.part import NOTE, Part, run
 from kfac_cli.errors import UserError
 
 ROUNDS = 3
@@ -76,7 +76,7 @@ def _seconds(optimizer: str, count: int, cases: int, iterations: int) -> float:
     return (times[-1] - times[SKIPPED - 1]) / (len(times) - SKIPPED)
 
 
-PART = Part("processes", "Several processes", measure)
+PART = Part("processes", "Several processes", measure, NOTE, "bench-processes")
 
 if __name__ == "__main__":
     sys.exit(run([PART]))

@@ -120,8 +120,7 @@ def report_failure(lines: LeaderLines | None, error: BaseException) -> NoReturn:
         raise SystemExit(EXIT_FAILED) from error
     if isinstance(error, ProcessLostError):
         ignore_signals()  # torchrun's, because the other one has ended
-        reason = None if lines is None else lines.reason()
-        raise ProcessLostError(reason or str(error)) from error
+        raise ProcessLostError(str(error) if lines is None else lines.reason()) from error
     raise error
 
 

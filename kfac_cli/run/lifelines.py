@@ -83,7 +83,7 @@ class LeaderLines:
         """The others that have ended without a word."""
         return [rank for rank, text in self._words(0.0).items() if text == ""]
 
-    def reason(self) -> str | None:
+    def reason(self) -> str:
         """What another process says of its failure, or which of them are dead or silent."""
         end, words = time.monotonic() + REASON_SECONDS, dict[int, str]()
         while time.monotonic() < end and len(words) < len(self._ends):
@@ -94,7 +94,7 @@ class LeaderLines:
                 return f"{_named(dead)} ended unexpectedly"
         silent = [rank for rank in self._ends if rank not in words]
         if not silent:
-            return None
+            return f"{_named(list(words))} had no answer for {self._seconds:g} seconds"
         return f"{_named(silent)} did not answer within {self._seconds:g} seconds"
 
     def close(self) -> None:

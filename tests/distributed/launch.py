@@ -42,7 +42,8 @@ class Launch:
     def await_text(self, rank: int, text: str, seconds: float = SECONDS) -> None:
         end = time.monotonic() + seconds
         while text not in self.printed(rank):
-            assert time.monotonic() < end, self.everything()
+            waiting = time.monotonic() < end and self.processes[rank].is_alive()
+            assert waiting, self.everything()
             time.sleep(0.05)
 
     def codes(self, seconds: float = SECONDS) -> list[int]:
@@ -101,6 +102,30 @@ def kfac_run(*arguments: str) -> int:
 
     sys.argv = ["kfac-run", *arguments]
     return main()
+
+
+def kfac_tune(*arguments: str) -> int:
+    """The command kfac-tune, in a process of `launch`."""
+    from kfac_cli.tune.__main__ import main
+
+    sys.argv = ["kfac-tune", *arguments]
+    return main()
+
+
+def kfac_run_with_a_fault(*arguments: str) -> int:
+    """`kfac_run`, where the last bits of a weight of process 1 change in its second step."""
+    from kfac_cli.run.session import Session
+
+    step = Session.step
+
+    def faulty(self):
+        result = step(self)
+        if os.environ["RANK"] == "1" and self.iteration == 2:
+            self.optimizer.parameters[0][0, 0] += 1e-12
+        return result
+
+    Session.step = faulty
+    return kfac_run(*arguments)
 
 
 def _child(environment, folder, rank, work, arguments) -> None:

@@ -1,18 +1,23 @@
 """The command in several processes: one run, led by the first process."""
 
+import contextlib
 import csv
+import json
+import os
 import shutil
 import signal
 import sys
 import time
-from subprocess import run
+from pathlib import Path
+from subprocess import Popen
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from distributed.launch import kfac_run, launch, launched
+from distributed.launch import kfac_run, kfac_run_with_a_fault, kfac_tune, launch, launched
+from kfac_cli.recording.summary import FINISHED, TARGET_REACHED, TIME_LIMIT_REACHED
 
 SETTINGS = (
     "dataset=arrays",
@@ -161,24 +166,113 @@ def test_a_process_that_dies_ends_all_with_one_line(small, tmp_path, lost):
     assert parameters(folder)
 
 
-def test_a_process_that_hangs_ends_the_others_after_the_timeout(small, tmp_path):
-    folder, printed = tmp_path / "run", tmp_path / "printed"
-    arguments = (*small, f"hydra.run.dir={folder}", *ENDLESS)
-    variables = {"KFAC_PROCESS_TIMEOUT": "3"}
-    with launched(2, printed, kfac_run, *arguments, **variables) as started:
+def test_a_process_that_hangs_ends_the_others_with_one_line(small, tmp_path):
+    """The first process reports that of another one; process 1 reports that of the first one."""
+    folders = tmp_path / "0", tmp_path / "1"
+    limit = {"KFAC_PROCESS_TIMEOUT": "5"}
+    with contextlib.ExitStack() as stack:
+        both = []
+        for folder in folders:
+            arguments = (*small, f"hydra.run.dir={folder / 'run'}", *ENDLESS)
+            both.append(stack.enter_context(launched(2, folder, kfac_run, *arguments, **limit)))
+        for hanging, started in enumerate(both):
+            started.await_text(0, "iteration 1/")
+            await_checkpoint(folders[hanging] / "run")
+            started.kill(hanging, signal.SIGSTOP)
+        for hanging, started in enumerate(both):
+            other = started.processes[1 - hanging]
+            other.join(30)
+            assert other.exitcode == 1
+        assert "error: process 1 did not answer within 5 seconds; " in both[1].printed(0)
+        assert "continues from iteration" in both[1].printed(0)
+        assert "error: the first process ended or does not answer" in both[0].printed(1)
+        both[0].kill(0, signal.SIGCONT)  # it finds that this is reported already
+        assert both[0].codes() == [1, 1]
+        for started in both:
+            assert started.everything().count("kfac-run: error") == 1, started.everything()
+    assert all(parameters(folder / "run") for folder in folders)
+
+
+def test_a_process_with_other_parameters_ends_all(small, tmp_path):
+    folder = tmp_path / "run"
+    arguments = (*small, f"hydra.run.dir={folder}", "iterations=9")
+    codes, started = launch(2, tmp_path / "printed", kfac_run_with_a_fault, *arguments)
+    assert codes == [1, 1], started.everything()
+    [line] = [line for line in started.everything().splitlines() if "kfac-run: error" in line]
+    assert "process 1 does not have the parameters of the first process" in line
+    assert len(rows(folder)) == 2
+
+
+def test_a_sweep_runs_each_job_in_all_processes(small, tmp_path):
+    folder = tmp_path / "sweep"
+    sweep = ("iterations=4", "target_error=null,1e9", f"hydra.sweep.dir={folder}")
+    codes, started = command(folder, "-m", *small, *sweep)
+    assert codes == [0, 0], started.everything()
+    statuses = [json.loads(file.read_text())["status"] for file in folder.glob("*/summary.json")]
+    assert sorted(statuses) == sorted([FINISHED, TARGET_REACHED])
+
+
+def test_a_process_that_dies_ends_a_sweep_with_one_line(small, tmp_path):
+    folder, printed = tmp_path / "sweep", tmp_path / "printed"
+    sweep = (*ENDLESS, "seed=0,1,2", f"hydra.sweep.dir={folder}")
+    with launched(2, printed, kfac_run, "-m", *small, *sweep) as started:
         started.await_text(0, "iteration 1/")
-        started.kill(1, signal.SIGSTOP)
-        started.processes[0].join(30)
-        assert started.processes[0].exitcode == 1
-        assert "process 1 did not answer within 3 seconds" in started.printed(0)
-        assert "continues from iteration" in started.printed(0)
-    assert parameters(folder)
+        started.kill(1)
+        assert started.codes(30) == [1, -signal.SIGKILL]
+        assert started.everything().count("kfac-run: error") == 1, started.everything()
+    assert len(list(folder.glob("*/config.yaml"))) == 1
 
 
-def test_torchrun_starts_it(small, tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    work = ["-m", "kfac_cli", *small, "iterations=2", "hydra.run.dir=run", "threads=2"]
-    done = run([*command, *work], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "2 processes of 2 threads each" in done.stderr
-    assert len(rows(tmp_path / "run")) == 2
+def test_a_run_from_another_one_and_a_limit_of_time(half, small, tmp_path):
+    folder = tmp_path / "run"
+    begin(folder, *small, f"start_from={half}", "iterations=100000", "max_seconds=0.01")
+    assert [row["iteration"] for row in rows(folder)] == ["4"]
+    assert json.loads((folder / "summary.json").read_text())["status"] == TIME_LIMIT_REACHED
+
+
+def test_a_search_runs_its_trials_in_all_processes(small, tmp_path):
+    pytest.importorskip("optuna")
+    folder = tmp_path / "study"
+    settings = ("optimizer=adam", "optimizer.arguments.lr=1e-3,1e-2", "iterations=3")
+    search = ("sampler=grid", "pruner=none", "trials=2", f"output={folder}")
+    codes, started = launch(2, tmp_path / "printed", kfac_tune, *small, *settings, *search)
+    assert codes == [0, 0], started.everything()
+    summaries = [json.loads(file.read_text()) for file in folder.glob("trials/*/summary.json")]
+    assert [each["status"] for each in summaries] == [FINISHED] * 2
+    assert started.printed(1) == ""
+
+
+def test_torchrun_starts_it_and_ends_with_one_line_when_a_process_dies(small, tmp_path):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    work = ["-m", "kfac_cli", *small, *ENDLESS, "hydra.run.dir=run", "threads=2"]
+    printed = tmp_path / "printed"
+    with printed.open("wb") as file:
+        torchrun = Popen([*launcher, *work], cwd=tmp_path, stdout=file, stderr=file)
+    try:
+        await_line(printed, "iteration 1/")
+        await_checkpoint(tmp_path / "run")
+        [other] = [pid for pid in children(torchrun.pid) if b"RANK=1" in environment(pid)]
+        os.kill(other, signal.SIGKILL)
+        assert torchrun.wait(60) == 1
+    finally:
+        torchrun.kill()
+    text = printed.read_text(encoding="utf-8")
+    assert "2 processes of 2 threads each" in text
+    [line] = [line for line in text.splitlines() if "kfac-run: error" in line]
+    assert "process 1 ended unexpectedly" in line
+    assert parameters(tmp_path / "run")
+
+
+def children(pid):
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def environment(pid):
+    return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+
+
+def await_line(file, text):
+    end = time.monotonic() + 60
+    while text not in file.read_text(encoding="utf-8"):
+        assert time.monotonic() < end, file.read_text(encoding="utf-8")
+        time.sleep(0.05)

@@ -14,6 +14,7 @@ from kfac_cli.engine.registry import make_optimizer
 OPTIMIZERS = {
     "block-tridiagonal": KFACOptions(inverse="block_tridiagonal"),
     "block-diagonal": KFACOptions(inverse="block_diagonal", l2=0.0),
+    "in the background": KFACOptions(refresh="background", refresh_delay=3, t2=10, t3=5),
     "Nesterov": NesterovOptions(learning_rate=0.02),
     "Adam": TorchOptions(algorithm="Adam", arguments={"lr": 0.01}),
 }
