@@ -21,6 +21,7 @@ from kfac_cli.commands.new_folder import ERROR_FILE, check_new_folder, clear_new
 from kfac_cli.commands.out_of_memory import is_out_of_memory
 from kfac_cli.commands.resume import Resumption, prepare_resumption, read_ending, refuse_links
 from kfac_cli.commands.run_log import begin_logs
+from kfac_cli.commands.submitted_tasks import export_task
 from kfac_cli.commands.sweeps import Job, swept_settings
 from kfac_cli.config.completion import complete
 from kfac_cli.config.schema import RunConfig, flat_settings
@@ -38,7 +39,7 @@ from kfac_cli.recording.summary import (
     TIME_LIMIT_REACHED,
 )
 from kfac_cli.recording.values import significant
-from kfac_cli.run.launched import launched
+from kfac_cli.run.launched import launched, rank
 from kfac_cli.run.lifelines import LED
 from kfac_cli.signals import Interrupted, check_interrupted
 from kfac_cli.terminal import tolerant_output
@@ -68,8 +69,22 @@ class Jobs:
         """Run one job, as Hydra's task function; return its best training error, for sweepers.
 
         A failed job returns infinity. Raises Interrupted if a signal ended the job, which ends a
-        sweep too.
+        sweep too. Of several tasks that a launcher starts for a job the first one runs it, and the
+        others, which return infinity, take part.
         """
+        if not (self._beside_others() and export_task()):
+            return self._run_job(settings)
+        if rank() > 0:
+            from kfac_cli.run.follower import follow
+
+            follow("kfac-run")
+            return math.inf
+        from kfac_cli.run.leader import leading
+
+        with leading():
+            return self._run_job(settings)
+
+    def _run_job(self, settings: DictConfig) -> float:
         job = HydraConfig.get()
         folder, sweep = Path(job.runtime.output_dir), Path(job.sweep.dir)
         # Where the command was typed: hydra.job.chdir=true must not change what a path means.
