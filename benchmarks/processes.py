@@ -25,11 +25,11 @@ SKIPPED = 3
 
 def measure(small: bool) -> str:
     """A table of the seconds of an iteration for each number of processes."""
-    cases, iterations = (500, 6) if small else (10_000, 23)
+    dataset, cases, iterations = ("curves_small", 200, 5) if small else ("curves", 10_000, 23)
     lines = ["| optimizer | one process | two processes | ratio |", "|---|---|---|---|"]
     for optimizer in ("kfac_tridiag", "kfac_diag", "nesterov_sgd"):
         rounds = [
-            [_seconds(optimizer, count, cases, iterations) for count in COUNTS]
+            [_seconds(optimizer, dataset, count, cases, iterations) for count in COUNTS]
             for _ in range(1 if small else ROUNDS)
         ]
         ratios = [one / two for one, two in rounds]
@@ -37,7 +37,7 @@ def measure(small: bool) -> str:
         lines.append(f"| `{optimizer}` | {one:.3f} s | {two:.3f} s | {_spread(ratios)} |")
     text = "\n".join(lines)
     return (
-        f"Seconds of an iteration on CURVES with m = {cases:,}, without evaluation and writing, in "
+        f"Seconds of an iteration on {dataset} with m = {cases:,}, without evaluation and writing, in "
         f"processes of one thread each, refreshes of the inverse included.\n\n{text}"
     )
 
@@ -49,12 +49,12 @@ def _spread(ratios: list[float]) -> str:
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
-def _seconds(optimizer: str, count: int, cases: int, iterations: int) -> float:
+def _seconds(optimizer: str, dataset: str, count: int, cases: int, iterations: int) -> float:
     """The mean seconds of the iterations after the first ones of a run."""
     with TemporaryDirectory() as place:
         folder = Path(place) / "run"
         settings = [
-            "dataset=curves",
+            f"dataset={dataset}",
             f"optimizer={optimizer}",
             "schedule=fixed",
             f"schedule.size={cases}",
