@@ -37,8 +37,8 @@ def measure(small: bool) -> str:
         lines.append(f"| `{optimizer}` | {one:.3f} s | {two:.3f} s | {_spread(ratios)} |")
     text = "\n".join(lines)
     return (
-        f"Seconds of an iteration on {dataset} with m = {cases:,}, without evaluation and writing, in "
-        f"processes of one thread each, refreshes of the inverse included.\n\n{text}"
+        f"Seconds of an iteration on {dataset} with m = {cases:,}, without evaluation and writing, "
+        f"in processes of one thread each, refreshes of the inverse included.\n\n{text}"
     )
 
 

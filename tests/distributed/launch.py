@@ -128,6 +128,30 @@ def kfac_run_with_a_fault(*arguments: str) -> int:
     return kfac_run(*arguments)
 
 
+def kfac_run_that_hangs(rank: int, *arguments: str) -> int:
+    """`kfac_run`, where one process stops in the second step; from then on others wait 2 seconds."""
+    from datetime import timedelta
+
+    import torch
+    from torch import distributed
+
+    from kfac_cli.run.session import Session
+
+    step = Session.step
+
+    def hanging(self):
+        if self.iteration == 1 and int(os.environ["RANK"]) == rank:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif self.iteration == 1:
+            os.environ["KFAC_PROCESS_TIMEOUT"] = "2"
+            group = distributed.group.WORLD
+            group._get_backend(torch.device("cpu"))._set_default_timeout(timedelta(seconds=2))
+        return step(self)
+
+    Session.step = hanging
+    return kfac_run(*arguments)
+
+
 def _child(environment, folder, rank, work, arguments) -> None:
     os.environ.update(environment)
     os.chdir(folder)
