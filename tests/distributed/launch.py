@@ -129,7 +129,7 @@ def kfac_run_with_a_fault(*arguments: str) -> int:
 
 
 def kfac_run_that_hangs(rank: int, *arguments: str) -> int:
-    """`kfac_run`, where one process stops in the second step; from then on others wait 2 seconds."""
+    """`kfac_run`, where one process stops in its second step: the others wait 2 seconds."""
     from datetime import timedelta
 
     import torch
