@@ -16,7 +16,7 @@ PYTHON ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run smoke test soak compare lint docs format clean clean-all fuzz \
-    bench bench-peers bench-gpu results
+    bench bench-peers bench-processes bench-gpu results
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,9 @@ bench: $(INSTALLED) ## measure the speed on this machine, into docs/performance.
 
 bench-peers: $(INSTALLED) $(PEERS)/.installed ## against kfac-jax and torch's optimizers, each tuned: about an hour
 	$(VENV)/bin/python -m benchmarks.peers --jax-python $(PEERS)/bin/python $(ARGS)
+
+bench-processes: $(INSTALLED) ## two processes against one on this machine: 10 minutes
+	$(VENV)/bin/python -m benchmarks.processes $(ARGS)
 
 bench-gpu: $(INSTALLED) ## tests and speed on a GPU: 8 minutes
 	$(VENV)/bin/python -m benchmarks.gpu $(ARGS)

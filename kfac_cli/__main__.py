@@ -2,7 +2,8 @@
 
 import sys
 
-from kfac_cli.signals import exit_code_of
+from kfac_cli.run.command import exit_code_in_processes
+from kfac_cli.run.launched import rank
 from kfac_cli.terminal import tolerant_output
 
 
@@ -20,8 +21,8 @@ def _run() -> int:
     if {"-h", "--help"} & set(sys.argv[1:]):
         from kfac_cli.commands.help_page import print_page
 
-        return print_page()
-    return exit_code_of("kfac-run", _command)
+        return print_page() if rank() == 0 else 0
+    return exit_code_in_processes("kfac-run", _command)
 
 
 def _command() -> int:

@@ -19,6 +19,10 @@ class UserError(Exception):
     """An error in a setting or a file: one line that names it, its value and how to correct it."""
 
 
+class ProcessLostError(RuntimeError):
+    """Another process of the run has ended, does not answer, or has other parameters."""
+
+
 def one_line(text: str) -> str:
     """The text as one printable line.
 

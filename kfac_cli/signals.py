@@ -82,10 +82,12 @@ class InterruptOnSignal:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._ignores = False
         self._previous: dict[signal.Signals, Any] = {}
         self._report = sys.unraisablehook
 
     def __enter__(self) -> Self:
+        _ACTIVE.append(self)
         self._report, sys.unraisablehook = sys.unraisablehook, self._report_except_interrupted
         self._previous = _install(self)
         return self
@@ -96,11 +98,18 @@ class InterruptOnSignal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        _ACTIVE.remove(self)
         _reinstall(self._previous)
         sys.unraisablehook = self._report
 
+    def ignore(self) -> None:
+        """Ignore the signals from now on, and forget the one that came."""
+        self.signal, self._ignores = None, True
+
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
+        if self._ignores:
+            return
         if self.signal is not None:
             if number in WARNINGS:
                 return
@@ -116,6 +125,15 @@ class InterruptOnSignal:
     def _report_except_interrupted(self, dropped: "sys.UnraisableHookArgs") -> None:
         if not issubclass(dropped.exc_type, Interrupted):
             self._report(dropped)
+
+
+_ACTIVE: list[InterruptOnSignal] = []
+
+
+def ignore_signals() -> None:
+    """Ignore those of `SIGNALS` from now on, and that came: the program ends for another reason."""
+    for interrupt in _ACTIVE:
+        interrupt.ignore()
 
 
 def exit_code_of(name: str, command: Callable[[], int]) -> int:

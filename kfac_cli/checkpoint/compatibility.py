@@ -28,6 +28,7 @@ DECIDES_ROUNDING = (
     "thread_count",
     "matmul",
     "chunk_size",
+    "processes",
 )
 """The entries of a checkpoint's environment that can change the last bits of a result."""
 
@@ -134,7 +135,11 @@ def reasons_for_inexact_resume(
     saved: Contents, config: RunConfig, environment: Mapping[str, Any]
 ) -> list[str]:
     """Why the result may differ from that of an uninterrupted run; empty if it is bitwise equal."""
-    older = {"matmul": "blas", "chunk_size": saved.config.get("chunk_size")}  # which do not say it
+    older = {  # which do not say it
+        "matmul": "blas",
+        "chunk_size": saved.config.get("chunk_size"),
+        "processes": 1,
+    }
     before = older | saved.environment
     reasons = [
         f"{name} is {environment.get(name)} and was {before.get(name)}"

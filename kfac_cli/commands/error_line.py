@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from kfac_cli.errors import UserError, one_line, os_error_line
+from kfac_cli.errors import ProcessLostError, UserError, one_line, os_error_line
 from kfac_cli.signals import check_interrupted
 
 EXIT_FAILED = 1
@@ -20,7 +20,7 @@ def exit_code_or_error(name: str, command: Callable[[], int]) -> int:
     """
     try:
         return command()
-    except UserError as error:
+    except (ProcessLostError, UserError) as error:
         line = str(error)
     except OSError as error:
         line = os_error_line(error)

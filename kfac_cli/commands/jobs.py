@@ -21,11 +21,12 @@ from kfac_cli.commands.new_folder import ERROR_FILE, check_new_folder, clear_new
 from kfac_cli.commands.out_of_memory import is_out_of_memory
 from kfac_cli.commands.resume import Resumption, prepare_resumption, read_ending, refuse_links
 from kfac_cli.commands.run_log import begin_logs
+from kfac_cli.commands.submitted_tasks import export_task
 from kfac_cli.commands.sweeps import Job, swept_settings
 from kfac_cli.config.completion import complete
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.config.settings_file import CONFIG_FILE, write_settings
-from kfac_cli.errors import UserError, os_error_line, shown
+from kfac_cli.errors import ProcessLostError, UserError, os_error_line, shown
 from kfac_cli.files import exclusive_use, shown_folder
 from kfac_cli.recording.processors import Load
 from kfac_cli.recording.progress import Progress
@@ -38,6 +39,8 @@ from kfac_cli.recording.summary import (
     TIME_LIMIT_REACHED,
 )
 from kfac_cli.recording.values import significant
+from kfac_cli.run.launched import launched, rank
+from kfac_cli.run.lifelines import LED
 from kfac_cli.signals import Interrupted, check_interrupted
 from kfac_cli.terminal import tolerant_output
 
@@ -66,8 +69,22 @@ class Jobs:
         """Run one job, as Hydra's task function; return its best training error, for sweepers.
 
         A failed job returns infinity. Raises Interrupted if a signal ended the job, which ends a
-        sweep too.
+        sweep too. Of several tasks that a launcher starts for a job the first one runs it, and the
+        others, which return infinity, take part.
         """
+        if not (self._beside_others() and export_task()):
+            return self._run_job(settings)
+        if rank() > 0:
+            from kfac_cli.run.follower import follow
+
+            follow("kfac-run")
+            return math.inf
+        from kfac_cli.run.leader import leading
+
+        with leading():
+            return self._run_job(settings)
+
+    def _run_job(self, settings: DictConfig) -> float:
         job = HydraConfig.get()
         folder, sweep = Path(job.runtime.output_dir), Path(job.sweep.dir)
         # Where the command was typed: hydra.job.chdir=true must not change what a path means.
@@ -83,6 +100,11 @@ class Jobs:
         return best
 
     def _run_in(self, folder: Path, settings: DictConfig) -> float:
+        if launched() and LED.get() is None:
+            launcher = (
+                "hydra/launcher: runs jobs beside each other, but several processes share one"
+            )
+            raise UserError(f"{launcher}; remove it, or start one process")
         with tolerant_output():  # again, for a parallel launcher's process
             if self.resumes_sweep and (folder / CONFIG_FILE).exists():
                 return self._continue(settings, folder)
@@ -117,9 +139,12 @@ class Jobs:
             line, details = failure_line(error), traceback.format_exc()
             if not isinstance(error, OSError):
                 check_interrupted()
-                if not (is_out_of_memory(error) or _sweeping()):
+                if not (_is_expected(error) or _sweeping()):
                     print(details, file=sys.stderr, end="")  # a bug
-        return self._record_failure(folder, f"{line}{_resume_hint(folder)}", details)
+            best = self._record_failure(folder, f"{line}{_resume_hint(folder)}", details)
+            if isinstance(error, ProcessLostError) and _sweeping() and not self._beside_others():
+                raise SystemExit(1) from error  # the jobs that are left would lack it too
+            return best
 
     def _record_failure(self, folder: Path, line: str, details: str) -> float:
         record_failure(folder, line, details, self._command)
@@ -250,9 +275,16 @@ def failure_line(error: Exception) -> str:
     """One line for an error that ended a run and is no UserError."""
     if isinstance(error, OSError):
         return os_error_line(error)
+    if isinstance(error, ProcessLostError):
+        return str(error)
     if is_out_of_memory(error):
         return "out of memory: set a smaller chunk_size or use a smaller network"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether an error is none of the program's: its traceback says nothing to a user."""
+    return isinstance(error, ProcessLostError) or is_out_of_memory(error)
 
 
 def _check_same(folder: Path, resumption: Resumption, config: RunConfig) -> None:

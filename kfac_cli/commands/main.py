@@ -238,6 +238,8 @@ def _explaining_package(options: argparse.Namespace) -> Iterator[None]:
     except SystemExit as leaving:
         if not leaving.code:
             return
+        if not options.package:
+            raise
         advice = "no such part of the settings; kfac-run --cfg job shows all of them"
         raise UserError(f"--package {shown(options.package)}: {advice}") from None
 

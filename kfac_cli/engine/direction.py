@@ -14,6 +14,7 @@ from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters, all_finite
 from kfac_cli.engine.pending import PendingInverses
+from kfac_cli.engine.processes import ALONE, Processes
 from kfac_cli.engine.quadratic_model import ModelPoint, resolution
 from kfac_cli.engine.state_rules import Rule, like, optional, record
 from kfac_cli.engine.subspace import Subspaces
@@ -44,12 +45,15 @@ class Direction:
 
     `inverse` is F₀⁻¹ for the γ last chosen, and `previous_update` is δ₀; both are None at the start
     and after a rejected step. `pending` are the inverses that are being computed in the background,
-    if there are any.
+    if there are any. `processes` make the inverses together.
     """
 
-    def __init__(self, options: KFACOptions, curvature: Curvature) -> None:
+    def __init__(
+        self, options: KFACOptions, curvature: Curvature, processes: Processes = ALONE
+    ) -> None:
         self.options = options
         self.curvature = curvature
+        self.processes = processes
         self.inverse: Inverse | None = None
         self.previous_update: Parameters | None = None
         self.pending: PendingInverses | None = None
@@ -85,10 +89,12 @@ class Direction:
         wait = self.inverse is None or iteration <= 3 or options.refresh == "immediate"
         if self.inverse is None or (due and wait):
             self.pending = None
-            return list(zip(gammas, self.curvature.inverses(gammas), strict=True))
+            inverses = self.curvature.inverses(gammas, self.processes)
+            return list(zip(gammas, inverses, strict=True))
         if due:
             later = iteration + options.refresh_delay
-            self.pending = PendingInverses(options, self.curvature.state_dict(), gammas, later)
+            state = self.curvature.state_dict()
+            self.pending = PendingInverses(options, state, gammas, later, self.processes)
         elif pending is not None and pending.iteration == iteration:
             self.pending = None
             return pending.candidates(self.curvature)
@@ -128,7 +134,7 @@ class Direction:
         if (pending := state["pending"]) is None:
             self.pending = None
         elif self.pending is None or not self.pending.is_at(pending):
-            self.pending = PendingInverses(self.options, **pending)
+            self.pending = PendingInverses(self.options, **pending, processes=self.processes)
 
 
 def best_update(

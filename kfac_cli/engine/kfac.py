@@ -59,7 +59,7 @@ class KFAC:
         self.report: Callable[[str], None] | None = None
         self.chunk_size = chunk_size_for(options.chunk_size, network.layer_sizes, parameters[0])
         self.curvature = make_curvature(options)
-        self.direction = Direction(options, self.curvature)
+        self.direction = Direction(options, self.curvature, network.processes)
         self.acceptance = Acceptance(options, parameters)
         self._damping = Damping(options)
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 
+from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Curvature, Inverse
 from kfac_cli.engine.curvature.registry import make_curvature
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.processes import ALONE, Processes
 from kfac_cli.engine.state_rules import (
     LARGEST_NUMBER,
     Rule,
@@ -29,6 +31,9 @@ ONE_AT_A_TIME = Lock()
 MAX_CANDIDATES = 3
 """Values of γ that a search tries (section 6.6)."""
 
+Finished = Callable[[Fallbacks], list[Inverse]]
+"""What gives the inverses, as `Curvature.begun` returns it."""
+
 
 class PendingInverses:
     """The inverses for the candidates `gammas`, to be used at `iteration`.
@@ -44,30 +49,31 @@ class PendingInverses:
         curvature: dict[str, Any],
         gammas: Sequence[float],
         iteration: int,
+        processes: Processes = ALONE,
     ) -> None:
         self.iteration = iteration
         self.gammas = list(gammas)
-        self._options, self._state = options, curvature
-        self._copy = make_curvature(options)
-        self._copy.load_state_dict(curvature)
+        self._options, self._state, self._processes = options, curvature, processes
+        copy = make_curvature(options)
+        copy.load_state_dict(curvature)
         self._beside = _BesideTheStream(_device(curvature))
-        self.result = _begin(lambda: self._beside.run(self._copy.inverses, self.gammas))
+        self.result = _begin(
+            lambda: self._beside.run(lambda: copy.begun(self.gammas, processes)),
+        )
 
     def candidates(self, curvature: Curvature) -> list[tuple[float, Inverse]]:
         """Each γ and its inverse, once they are computed; raises the error if that failed.
 
-        `curvature` counts the fallbacks.
+        `curvature` counts the fallbacks. Several processes exchange here what each has computed.
         """
-        inverses = self.result.result()
+        finished = self.result.result()
         self._beside.join()
-        for kind, before in self._state.get("fallbacks", {}).items():
-            more = getattr(self._copy.fallbacks, kind) - before
-            setattr(curvature.fallbacks, kind, getattr(curvature.fallbacks, kind) + more)
-        return list(zip(self.gammas, inverses, strict=True))
+        return list(zip(self.gammas, finished(curvature.fallbacks), strict=True))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy computes them again."""
-        return type(self), (self._options, self._state, self.gammas, self.iteration)
+        rest = self.gammas, self.iteration, self._processes
+        return type(self), (self._options, self._state, *rest)
 
     def is_at(self, state: dict[str, Any]) -> bool:
         """Whether `state` is the very one from which they are being computed."""
@@ -95,7 +101,7 @@ class PendingInverses:
         return record(rules, lambda state: {"curvature": _known})
 
 
-def _begin(work: Callable[[], list[Inverse]]) -> "Future[list[Inverse]]":
+def _begin(work: Callable[[], Finished]) -> "Future[Finished]":
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(1, thread_name_prefix="inverse")
     if threads > 1:
@@ -120,16 +126,14 @@ class _BesideTheStream:
         if device.type == "cuda":
             self._begin = torch.cuda.current_stream(device).record_event()
 
-    def run(
-        self, work: Callable[[list[float]], list[Inverse]], given: list[float]
-    ) -> list[Inverse]:
-        """`work` of what is `given`, in whichever thread."""
+    def run(self, work: Callable[[], Finished]) -> Finished:
+        """Do the work, in whichever thread."""
         if self._begin is None:
-            return work(given)
+            return work()
         stream = _stream(self._device)
         with ONE_AT_A_TIME, torch.cuda.stream(stream):
             stream.wait_event(self._begin)
-            result = work(given)
+            result = work()
             self._end = stream.record_event()
         return result
 

@@ -27,10 +27,12 @@ from kfac_cli.run.busy import BusyCheck
 from kfac_cli.run.checkpointing import Saver
 from kfac_cli.run.evaluation import evaluate_session, evaluation_row, not_finite
 from kfac_cli.run.history import History
+from kfac_cli.run.leader import Leader
 from kfac_cli.run.overflow import extreme_case, refuse_overflow
+from kfac_cli.run.process_device import process_device
 from kfac_cli.run.recorder import Recorder
 from kfac_cli.run.saved_run import SavedRun, check_evaluations
-from kfac_cli.run.session import DTYPES, Session, choose_device, make_session
+from kfac_cli.run.session import DTYPES, Session, make_session
 from kfac_cli.run.starting_point import read_starting_point
 from kfac_cli.run.stopping import StoppingRule, evaluation_is_due, reason_to_stop, status_at
 from kfac_cli.signals import StopRequest
@@ -81,15 +83,16 @@ def run(
     """
     before = load or Load.now()
     _check_optimizer(config)
+    leader = Leader.of_run()
     with process_for(config, turn) as device:
-        busy = BusyCheck(before, device, config.threads)
-        return _run(config, folder, progress, saved, command, device, rule, swept, busy)
+        busy = BusyCheck(before, device, config.threads, leader.processes)
+        return _run(config, folder, progress, saved, command, device, rule, swept, busy, leader)
 
 
 @contextmanager
 def process_for(config: RunConfig, turn: int | None) -> Iterator[torch.device]:
     """Set what belongs to the process, and give the run's device; restore it for the next run."""
-    device, threads = choose_device(config.device, turn), torch.get_num_threads()
+    device, threads = process_device(config.device, turn), torch.get_num_threads()
     _check_matmul(config, device)
     wanted = config.threads or min(threads, usable_processors())
     if wanted != threads:
@@ -112,6 +115,7 @@ def _run(
     rule: StoppingRule | None,
     swept: Sequence[str],
     busy: BusyCheck,
+    leader: Leader,
 ) -> RunResult:
     resumes = saved is not None and saved.contents is not None
     start = None if resumes else read_starting_point(config)
@@ -140,6 +144,7 @@ def _run(
             command=command,
             swept=swept,
         ) as recorder,
+        leader.run(config, session),
     ):
         if saved is not None:
             saved.replace_files()
@@ -152,8 +157,13 @@ def _run(
             saver.save()  # so that resuming does not need the other run any more
         if isinstance(session.optimizer, KFAC):
             session.optimizer.report = progress.activity
+        if leader.processes.count > 1:
+            progress.message(leader.sentence())
         busy()
-        status = _train(config, session, history, recorder, saver, stop, rule, progress, busy)
+        status = _train(
+            config, session, history, recorder, saver, stop, rule, progress, busy, leader
+        )
+        leader.end()
         reason = None
         drops = keep == 0 and status == status_at(
             config, session.iteration, session.best.train_error
@@ -200,6 +210,7 @@ def _train(
     rule: StoppingRule | None,
     progress: Progress,
     busy: BusyCheck,
+    leader: Leader,
 ) -> str:
     """Iterate until there is a reason to stop; return it."""
     ruled = None
@@ -209,7 +220,7 @@ def _train(
     while True:
         status = reason_to_stop(config, session, history, stop) or ruled
         if status != INTERRUPTED and evaluation_is_due(config, session, history, status):
-            with history.clock("evaluation"):
+            with history.clock("evaluation"), leader.evaluation():
                 evaluation = evaluate_session(session, progress.activity)
             row = evaluation_row(session, evaluation, history.times())
             history.evaluations.append(row)
@@ -221,7 +232,7 @@ def _train(
             return status
         saver.save_if_due()
         with history.clock("optimizer"):
-            size, record = session.step()
+            size, record = leader.step(session)
         recorder.iteration(size, record)
         busy()
         if session.diverged or session.rejections_in_a_row >= config.max_rejections:

@@ -18,6 +18,7 @@ from kfac_cli.engine import (
     initial_parameters,
 )
 from kfac_cli.engine.matmul import choose_products
+from kfac_cli.engine.processes import Processes
 from kfac_cli.engine.registry import make_optimizer
 from kfac_cli.engine.state_rules import Rule, Rules, count, flag, generator, like, record
 from kfac_cli.errors import UserError
@@ -75,6 +76,7 @@ class Session:
             **environment(self.device),
             "matmul": self.network.products.name,
             "chunk_size": self.optimizer.chunk_size,
+            "processes": self.network.processes.count,
         }
 
     def step(self) -> tuple[int, StepRecord]:
@@ -228,7 +230,13 @@ def make_session(
     setup = config.dataset
     dtype = DTYPES[config.dtype]
     products = choose_products(config.matmul, device, dtype)
-    network = Network(setup.layer_sizes, setup.activations, setup.output, products=products)
+    network = Network(
+        setup.layer_sizes,
+        setup.activations,
+        setup.output,
+        products=products,
+        processes=Processes.here(),
+    )
     drawn = initial_parameters(network, initial, setup.initialization, setup.connections)
     drawn = [w.to(device, dtype) for w in drawn]
     if parameters is not None:

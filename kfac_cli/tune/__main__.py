@@ -2,7 +2,8 @@
 
 import sys
 
-from kfac_cli.signals import exit_code_of
+from kfac_cli.run.command import exit_code_in_processes
+from kfac_cli.run.launched import rank
 from kfac_cli.terminal import exit_code_of_text, tolerant_output
 from kfac_cli.tune.help_page import PAGE
 
@@ -14,9 +15,11 @@ def main() -> int:
     """
     with tolerant_output():
         if {"-h", "--help"} & set(sys.argv[1:]):
+            if rank() > 0:
+                return 0
             print(PAGE, end="")
             return exit_code_of_text("kfac-tune")
-        return exit_code_of("kfac-tune", _command)
+        return exit_code_in_processes("kfac-tune", _command)
 
 
 def _command() -> int:

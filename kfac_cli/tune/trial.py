@@ -16,7 +16,7 @@ from kfac_cli.commands.new_folder import ERROR_FILE
 from kfac_cli.commands.resume import logging_to
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.settings_file import CONFIG_FILE, settings_text, write_settings
-from kfac_cli.errors import UserError
+from kfac_cli.errors import ProcessLostError, UserError
 from kfac_cli.files import replace_text
 from kfac_cli.recording.progress import Progress
 from kfac_cli.recording.summary import INTERRUPTED, PRUNED, SUMMARY_FILE, TIME_LIMIT_REACHED
@@ -40,14 +40,15 @@ class TrialFailedError(Exception):
 def run_trial(plan: Plan, claim: Claim) -> int | None:
     """Run a trial, or continue it; return the number of a signal that came while it was ending.
 
-    Raises TrialFailedError, after writing the reason into the folder, and Interrupted if a signal
-    ended the run before its end.
+    Raises TrialFailedError, after writing the reason into the folder, Interrupted if a signal ended
+    the run before its end, and ProcessLostError if another process of the command has ended, so
+    that the next command continues the trial.
     """
     try:
         settings, config = trial_settings(plan.space, plan.first, claim.values)
         starts = _count_start(claim)
         result = _run(plan, claim, settings, config)
-    except Interrupted:
+    except (Interrupted, ProcessLostError):
         raise
     except UserError as error:
         raise _failed(claim.folder, str(error), f"{error}\n") from error

@@ -1,5 +1,6 @@
 """F̆⁻¹, the block-diagonal approximate inverse Fisher (section 4.2)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -35,27 +36,19 @@ class BlockDiagonalInverse(Inverse):
         shared: UndampedFactors | None = None,
     ) -> None:
         shared = shared or UndampedFactors(factors, pi)
-        self._invert(*shared.factorized(gamma, fallbacks), shared.dtype)
+        self._set(factor_inverses(shared, gamma, range(len(shared.sizes)), fallbacks))
 
     @classmethod
-    def of(
-        cls, activation: list[Factorization], gradient: list[Factorization], dtype: torch.dtype
-    ) -> "BlockDiagonalInverse":
-        """The inverse from the factorisations of the damped factors, to be applied in `dtype`."""
+    def of(cls, inverses: Sequence[Tensor]) -> "BlockDiagonalInverse":
+        """From the inverses of the damped Ā_{i-1,i-1} and then of the G_{i,i}."""
         inverse = cls.__new__(cls)
-        inverse._invert(activation, gradient, dtype)
+        inverse._set(inverses)
         return inverse
 
-    def _invert(
-        self, activation: list[Factorization], gradient: list[Factorization], dtype: torch.dtype
-    ) -> None:
-        every = side_by_side(
-            lambda each: each.inverse().to(dtype),
-            [*activation, *gradient],
-            lambda each: each.factor,
-        )
-        self.activation_inverse = every[: len(activation)]
-        self.gradient_inverse = every[len(activation) :]
+    def _set(self, inverses: Sequence[Tensor]) -> None:
+        layers = len(inverses) // 2
+        self.activation_inverse = list(inverses[:layers])
+        self.gradient_inverse = list(inverses[layers:])
 
     def multiply(self, vectors: Parameters, products: Products = BLAS) -> Parameters:
         """U_i = G_{i,i}⁻¹ V_i Ā_{i-1,i-1}⁻¹, for `vectors` shaped like the parameters."""
@@ -130,6 +123,23 @@ class BlockDiagonalInverse(Inverse):
     def from_state_dict(cls, state: dict[str, Any]) -> "BlockDiagonalInverse":
         """The inverse that `state_dict` describes, without recomputing it."""
         return restore(state, cls)
+
+
+def factor_inverses(
+    shared: UndampedFactors,
+    gamma: float,
+    numbers: Sequence[int],
+    fallbacks: Fallbacks | None = None,
+) -> list[Tensor]:
+    """The inverses of some of the damped factors, in the dtype in which they are applied."""
+    return inverted(shared.factorized(gamma, numbers, fallbacks), shared.dtype)
+
+
+def inverted(factorizations: Sequence[Factorization], dtype: torch.dtype) -> list[Tensor]:
+    """The inverses from factorisations, in `dtype`."""
+    return side_by_side(
+        lambda each: each.inverse().to(dtype), factorizations, lambda each: each.factor
+    )
 
 
 def low_rank_is_cheaper(cases: int, rows: int, columns: int, l2: float) -> bool:

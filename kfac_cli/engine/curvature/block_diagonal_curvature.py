@@ -1,17 +1,24 @@
 """F̆ over the iterations, and the kinds of its inverse (sections 4.2, 6.3 and 8)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse
-from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse, factor_eigenbases
+from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, factor_inverses
+from kfac_cli.engine.curvature.exact_tikhonov import (
+    ExactTikhonovInverse,
+    factor_eigenbases,
+    share_of_eigenbases,
+)
 from kfac_cli.engine.curvature.factored import FactoredCurvature
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
 from kfac_cli.engine.curvature.separate_decay import SeparateDecayInverse
+from kfac_cli.engine.curvature.spread import Share
 from kfac_cli.engine.curvature.tikhonov import UndampedFactors
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.processes import Processes
 from kfac_cli.engine.state_rules import Rule
 
 
@@ -26,21 +33,44 @@ class BlockDiagonal(FactoredCurvature):
         low_rank = options.l2 == 0 or self._separate
         self.needs = Needs(case_factors=low_rank and not self._exact)
 
-    def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
-        factors, pi, fallbacks = self.known_factors, self.options.pi, self.fallbacks
-        if self._exact:
-            bases = factor_eigenbases(factors)
+    def begun(
+        self, gammas: Sequence[float], processes: Processes
+    ) -> Callable[[Fallbacks], list[Inverse]]:
+        begin = self._exact_begun if self._exact else self._factored_begun
+        return begin(gammas, processes)
+
+    def _factored_begun(
+        self, gammas: Sequence[float], processes: Processes
+    ) -> Callable[[Fallbacks], list[Inverse]]:
+        """Each part is the inverse of a damped factor."""
+        shared, options = UndampedFactors(self.known_factors, self.options.pi), self.options
+        make = partial(factor_inverses, shared)
+        costs = [size**3 for size in shared.sizes]
+        share = Share(make, gammas, costs, processes, shared.device)
+
+        def finished(fallbacks: Fallbacks) -> list[Inverse]:
+            inverses = [BlockDiagonalInverse.of(parts) for parts in share.exchanged(fallbacks)]
+            if not self._separate:
+                return [*inverses]
+            return [SeparateDecayInverse(inverse, options.l2) for inverse in inverses]
+
+        return finished
+
+    def _exact_begun(
+        self, gammas: Sequence[float], processes: Processes
+    ) -> Callable[[Fallbacks], list[Inverse]]:
+        """Each part is the eigenbasis of a factor, whatever γ is."""
+        factors = self.known_factors
+        share = share_of_eigenbases(factors, processes)
+
+        def finished(fallbacks: Fallbacks) -> list[Inverse]:
+            [parts] = share.exchanged(fallbacks)
+            bases = factor_eigenbases(parts)
             return [
                 ExactTikhonovInverse(factors, g, fallbacks=fallbacks, bases=bases) for g in gammas
             ]
-        shared = UndampedFactors(factors, pi)
-        inverses = [
-            BlockDiagonalInverse(factors, g, pi=pi, fallbacks=fallbacks, shared=shared)
-            for g in gammas
-        ]
-        if not self._separate:
-            return [*inverses]
-        return [SeparateDecayInverse(inverse, self.options.l2) for inverse in inverses]
+
+        return finished
 
     def inverse_rules(self, parameters: Parameters) -> Rule:
         return self._inverse.state_rules(parameters)

@@ -27,6 +27,9 @@ from kfac_cli.engine.curvature.sandwich import sandwich
 from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.state_rules import Rules, tensor
 
+DECOMPOSITION_COST = 8.0
+"""An eigendecomposition in float32 beside an inverse by Cholesky factorisation in float64."""
+
 
 class Root(Protocol):
     """A root R of M⁻¹ = R Rᵀ for a symmetric positive definite M (d, d)."""
@@ -58,13 +61,24 @@ class Whitened:
         return self.matrix.shape[0] >= self.matrix.shape[1]
 
 
-def whitened(between: Sequence[Tensor], factorizations: Sequence[Factorization]) -> list[Whitened]:
-    """T for each pair of neighbours, from N (n, n') and the factorisations of all layers."""
+def whitened(
+    between: Sequence[Tensor], factorizations: Sequence[tuple[Factorization, Factorization]]
+) -> list[Whitened]:
+    """T for some pairs of neighbours, from N (n, n') and the factorisations of both layers."""
     return side_by_side(
-        lambda each: Whitened.of(*each),
-        list(zip(between, factorizations[:-1], factorizations[1:], strict=True)),
+        lambda each: Whitened.of(each[0], *each[1]),
+        list(zip(between, factorizations, strict=True)),
         lambda each: each[0],
     )
+
+
+def coupling_cost(rows: int, columns: int) -> float:
+    """The cost of the part of a coupling that N (n, n') decides, beside that of an inverse, n³.
+
+    As measured on a CPU: what is done to N and the roots, and the decomposition of a Gram matrix.
+    """
+    rank = min(rows, columns)
+    return rows * columns * (rows + columns) + DECOMPOSITION_COST * rank**3
 
 
 class Coupling(Protocol):

@@ -6,21 +6,22 @@ eigenvectors of Ā and G. K-FAC's D is the product of their eigenvalues, E[(u_A�
 EKFAC's is E[(u_Aᵀā)² (u_Gᵀg)²], the D that is nearest to the block (section 3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kfac_cli.engine.curvature.eigen_statistics import Bases, ScaledFactors
-from kfac_cli.engine.curvature.exact_tikhonov import factor_eigenbases
+from kfac_cli.engine.curvature.exact_tikhonov import factor_eigenbases, share_of_eigenbases
 from kfac_cli.engine.curvature.factored import FactoredCurvature
 from kfac_cli.engine.curvature.factors import KroneckerFactors, running_average_weight
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.kronecker import weighted
+from kfac_cli.engine.curvature.kronecker import Eigenbasis, weighted
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.processes import Processes
 from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.saved_state import attributes, restore
 from kfac_cli.engine.state_rules import Rule, absent, entries, items, number, record, tensor, word
@@ -87,11 +88,21 @@ class EKFAC(FactoredCurvature):
             pairs = zip(self.scalings, statistics.scalings, strict=True)
             self.scalings = [torch.lerp(mine, theirs, new) for mine, theirs in pairs]
 
-    def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
-        if self._decomposed is not self.known_factors:
-            self._turn_bases()
-        self._count_clipped(gammas)
-        return [self._inverse(gamma) for gamma in gammas]
+    def begun(
+        self, gammas: Sequence[float], processes: Processes
+    ) -> Callable[[Fallbacks], list[Inverse]]:
+        factors = self.known_factors
+        known = self._decomposed is factors
+        share = None if known else share_of_eigenbases(factors, processes)
+
+        def finished(fallbacks: Fallbacks) -> list[Inverse]:
+            if share is not None:
+                [parts] = share.exchanged(fallbacks)
+                self._turn_bases(factors, factor_eigenbases(parts))
+            self._count_clipped(gammas, fallbacks)
+            return [self._inverse(gamma) for gamma in gammas]
+
+        return finished
 
     def latest(self, inverse: Inverse) -> Inverse:
         assert isinstance(inverse, EKFACInverse)
@@ -101,26 +112,24 @@ class EKFAC(FactoredCurvature):
         assert self.needs.bases is not None
         return EKFACInverse(self.needs.bases, self.scalings, gamma)
 
-    def _turn_bases(self) -> None:
-        """Take the eigenvectors of the present Ā and G."""
-        factors = self.known_factors
+    def _turn_bases(
+        self, factors: KroneckerFactors, pairs: Sequence[tuple[Eigenbasis, Eigenbasis]]
+    ) -> None:
+        """Take the eigenvectors of these Ā and G."""
         dtype = factors.activation[0].dtype
-        pairs = factor_eigenbases(factors)
-        new = Bases(
-            [a.vectors.to(dtype) for a, _ in pairs], [g.vectors.to(dtype) for _, g in pairs]
-        )
+        new = Bases([a.vectors for a, _ in pairs], [g.vectors for _, g in pairs])
         self.scalings = [torch.outer(g.values, a.values).to(dtype) for a, g in pairs]
         self.needs = Needs(bases=new)
         self._decomposed = factors
 
-    def _count_clipped(self, gammas: Sequence[float]) -> None:
+    def _count_clipped(self, gammas: Sequence[float], fallbacks: Fallbacks) -> None:
         """Count the layers whose D + γ² is clipped, with one transfer from the device."""
         extremes = fetch(*(torch.stack(each.aminmax()) for each in self.scalings))
         for gamma in gammas:
             for (smallest, largest), each in zip(extremes, self.scalings, strict=True):
                 limit = _limit(largest + gamma**2, each)
                 if smallest + gamma**2 < limit:
-                    self.fallbacks.record(
+                    fallbacks.record(
                         "clipped_sums",
                         "D + gamma^2 is singular: its smallest entry %.3g is clipped at %.3g",
                         float(smallest) + gamma**2,

@@ -1,12 +1,17 @@
 """F̆⁻¹ with exact Tikhonov damping (section 6.3, eqn 6)."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from torch import Tensor
 
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import DiagonalizedInverse, Eigenbasis, eigenbases
 from kfac_cli.engine.curvature.protocol import Inverse
+from kfac_cli.engine.curvature.spread import Share
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.processes import Processes
 from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.saved_state import attributes, restore
 from kfac_cli.engine.state_rules import Rule, items, record, word
@@ -32,7 +37,7 @@ class ExactTikhonovInverse(Inverse):
         dtype = factors.activation[0].dtype
         self.layers = [
             DiagonalizedInverse(gamma**2, a, g, dtype, fallbacks)
-            for a, g in bases or factor_eigenbases(factors)
+            for a, g in bases or factor_eigenbases(eigenbases(factor_matrices(factors)))
         ]
 
     def multiply(self, vectors: Parameters, products: Products = BLAS) -> Parameters:
@@ -57,8 +62,27 @@ class ExactTikhonovInverse(Inverse):
         return inverse
 
 
-def factor_eigenbases(factors: KroneckerFactors) -> list[tuple[Eigenbasis, Eigenbasis]]:
-    """The eigendecompositions of Ā and G of every layer."""
-    bases = eigenbases([*factors.activation, *factors.gradient])
-    layers = len(factors.activation)
+def factor_matrices(factors: KroneckerFactors) -> list[Tensor]:
+    """The Ā_{i-1,i-1} of all layers and then their G_{i,i}."""
+    return [*factors.activation, *factors.gradient]
+
+
+def share_of_eigenbases(factors: KroneckerFactors, processes: Processes) -> Share[Eigenbasis]:
+    """The eigendecompositions of `factor_matrices`, each by one process; the same for every γ.
+
+    Eigenvectors are in the dtype of the factors.
+    """
+    matrices = factor_matrices(factors)
+
+    def make(_: float, numbers: Sequence[int], __: Fallbacks) -> list[Eigenbasis]:
+        bases = eigenbases([matrices[number] for number in numbers])
+        return [Eigenbasis(b.values, b.vectors.to(matrices[0].dtype)) for b in bases]
+
+    costs = [len(matrix) ** 3 for matrix in matrices]
+    return Share(make, [0.0], costs, processes, matrices[0].device)
+
+
+def factor_eigenbases(bases: Sequence[Eigenbasis]) -> list[tuple[Eigenbasis, Eigenbasis]]:
+    """Those of Ā and G for every layer, from those of `factor_matrices`."""
+    layers = len(bases) // 2
     return list(zip(bases[:layers], bases[layers:], strict=True))

@@ -96,6 +96,8 @@ def factorized(
     Those that are not positive definite are clipped and counted. One transfer from the device says
     for all of them which these are. Raises ValueError if a matrix is not finite.
     """
+    if not matrices:
+        return []
     made, failed = zip(*side_by_side(_cholesky, matrices, lambda matrix: matrix), strict=True)
     return [
         clipped_root(matrix, fallbacks or Fallbacks()) if failure else factorization

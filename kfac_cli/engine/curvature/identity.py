@@ -1,6 +1,6 @@
 """F₀ = I: no curvature, so that the proposal is the gradient's (tried in section 13)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kfac_cli.engine.curvature.factors import KroneckerFactors
@@ -8,6 +8,7 @@ from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Curvature, Inverse, Needs
 from kfac_cli.engine.options import KFACOptions
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.processes import Processes
 from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.saved_state import attributes, restore
 from kfac_cli.engine.state_rules import Rule, record, word
@@ -37,8 +38,10 @@ class Identity(Curvature):
     def update(self, statistics: KroneckerFactors | None, iteration: int) -> None:
         pass
 
-    def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
-        return [IdentityInverse() for _ in gammas]
+    def begun(
+        self, gammas: Sequence[float], processes: Processes
+    ) -> Callable[[Fallbacks], list[Inverse]]:
+        return lambda fallbacks: [IdentityInverse() for _ in gammas]
 
     def restore(self, state: dict[str, Any]) -> Inverse:
         return restore(state, IdentityInverse)

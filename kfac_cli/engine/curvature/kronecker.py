@@ -16,7 +16,7 @@ from kfac_cli.engine.state_rules import Rule, entries, record, tensor, word
 
 
 class Eigenbasis(NamedTuple):
-    """Eigenvalues, not below 0, and eigenvectors of a positive semi-definite matrix; float64."""
+    """Eigenvalues, not below 0, in float64, and eigenvectors of a positive semi-definite matrix."""
 
     values: Tensor
     vectors: Tensor

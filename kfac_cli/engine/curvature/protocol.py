@@ -1,7 +1,7 @@
 """What an approximation of the Fisher looks like to the step; `registry.py` lists them."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,6 +9,7 @@ from kfac_cli.engine.curvature.eigen_statistics import Bases
 from kfac_cli.engine.curvature.factors import CaseFactors, KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.processes import ALONE, Processes
 from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.state_rules import Rule
 
@@ -69,9 +70,19 @@ class Curvature(Protocol):
         Replaces the tensors of its state and changes none in place; `statistics` becomes its own.
         """
 
+    def inverses(self, gammas: Sequence[float], processes: Processes = ALONE) -> list[Inverse]:
+        """The inverse for each γ, made by these processes together."""
+        return self.begun(gammas, processes)(self.fallbacks)
+
     @abstractmethod
-    def inverses(self, gammas: Sequence[float]) -> list[Inverse]:
-        """The inverse for each γ, which can share what does not depend on γ."""
+    def begun(
+        self, gammas: Sequence[float], processes: Processes
+    ) -> Callable[[Fallbacks], list[Inverse]]:
+        """Make this process's share of the inverse for each γ, in whichever thread.
+
+        What does not depend on γ can be shared. The function that is returned exchanges the shares,
+        which all processes do at the same point, and records fallbacks.
+        """
 
     def latest(self, inverse: Inverse) -> Inverse:
         """An inverse of the last refresh with what needs none; mostly the inverse as it is."""

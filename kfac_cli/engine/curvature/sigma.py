@@ -33,7 +33,9 @@ def couplings(
     return decomposed_failures(pairs, attempted_doublings(pairs, dtype), dtype, fallbacks)
 
 
-SIGMA_SOLVERS: dict[str, Callable[..., Sequence[AnyCoupling]]] = {
+SigmaSolver = Callable[..., Sequence[AnyCoupling]]
+
+SIGMA_SOLVERS: dict[str, SigmaSolver] = {
     "auto": couplings,
     "decomposition": canonical_couplings,
     "doubling": doubling_couplings,

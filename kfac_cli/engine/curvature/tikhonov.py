@@ -1,7 +1,7 @@
 """Factored Tikhonov damping and its π_i (section 6.3)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -82,18 +82,35 @@ class UndampedFactors:
 
     def damped(self, gamma: float) -> tuple[list[Tensor], list[Tensor]]:
         """Ā_{i-1,i-1} + π_i γ I and G_{i,i} + γ/π_i I for each layer, as new tensors (eqn 7)."""
-        return (
-            [_plus_identity(a, gamma * pi) for a, pi in zip(self.activation, self.pi, strict=True)],
-            [_plus_identity(g, gamma / pi) for g, pi in zip(self.gradient, self.pi, strict=True)],
-        )
+        layers = len(self.pi)
+        every = [self._damped(number, gamma) for number in range(2 * layers)]
+        return every[:layers], every[layers:]
 
     def factorized(
-        self, gamma: float, fallbacks: Fallbacks | None = None
-    ) -> tuple[list[Factorization], list[Factorization]]:
-        """The factorisations of the damped Ā_{i-1,i-1} and G_{i,i}."""
-        activation, gradient = self.damped(gamma)
-        every = factorized([*activation, *gradient], fallbacks)
-        return every[: len(activation)], every[len(activation) :]
+        self, gamma: float, numbers: Sequence[int], fallbacks: Fallbacks | None = None
+    ) -> list[Factorization]:
+        """The factorisations of some of the damped factors.
+
+        The numbers count the Ā_{i-1,i-1} of all layers and then their G_{i,i}.
+        """
+        return factorized([self._damped(number, gamma) for number in numbers], fallbacks)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The numbers of rows of the Ā_{i-1,i-1} and of the G_{i,i}."""
+        return [len(matrix) for matrix in (*self.activation, *self.gradient)]
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the factors."""
+        return self.activation[0].device
+
+    def _damped(self, number: int, gamma: float) -> Tensor:
+        layers = len(self.pi)
+        if number < layers:
+            return _plus_identity(self.activation[number], gamma * self.pi[number])
+        layer = number - layers
+        return _plus_identity(self.gradient[layer], gamma / self.pi[layer])
 
 
 def factored_tikhonov(

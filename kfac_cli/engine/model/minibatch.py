@@ -1,12 +1,13 @@
 """Computations on a mini-batch in chunks: every sum over cases in the engine is formed here.
 
 A chunk is moved to the parameters' device and reduced to sums, so the chunk size bounds the memory.
-In data-parallel training, this is the one place where processes would add up their sums.
+Several processes each compute the chunks of their share of the cases, and add up their sums here.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -35,9 +36,9 @@ class FirstOrder:
     """Means over the cases of a mini-batch: loss, error, gradient of the loss, statistics.
 
     All of it stays on the device; the numbers are 0-dim float64 tensors.
-    `activations` are those of the last chunks, for products J·v, as far as they were to be kept.
-    `variance`, if requested, is the trace of the covariance of the gradients of single cases, and
-    `case_factors` are the factors of these gradients.
+    `activations` are those of this process's last chunks, for products J·v, as far as they were to
+    be kept. `variance`, if requested, is the trace of the covariance of the gradients of single
+    cases, and `case_factors` are the factors of these gradients.
     """
 
     loss: Tensor
@@ -54,7 +55,9 @@ class MiniBatch:
     """A mini-batch of m cases, in random order, at fixed parameters.
 
     Its first cases serve as the random subset S₁ of algorithm 2, for the statistics, and its last
-    ones as S₂, for products with F: disjoint unless they have more than m cases together.
+    ones as S₂, for products with F: disjoint unless they have more than m cases together. The
+    processes of the network all have the same mini-batch, and compute an even share of S₁, of S₂
+    and of the cases between them.
 
     `inputs` (m, d_0) and `targets` (m, d_ℓ) are real, of any dtype and on any device; chunks are
     converted to the dtype and moved to the device of the parameters. Raises ValueError for other
@@ -102,16 +105,19 @@ class MiniBatch:
         """Loss, error and gradient over all cases, and the requested statistics, in one pass.
 
         `variance` requests the variance of the cases' gradients; it raises ValueError for a single
-        case. `case_factors` requests the factors of the cases if they fit in one chunk. The
-        activations of the last `kept_cases` are returned, of the chunks that fit into `kept_bytes`.
+        case. `case_factors` requests the factors of the cases if they fit in one chunk, of a
+        single process. The activations of the last `kept_cases` are returned, of the chunks that
+        fit into `kept_bytes`.
         """
         loss, error, squared_norms = self._zeros(), self._zeros(), self._zeros()
         gradient: Parameters = []
         statistics: KroneckerFactors | None = None
         factors: CaseFactors | None = None
         kept: deque[Activations] = deque()
-        distribution = self.network.distribution
-        for first, inputs, targets in self._chunks():
+        distribution, processes = self.network.distribution, self.network.processes
+        fits_one_chunk = self.cases <= self.chunk_size and processes.count == 1
+        own = self._own_cases(0 if request is None else request.cases, self.cases - kept_cases)
+        for first, inputs, targets in self._chunks(own):
             activations = self.network.forward(self.parameters, inputs)
             if first + activations.cases > self.cases - kept_cases:
                 kept.append(activations)
@@ -127,7 +133,7 @@ class MiniBatch:
             gradient = _plus(gradient, chunk_gradient)
             if variance:
                 squared_norms += sum_of_squared_norms(activations, backward)
-            if case_factors and self.cases <= self.chunk_size:
+            if case_factors and fits_one_chunk:
                 factors = CaseFactors(backward, activations.homogeneous)
             del backward  # as large as the activations, and not needed by the statistics
             if request is not None and first < request.cases:
@@ -139,6 +145,8 @@ class MiniBatch:
                     statistics = chunk_statistics
                 else:
                     statistics.add_(chunk_statistics)
+        sums = [loss, error, squared_norms] if variance else [loss, error]
+        processes.sum_([*sums, *gradient, *(() if statistics is None else statistics.tensors())])
         if request is not None and statistics is not None:
             statistics.scale_(1 / request.cases)
         torch._foreach_div_(gradient, self.cases)
@@ -155,8 +163,8 @@ class MiniBatch:
         """uᵀFv for all pairs of D directions, (D, D) float64 (appendix C).
 
         F is the exact Fisher, estimated on the last `cases` cases: the mean of (Ju)ᵀF_R(Jv).
-        `activations` are those that `first_order` returned, if there are any; the other chunks'
-        are computed. The directions are in the order in which they begin.
+        `activations` are those that `first_order` returned for as many `kept_cases`, if there are
+        any; the other chunks' are computed. The directions are in the order in which they begin.
         """
         gram = self._zeros(len(directions), len(directions))
         for chunk in self._forward(cases, activations):
@@ -165,6 +173,7 @@ class MiniBatch:
             by_case = roots.transpose(0, 1)
             grams = by_case @ by_case.transpose(1, 2)
             gram += grams.sum(0, dtype=torch.float64)
+        self.network.processes.sum_([gram])
         return gram / cases
 
     def fisher_product(
@@ -181,6 +190,8 @@ class MiniBatch:
             root = distribution.fisher_root(chunk.logits, tangent)
             output_gradient = distribution.fisher_root_transpose(chunk.logits, root)
             total = _plus(total, self._gradient(chunk, output_gradient))
+        total = total or [torch.zeros_like(p) for p in self.parameters]  # a share without cases
+        self.network.processes.sum_(total)
         torch._foreach_div_(total, cases)
         return total
 
@@ -201,40 +212,64 @@ class MiniBatch:
     ) -> tuple[Tensor, Tensor]:
         """Mean loss and mean error at other parameters, on the device."""
         loss, error = self._zeros(), self._zeros()
-        distribution = self.network.distribution
-        for first, inputs, targets in self._chunks():
+        distribution, processes = self.network.distribution, self.network.processes
+        done = 0
+        for _, inputs, targets in self._chunks():
             logits = self.network.forward(parameters, inputs).logits
             loss += distribution.loss(logits, targets).sum()
             error += distribution.error(logits, targets).sum()
+            done += len(inputs)
             if report is not None:
-                report(first + len(inputs))
+                report(min(done * processes.count, self.cases))
+        processes.sum_([loss, error])
         return loss / self.cases, error / self.cases
 
     def _zeros(self, *shape: int) -> Tensor:
         """Zeros to sum up in, float64 on the device of the parameters."""
         return self.parameters[0].new_zeros(shape, dtype=torch.float64)
 
-    def _chunks(self, start: int = 0, stop: int | None = None) -> Iterator[Chunk]:
-        """The chunks, or their parts, that hold the cases from `start` to `stop`, the end if None.
+    def _own_cases(self, statistics: int = 0, rest: int | None = None) -> list[slice]:
+        """This process's share of S₁, of the cases up to `rest`, and of S₂, which begins there.
+
+        S₁ are the first `statistics` cases. Its part that lies in S₂ is shared as a part of S₂.
+        """
+        rest = self.cases if rest is None else max(rest, 0)
+        limits = sorted({0, min(statistics, rest), rest, self.cases})
+        if self.network.processes.count == 1:
+            limits = [0, self.cases]
+        return [self.network.processes.share(slice(*pair)) for pair in pairwise(limits)]
+
+    def _chunks(self, parts: Sequence[slice] = ()) -> Iterator[Chunk]:
+        """The chunks of some parts of the cases, at least one of each; by default of the own cases.
 
         Each is the index of its first case, inputs and targets.
         """
-        stop = self.cases if stop is None else stop
-        firsts = range(start - start % self.chunk_size, stop, self.chunk_size)
-        chunks = [slice(max(k, start), min(k + self.chunk_size, stop)) for k in firsts]
-        parts = [self.inputs] if self.targets is self.inputs else [self.inputs, self.targets]
-        for rows, matrices in zip(chunks, feed(parts, chunks, self.parameters[0]), strict=True):
+        chunks = [chunk for part in parts or self._own_cases() for chunk in self._cut(part)]
+        data = [self.inputs] if self.targets is self.inputs else [self.inputs, self.targets]
+        for rows, matrices in zip(chunks, feed(data, chunks, self.parameters[0]), strict=True):
             yield rows.start, matrices[0], matrices[-1]
 
+    def _cut(self, part: slice) -> list[slice]:
+        """The part in chunks, which a single process begins at multiples of their size."""
+        alone = self.network.processes.count == 1
+        start, size = part.start, self.chunk_size
+        firsts = range(start - start % size if alone else start, part.stop, size)
+        chunks = [slice(max(k, start), min(k + size, part.stop)) for k in firsts]
+        return chunks or [part]  # sums over no case have their shapes from it
+
     def _forward(self, cases: int, known: Sequence[Activations]) -> Iterator[Activations]:
-        """The forward passes of the last `cases` cases, of which the last chunks are known."""
-        start, first_known = self.cases - cases, self.cases - sum(each.cases for each in known)
-        for _, inputs, _ in self._chunks(start, first_known):
-            yield self.network.forward(self.parameters, inputs)
-        first = first_known
+        """The forward passes of this process's share of the last `cases` cases.
+
+        Those of its last chunks are known.
+        """
+        own = self.network.processes.share(slice(self.cases - cases, self.cases))
+        first = own.stop - sum(each.cases for each in known)
+        if own.start < first:
+            for _, inputs, _ in self._chunks([slice(own.start, first)]):
+                yield self.network.forward(self.parameters, inputs)
         for activations in known:
-            if first + activations.cases > start:
-                yield activations.part(slice(max(start - first, 0), None))
+            if first + activations.cases > own.start:
+                yield activations.part(slice(max(own.start - first, 0), None))
             first += activations.cases
 
     def _gradient(self, activations: Activations, output_gradient: Tensor) -> Parameters:

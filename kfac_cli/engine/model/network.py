@@ -9,6 +9,7 @@ from torch import Tensor
 from kfac_cli.engine.model.activations import ACTIVATIONS, Activation
 from kfac_cli.engine.model.distributions import DISTRIBUTIONS, Distribution
 from kfac_cli.engine.parameters import Direction, Parameters
+from kfac_cli.engine.processes import ALONE, Processes
 from kfac_cli.engine.products import BLAS, Products
 
 
@@ -43,8 +44,8 @@ class Network:
     `layer_sizes` are d_0 … d_ℓ; `activations` names φ_1 … φ_{ℓ-1} (`logistic`, `tanh`, `relu`,
     `linear`); `output` is `bernoulli`, `gaussian` or `categorical`, with s_ℓ as its natural
     parameters. `products` makes the matrix products, those of its optimizer too: torch's own
-    unless `choose_products` has chosen others. Raises ValueError for sizes below 1, unknown names,
-    or lengths that do not match.
+    unless `choose_products` has chosen others. `processes` share the cases of its mini-batches.
+    Raises ValueError for sizes below 1, unknown names, or lengths that do not match.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class Network:
         output: str,
         *,
         products: Products = BLAS,
+        processes: Processes = ALONE,
     ) -> None:
         _check(layer_sizes, activations, output)
         self.layer_sizes = tuple(layer_sizes)
         self.activations = tuple(activations)
         self.output = output
         self.products = products
+        self.processes = processes
         self.distribution: Distribution = DISTRIBUTIONS[output]()
         self._functions: list[Activation] = [ACTIVATIONS[name]() for name in activations]
 

@@ -26,10 +26,11 @@ def noise_for_cases(
 ) -> Tensor:
     """The noise of cases first … last-1 of a mini-batch, one row per case.
 
-    `like` gives device and dtype, `width` is d_ℓ, `seed` comes from `draw_seeds`.
+    `like` gives device and dtype, `width` is d_ℓ, `seed` comes from `draw_seeds`. There may be no
+    case at all.
     """
     rows = []
-    for block in range(first // BLOCK_CASES, (last - 1) // BLOCK_CASES + 1):
+    for block in range(first // BLOCK_CASES, max(last - 1, first) // BLOCK_CASES + 1):
         generator = torch.Generator(like.device).manual_seed((seed + block) % 2**32)
         noise = distribution.noise(BLOCK_CASES, width, generator, like)
         start = block * BLOCK_CASES

@@ -3,7 +3,7 @@
 import torch
 
 from engine import oracles
-from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse
+from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, inverted
 from kfac_cli.engine.curvature.coupling import whitened
 from kfac_cli.engine.curvature.factorization import factorized
 from kfac_cli.engine.curvature.sigma import SIGMA_SOLVERS
@@ -61,8 +61,9 @@ class DifferenceInverse:
             factorized([m, torch.eye(n.shape[1], dtype=m.dtype)], fallbacks)
             for m, n in ((a, x), (b, y))
         ]
-        pairs = list(zip(whitened([x], sides[0]), whitened([y], sides[1]), strict=True))
-        self.diagonal = BlockDiagonalInverse.of(*sides, dtype)
+        both = [whitened([n], [tuple(side)]) for n, side in zip((x, y), sides, strict=True)]
+        pairs = list(zip(*both, strict=True))
+        self.diagonal = BlockDiagonalInverse.of(inverted([*sides[0], *sides[1]], dtype))
         [self.coupling] = couple(pairs, dtype, fallbacks)
         self.above = torch.zeros(y.shape[1], x.shape[1], dtype=dtype)
 

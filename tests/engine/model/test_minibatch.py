@@ -151,7 +151,7 @@ def test_targets_that_are_the_inputs_are_moved_once():
     parameters = sparse_initialization(network, torch.Generator().manual_seed(0))
     inputs = torch.rand(4, 3, dtype=torch.float64)
     batch = MiniBatch(network, parameters, inputs, inputs, 3)
-    assert all(x is y for _, x, y in batch._chunks(4))
+    assert all(x is y for _, x, y in batch._chunks())
 
 
 @pytest.mark.parametrize(
