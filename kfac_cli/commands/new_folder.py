@@ -44,9 +44,11 @@ def clear_new_folder(folder: Path) -> None:
 
 def _never_began(folder: Path, names: set[str]) -> bool:
     """Whether the run in a folder has nothing but its settings, its log and why it failed."""
+    if LOG_FILE not in names:  # every start makes it first
+        return False
     if SUMMARY_FILE in names:
         ending = read_ending(folder)
-        if ending is None or ending.status != FAILED:
+        if ending is None or ending.status != FAILED or ending.iterations > 0:
             return False
     return not names - _harmless(names) - {CONFIG_FILE, SUMMARY_FILE, ERROR_FILE}
 

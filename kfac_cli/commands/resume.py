@@ -28,7 +28,7 @@ from kfac_cli.config.compose import packaged_log_format
 from kfac_cli.config.names import GROUPS, suggestion
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.config.settings_file import CONFIG_FILE, read_settings, settings_text
-from kfac_cli.config.validation import validate
+from kfac_cli.config.validation import MissingOptionError, validate
 from kfac_cli.errors import LogLine, UserError, shown
 from kfac_cli.files import shown_folder, typed_path
 from kfac_cli.recording.summary import FAILED, SUMMARY_FILE, TARGET_MISSED, TARGET_REACHED
@@ -97,6 +97,11 @@ def prepare_resumption(folder: Path, arguments: Sequence[str]) -> Resumption:
         raise UserError(f"{path}: was written by an earlier version, whose runs cannot be resumed")
     try:
         before = validate(settings)
+    except MissingOptionError as error:
+        raise UserError(
+            f"{path}: has no {error.option}: it was written by an earlier version, whose runs "
+            "cannot be resumed"
+        ) from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     if not any(change.key_or_group == "data_dir" for change in changes):

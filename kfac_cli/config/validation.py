@@ -59,6 +59,14 @@ def _with_preset_name(tree: dict[str, Any]) -> dict[str, Any]:
     return {**tree, "preset": {name: preset[name] for name in preset if name == "name"}}
 
 
+class MissingOptionError(UserError):
+    """An option of the optimizer is not there; `option` is its name."""
+
+    def __init__(self, option: str) -> None:
+        super().__init__(f"{option}: has no value; give one as {option}=VALUE")
+        self.option = option
+
+
 def _with_shared(tree: dict[str, Any]) -> dict[str, Any]:
     """The settings, those for the optimizer completed by the ones that stand beside them."""
     section = tree.get("optimizer")
@@ -70,8 +78,7 @@ def _with_shared(tree: dict[str, Any]) -> dict[str, Any]:
     kind = OPTIMIZERS.get(str(section.get("kind")))
     for name in () if kind is None else declared_fields(kind.options):
         if name not in section and name not in SHARED:  # the engine has a default, conf/ the choice
-            name = f"optimizer.{name}"
-            raise UserError(f"{name}: has no value; give one as {name}=VALUE")
+            raise MissingOptionError(f"optimizer.{name}")
     return {**tree, "optimizer": {**section, **{n: tree[n] for n in SHARED if n in tree}}}
 
 

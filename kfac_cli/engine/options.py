@@ -70,8 +70,9 @@ class KFACOptions(OptimizerOptions):
         Literal["block_tridiagonal", "block_diagonal", "ekfac", "identity"],
         About(
             "structure of the approximate inverse Fisher; block_diagonal is cheaper; ekfac is "
-            "block-diagonal with second moments of its own along the factors' eigenvectors "
-            "(arXiv:1806.03884); identity has no curvature: the proposal is minus the gradient",
+            "block-diagonal with second moments along the factors' eigenvectors that begin as "
+            "K-FAC's at a refresh and are then measured (arXiv:1806.03884); identity has no "
+            "curvature: the proposal is minus the gradient",
             "",
             "4",
         ),
@@ -226,7 +227,8 @@ class KFACOptions(OptimizerOptions):
         Literal["one", "halves"],
         About(
             "one: one α and one μ, the paper's; halves: one of each for the first half of the "
-            "layers and for the second, an autoencoder's encoder and decoder"
+            "layers and for the second, an autoencoder's encoder and decoder; with a single layer "
+            "as one"
         ),
     ] = "one"
     cg_steps: Annotated[
@@ -320,6 +322,8 @@ class KFACOptions(OptimizerOptions):
             raise OptionError("refresh_delay", self.refresh_delay, reason)
         if self.refresh == "background" and self.refresh_delay >= self.t3:
             reason = f"must be less than {{t3}}, which is {self.t3}"
+            if self.t3 > 1:
+                reason += f"; set {{refresh_delay}}={self.t3 - 1}"
             raise OptionError("refresh_delay", self.refresh_delay, reason)
 
     def _check_identity(self) -> None:
@@ -339,7 +343,7 @@ class KFACOptions(OptimizerOptions):
         """Refuse what EKFAC cannot do or does anyway."""
         if self.inverse != "ekfac":
             return
-        damping = "the damping is gamma^2 on its diagonal"
+        damping = "ekfac always adds gamma^2 to its diagonal"
         measured = "it measures in the eigenvectors of the present inverse"
         needed = {
             "tikhonov": ("factored", damping),
@@ -350,6 +354,12 @@ class KFACOptions(OptimizerOptions):
             if getattr(self, name) != value:
                 reason = f"must be {value} with {{inverse}}=ekfac: {why}"
                 raise OptionError(name, getattr(self, name), reason)
+        if self.t3 == 1:
+            reason = (
+                "with {inverse}=ekfac, whose diagonal begins as K-FAC's at each refresh, must be 2 "
+                "or more; {inverse}=block_diagonal with {tikhonov}=exact is the same"
+            )
+            raise OptionError("t3", self.t3, reason)
 
     def _check_damping(self) -> None:
         if self.gamma_rule != "search":

@@ -99,6 +99,9 @@ def named(methods: Iterable[Method], names: Sequence[str]) -> tuple[Method, ...]
     return tuple(method for method in methods if method.name in names)
 
 
+PAPERS_T3 = "optimizer.t3=20"
+"""For kfac_diag, whose default is another one: methods that are compared differ in one option."""
+
 SMALL_LAYERS = {
     "curves": (784, 200, 100, 50, 25, 6),
     "mnist": (784, 200, 100, 50, 30),

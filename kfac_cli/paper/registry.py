@@ -53,7 +53,7 @@ STUDIES: Mapping[str, Entry] = {
         "kfac_cli.paper.options.work:run",
         "sections 6.3, 8 and 13",
         "factored or exact Tikhonov damping, τ₁ and τ₂, SGD with K-FAC's momentum",
-        small="8 minutes",
+        small="18 minutes",
         full="a day",
         options=COMPARING,
     ),

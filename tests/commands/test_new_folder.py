@@ -45,6 +45,30 @@ def test_a_folder_with_other_files_is_refused_and_stays_as_it_is(
     assert runner.calls == []
 
 
+@pytest.mark.parametrize(
+    ("names", "summary"),
+    [
+        (["config.yaml"], None),
+        (["config.yaml", "error.log"], None),
+        (["config.yaml", "run.log"], {"status": "failed", "iterations": 400}),
+        (["config.yaml", "run.log"], {"status": "finished", "iterations": 0}),
+    ],
+)
+def test_settings_without_a_log_and_results_of_a_failed_run_are_not_replaced(
+    kfac_run, runner, tmp_path, names, summary
+):
+    (tmp_path / "mine").mkdir()
+    for name in names:
+        (tmp_path / "mine" / name).write_text("precious: 1\n")
+    if summary is not None:
+        text = json.dumps({"best_train_error": None, **summary})
+        (tmp_path / "mine/summary.json").write_text(text)
+    before = contents(tmp_path)
+    assert "mine: holds another run; choose a new folder" in kfac_run("hydra.run.dir=mine").err
+    assert contents(tmp_path) == before
+    assert runner.calls == []
+
+
 def test_a_run_that_lost_its_settings_is_not_overwritten(kfac_run, runner, tmp_path):
     kfac_run("hydra.run.dir=mine")
     (tmp_path / "mine/config.yaml").unlink()

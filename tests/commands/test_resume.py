@@ -426,6 +426,18 @@ def test_the_help_page_lists_everything_that_may_change(kfac_run):
     assert set(names.split(", ")) == {n for n in MAY_CHANGE if not n.startswith("dataset.")}
 
 
+def test_a_run_of_a_version_that_had_fewer_options_cannot_be_resumed(kfac_run, half):
+    path = half / "config.yaml"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if "coefficients:" not in line))
+    answer = kfac_run("resume=run", "optimizer.coefficients=one")
+    assert answer.code == 1
+    assert answer.err == (
+        f"kfac-run: error: {path}: has no optimizer.coefficients: it was written by an earlier "
+        "version, whose runs cannot be resumed\n"
+    )
+
+
 def test_a_finished_run_says_so_and_stays_unchanged(kfac_run, half):
     before = contents_of(half)
     answer = kfac_run("resume=run")

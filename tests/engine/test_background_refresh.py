@@ -169,7 +169,7 @@ def test_a_curvature_without_factors_has_no_pending_inverses():
         ({"refresh_delay": 3}, "refresh_delay=3: needs refresh=background"),
         (
             {"refresh": "background", "refresh_delay": 20},
-            "refresh_delay=20: must be less than t3, which is 20",
+            "refresh_delay=20: must be less than t3, which is 20; set refresh_delay=19",
         ),
         (
             {"refresh": "background", "inverse": "identity", "gamma_rule": "fixed"},

@@ -1,5 +1,6 @@
 """kfac-paper as it is typed: its pages, its folders, and what it prints."""
 
+import importlib
 import json
 import os
 import re
@@ -11,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from kfac_cli.config.compose import load_config
+from kfac_cli.config.schema import flat_settings
 from kfac_cli.paper.arguments import parse
+from kfac_cli.paper.methods import named
 from kfac_cli.paper.registry import STUDIES
 from kfac_cli.paper.study import Scale
 
@@ -51,6 +55,31 @@ def test_the_list_has_a_line_for_each_study_and_loads_no_torch():
     assert [line.split()[0] for line in lines] == list(STUDIES)
     assert all("figure" in line or "section" in line for line in lines)
     assert all("small: " in line and "full: " in line for line in lines)
+
+
+def test_the_list_has_the_times_of_the_documents():
+    page = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \| (.+) \| (.+) \|$", page, re.MULTILINE)
+    found = {name: (small, full) for name, small, full in rows if name in STUDIES}
+    assert found == {name: (entry.small, entry.full) for name, entry in STUDIES.items()}
+
+
+@pytest.mark.parametrize(
+    ("study", "names", "option"),
+    [
+        ("compare.methods", ("tridiagonal", "diagonal"), "inverse"),
+        ("batch_size.plan", ("tridiagonal", "diagonal"), "inverse"),
+        ("options.statements", ("factored-tikhonov", "exact-tikhonov"), "tikhonov"),
+    ],
+)
+def test_methods_that_are_compared_differ_in_one_option(study, names, option):
+    methods = importlib.import_module(f"kfac_cli.paper.{study}").METHODS
+    pair = [
+        flat_settings(load_config(method.words("mnist", Scale.FULL)))
+        for method in named(methods, names)
+    ]
+    differing = {name for name in pair[0] if pair[0][name] != pair[1][name]}
+    assert differing - {"optimizer.name"} == {f"optimizer.{option}"}
 
 
 @pytest.mark.parametrize("entry", STUDIES.values(), ids=STUDIES)

@@ -30,20 +30,21 @@ class Spectrum:
     above: Tensor
 
     @classmethod
-    def of(cls, side: Whitened, dtype: torch.dtype) -> "Spectrum":
+    def of(cls, side: Whitened, dtype: torch.dtype, used: torch.dtype | None = None) -> "Spectrum":
         """The spectrum of the smaller Gram matrix of T, its eigenvectors computed in `dtype`.
 
         The eigenvalues are Rayleigh quotients in float64: their error is the square of that of the
-        eigenvectors. A correlation below the resolution of `dtype`, as many are while T comes from
-        few cases, is set to 0, with its direction: it would change no product by more than
-        rounding, but would make subnormal numbers, with which a CPU is a hundred times slower.
+        eigenvectors. A correlation below the resolution of the dtype in which it is `used`, by
+        default `dtype`, is set to 0, with its direction, as many are while T comes from few cases:
+        it would change no product by more than rounding, but would make subnormal numbers, with
+        which a CPU is a hundred times slower.
         """
         narrow = side.matrix if side.is_tall else side.matrix.T
         vectors = _eigenvectors(narrow, dtype)
         basis = vectors.to(torch.float64)
         wide = narrow @ basis
         values = wide.square().sum(0) / basis.square().sum(0)
-        resolved = values >= torch.finfo(dtype).eps ** 2
+        resolved = values >= torch.finfo(used or dtype).eps ** 2
         wide, vectors = wide.to(dtype) * resolved, vectors * resolved
         here, above = (wide, vectors) if side.is_tall else (vectors, wide)
         return cls(values * resolved, side.here.root(here), side.above.root(above))
@@ -119,7 +120,7 @@ def canonical_couplings(
     gaps = _gaps(spectra)
     if dtype != torch.float64:
         again = [index for index, gap in enumerate(gaps) if not gap >= MIN_GAP_FLOAT32]
-        better = _spectra([pairs[index] for index in again], torch.float64)
+        better = _spectra([pairs[index] for index in again], torch.float64, dtype)
         for index, pair, gap in zip(again, better, _gaps(better), strict=True):
             spectra[index], gaps[index] = pair, gap
     for gap in gaps:
@@ -134,10 +135,14 @@ def canonical_couplings(
 
 
 def _spectra(
-    pairs: Sequence[tuple[Whitened, Whitened]], dtype: torch.dtype
+    pairs: Sequence[tuple[Whitened, Whitened]],
+    dtype: torch.dtype,
+    used: torch.dtype | None = None,
 ) -> list[tuple[Spectrum, Spectrum]]:
     sides = [side for pair in pairs for side in pair]
-    spectra = side_by_side(lambda side: Spectrum.of(side, dtype), sides, lambda side: side.matrix)
+    spectra = side_by_side(
+        lambda side: Spectrum.of(side, dtype, used), sides, lambda side: side.matrix
+    )
     return list(zip(spectra[::2], spectra[1::2], strict=True))
 
 

@@ -85,7 +85,10 @@ class Curvature(Protocol):
         """
 
     def latest(self, inverse: Inverse) -> Inverse:
-        """An inverse of the last refresh with what needs none; mostly the inverse as it is."""
+        """The inverse to use between refreshes: that of the last one, here as it is.
+
+        A curvature may update it by what takes no decomposition.
+        """
         return inverse
 
     @abstractmethod

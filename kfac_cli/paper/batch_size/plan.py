@@ -14,7 +14,7 @@ from kfac_cli.commands.quoting import quoted
 from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.data.registry import load_dataset
 from kfac_cli.paper.checked_settings import checked
-from kfac_cli.paper.methods import Method, first_order, kfac, kfac_without_momentum
+from kfac_cli.paper.methods import PAPERS_T3, Method, first_order, kfac, kfac_without_momentum
 from kfac_cli.paper.runs import QUIET, RUNS, PlannedRun
 from kfac_cli.paper.study import Job, Scale
 
@@ -35,7 +35,7 @@ EVALUATIONS = 20
 
 METHODS: tuple[Method, ...] = (
     kfac(TRIDIAGONAL, "kfac_tridiag"),
-    kfac(DIAGONAL, "kfac_diag"),
+    kfac(DIAGONAL, "kfac_diag", PAPERS_T3),
     kfac_without_momentum(NO_MOMENTUM, "kfac_tridiag"),
     first_order(BASELINE, "nesterov_sgd"),
 )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from kfac_cli.paper.judgement import Comparison, MethodRuns
-from kfac_cli.paper.methods import Method, first_order, kfac
+from kfac_cli.paper.methods import PAPERS_T3, Method, first_order, kfac
 from kfac_cli.paper.statement import Statement
 from kfac_cli.paper.study import Finding
 from kfac_cli.report.measures import ITERATIONS, SECONDS
@@ -18,8 +18,8 @@ BASELINE, KFAC_MOMENTUM = "nesterov", "sgd-kfac-momentum"
 METHODS: tuple[Method, ...] = (
     kfac(SUBSETS, "kfac_tridiag", "optimizer.tau1=0.125", "optimizer.tau2=0.25"),
     kfac(WHOLE, "kfac_tridiag", "optimizer.tau1=1", "optimizer.tau2=1"),
-    kfac(FACTORED, "kfac_diag"),
-    kfac(EXACT, "kfac_diag", "optimizer.tikhonov=exact"),
+    kfac(FACTORED, "kfac_diag", PAPERS_T3),
+    kfac(EXACT, "kfac_diag", PAPERS_T3, "optimizer.tikhonov=exact"),
     first_order(BASELINE, "nesterov_sgd"),
     first_order(KFAC_MOMENTUM, "sgd_kfac_momentum"),
 )

@@ -310,8 +310,9 @@ def test_between_refreshes_the_inverse_follows_the_diagonal_in_its_bases():
     ("changes", "message"),
     [
         ({"tikhonov": "exact"}, "^tikhonov=exact: must be factored with inverse=ekfac"),
-        ({"pi": "one"}, "^pi=one: must be trace with inverse=ekfac: the damping is gamma"),
+        ({"pi": "one"}, "^pi=one: must be trace with inverse=ekfac: ekfac always adds gamma"),
         ({"refresh": "background"}, "^refresh=background: must be immediate with inverse=ekfac"),
+        ({"t3": 1}, "^t3=1: with inverse=ekfac, .* must be 2 or more"),
         ({"l2_product": "refreshed"}, "^l2_product=refreshed: needs inverse=block_diagonal"),
     ],
 )
