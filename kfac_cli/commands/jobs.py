@@ -18,7 +18,6 @@ from omegaconf import DictConfig
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.commands.failures import record_failure
 from kfac_cli.commands.new_folder import ERROR_FILE, check_new_folder, clear_new_folder
-from kfac_cli.commands.out_of_memory import is_out_of_memory
 from kfac_cli.commands.resume import Resumption, prepare_resumption, read_ending, refuse_links
 from kfac_cli.commands.run_log import begin_logs
 from kfac_cli.commands.submitted_tasks import export_task
@@ -26,7 +25,7 @@ from kfac_cli.commands.sweeps import Job, swept_settings
 from kfac_cli.config.completion import complete
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.config.settings_file import CONFIG_FILE, write_settings
-from kfac_cli.errors import ProcessLostError, UserError, os_error_line, shown
+from kfac_cli.errors import ProcessLostError, UserError, shown
 from kfac_cli.files import exclusive_use, shown_folder
 from kfac_cli.recording.processors import Load
 from kfac_cli.recording.progress import Progress
@@ -39,6 +38,7 @@ from kfac_cli.recording.summary import (
     TIME_LIMIT_REACHED,
 )
 from kfac_cli.recording.values import significant
+from kfac_cli.run.failures import failure_line, is_expected
 from kfac_cli.run.launched import launched, rank
 from kfac_cli.run.lifelines import LED
 from kfac_cli.signals import Interrupted, check_interrupted
@@ -139,7 +139,7 @@ class Jobs:
             line, details = failure_line(error), traceback.format_exc()
             if not isinstance(error, OSError):
                 check_interrupted()
-                if not (_is_expected(error) or _sweeping()):
+                if not (is_expected(error) or _sweeping()):
                     print(details, file=sys.stderr, end="")  # a bug
             best = self._record_failure(folder, f"{line}{_resume_hint(folder)}", details)
             if isinstance(error, ProcessLostError) and _sweeping() and not self._beside_others():
@@ -269,22 +269,6 @@ class Jobs:
     def _turn(self) -> int | None:
         """The number of a job beside others."""
         return int(HydraConfig.get().job.num) if self._beside_others() else None
-
-
-def failure_line(error: Exception) -> str:
-    """One line for an error that ended a run and is no UserError."""
-    if isinstance(error, OSError):
-        return os_error_line(error)
-    if isinstance(error, ProcessLostError):
-        return str(error)
-    if is_out_of_memory(error):
-        return "out of memory: set a smaller chunk_size or use a smaller network"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _is_expected(error: Exception) -> bool:
-    """Whether an error is none of the program's: its traceback says nothing to a user."""
-    return isinstance(error, ProcessLostError) or is_out_of_memory(error)
 
 
 def _check_same(folder: Path, resumption: Resumption, config: RunConfig) -> None:

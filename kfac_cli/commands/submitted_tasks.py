@@ -16,5 +16,5 @@ def export_task() -> bool:
     except RuntimeError:  # it did not start this process
         return False
     if several:
-        submitit.helpers.TorchDistributedEnvironment().export()
+        submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
     return several

@@ -66,12 +66,13 @@ class Processes:
         results = []
         with process_errors():
             distributed.all_gather_object(parcels, parcel)
-            for rank, each in enumerate(parcels):
-                mine = rank == self.rank
-                flat = each.joined(tensors) if mine else each.empty(device)
+        for rank, each in enumerate(parcels):
+            mine = rank == self.rank
+            flat = each.joined(tensors) if mine else each.empty(device)
+            with process_errors():
                 for part in flat.values():
                     distributed.broadcast(part, src=rank)
-                results.append(own if mine else each.content(flat))
+            results.append(own if mine else each.content(flat))
         return results
 
 

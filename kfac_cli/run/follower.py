@@ -15,6 +15,7 @@ from kfac_cli.data.registry import load_dataset
 from kfac_cli.engine import StepRecord
 from kfac_cli.errors import ProcessLostError, UserError, one_line
 from kfac_cli.run.evaluation import evaluate_session
+from kfac_cli.run.failures import failure_line, is_expected
 from kfac_cli.run.launched import joined, leave, rank, reports_loss_of_leader, timeout_seconds
 from kfac_cli.run.lifelines import LOST, FollowerLine
 from kfac_cli.run.messages import (
@@ -60,8 +61,9 @@ def _follow(name: str, line: FollowerLine) -> int:
     except ProcessLostError as error:
         words, report = LOST, f"the first process ended or does not answer ({error})"
     except Exception as error:
-        words = report = f"process {rank()}: {type(error).__name__}: {error}"
-        traceback.print_exc()  # a bug
+        words = report = f"process {rank()}: {failure_line(error)}"
+        if not is_expected(error):
+            traceback.print_exc()
     line.explain(words)
     leave()  # others may wait for this one
     if reports_loss_of_leader() and not line.leader_reports(timeout_seconds()):
@@ -101,6 +103,8 @@ def _session(beginning: Beginning) -> Session:
     device = process_device(config.device)
     folder = resolve_data_dir(config.data_dir)
     dataset = load_dataset(config.dataset, folder, config.dtype)
+    if dataset.fingerprint != beginning.data:
+        raise UserError(f"the data in {folder} are not those of the first process")
     session = make_session(config, dataset, device, beginning.earlier)
     session.load_state_dict(beginning.state)
     return session

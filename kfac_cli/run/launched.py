@@ -63,6 +63,10 @@ def joined() -> Iterator[Lifelines | None]:
         yield None
         return
     import torch
+
+    # Functions in it have the group of all processes as a default argument if they are defined
+    # while it is there, as torch.optim does at the first step: it could then not be closed.
+    import torch.distributed.nn
     from torch import distributed
 
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"

@@ -35,13 +35,13 @@ class Leader:
 
     @classmethod
     def of_run(cls) -> "Leader":
-        """That of the command that runs; raises UserError if others were started but are not there.
+        """That of the command that runs; raises ProcessLostError if the others are lost.
 
-        They have ended if they were lost in an earlier run.
+        So a sweep or a search, in which they were lost in an earlier run, ends.
         """
         processes = Processes.here()
         if launched() and processes.count == 1:
-            raise UserError("the other processes have ended; start all of them again")
+            raise ProcessLostError("the other processes have ended; start all of them again")
         return cls(processes, LED.get())
 
     @contextmanager
@@ -56,8 +56,9 @@ class Leader:
         with self._part(Part.BEGIN):
             state = to_device(session.state_dict(), torch.device("cpu"))
             threads = torch.get_num_threads()
-            settings = settings_tree(config)
-            share_beginning(Beginning(settings, threads, session.earlier, state))
+            settings = {**settings_tree(config), "chunk_size": session.optimizer.chunk_size}
+            data = session.dataset.fingerprint
+            share_beginning(Beginning(settings, threads, session.earlier, state, data))
             error = share_errors(None)
         self._begun = True
         try:
@@ -120,7 +121,8 @@ def report_failure(lines: LeaderLines | None, error: BaseException) -> NoReturn:
         raise SystemExit(EXIT_FAILED) from error
     if isinstance(error, ProcessLostError):
         ignore_signals()  # torchrun's, because the other one has ended
-        raise ProcessLostError(str(error) if lines is None else lines.reason()) from error
+        reason = "" if lines is None else lines.reason()
+        raise ProcessLostError(reason or str(error)) from error
     raise error
 
 

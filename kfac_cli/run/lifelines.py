@@ -39,9 +39,10 @@ class Listener:
     """Where the first process accepts the connections of the others, of whom each knows `token`."""
 
     def __init__(self) -> None:
-        found = socket.getaddrinfo(os.environ["MASTER_ADDR"], 0, type=socket.SOCK_STREAM)
-        family, _, _, _, address = found[0]
-        self._server = socket.create_server((str(address[0]), 0), family=family)
+        # On every address, as torch's own store: MASTER_ADDR may mean another one to this machine.
+        both = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if both else socket.AF_INET
+        self._server = socket.create_server(("", 0), family=family, dualstack_ipv6=both)
         self.token = secrets.token_bytes(TOKEN_BYTES)
         self.port = int(self._server.getsockname()[1])
 
@@ -84,7 +85,10 @@ class LeaderLines:
         return [rank for rank, text in self._words(0.0).items() if text == ""]
 
     def reason(self) -> str:
-        """What another process says of its failure, or which of them are dead or silent."""
+        """What another process says of its failure, or which of them are dead or silent.
+
+        Empty if all say that they have lost another one.
+        """
         end, words = time.monotonic() + REASON_SECONDS, dict[int, str]()
         while time.monotonic() < end and len(words) < len(self._ends):
             words = self._words(0.05)
@@ -94,7 +98,7 @@ class LeaderLines:
                 return f"{_named(dead)} ended unexpectedly"
         silent = [rank for rank in self._ends if rank not in words]
         if not silent:
-            return f"{_named(list(words))} had no answer for {self._seconds:g} seconds"
+            return ""
         return f"{_named(silent)} did not answer within {self._seconds:g} seconds"
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from kfac_cli.data.dataset import Fingerprint
 from kfac_cli.engine import StepRecord
 from kfac_cli.engine.processes import process_errors
 from kfac_cli.run.session import Session
@@ -33,13 +34,15 @@ class Part(IntEnum):
 class Beginning:
     """What a process needs to begin a run at the state of the first one.
 
-    `settings` are those of `settings_tree`.
+    `settings` are those of `settings_tree`, with its chunk size; `data` is the fingerprint of its
+    dataset.
     """
 
     settings: dict[str, Any]
     threads: int
     earlier: int
     state: dict[str, Any]
+    data: Fingerprint
 
 
 def send(part: Part, session: Session | None = None, last: StepRecord | None = None) -> None:

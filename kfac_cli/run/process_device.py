@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from kfac_cli.errors import UserError
+from kfac_cli.errors import UserError, counted
 from kfac_cli.run.launched import launched, local_rank
 from kfac_cli.run.session import choose_device
 
@@ -22,6 +22,10 @@ def process_device(setting: str, turn: int | None = None) -> torch.device:
         if setting.startswith("cuda:"):
             raise UserError(f"device={setting}: each process needs its own GPU; use device=cuda")
         if count > gpus:
-            raise UserError(f"device={setting}: {count} processes, but {gpus} GPUs; start {gpus}")
+            found = counted(gpus, "GPU")
+            raise UserError(
+                f"device={setting}: {count} processes, but {found} here; start {gpus}, or set "
+                "device=cpu"
+            )
         torch.cuda.set_device(device)
     return device

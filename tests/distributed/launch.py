@@ -128,6 +128,22 @@ def kfac_run_with_a_fault(*arguments: str) -> int:
     return kfac_run(*arguments)
 
 
+def kfac_run_on_other_data(*arguments: str) -> int:
+    """`kfac_run`, where process 1 finds other values in its data folder."""
+    from dataclasses import replace
+
+    from kfac_cli.run import follower
+
+    load = follower.load_dataset
+
+    def changed(*source):
+        dataset = load(*source)
+        return replace(dataset, test_inputs=1 - dataset.test_inputs)
+
+    follower.load_dataset = changed
+    return kfac_run(*arguments)
+
+
 def kfac_run_that_hangs(rank: int, *arguments: str) -> int:
     """`kfac_run`, where one process stops in its second step: the others wait 2 seconds."""
     from datetime import timedelta

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from distributed.launch import (
     SECONDS,
     kfac_run,
+    kfac_run_on_other_data,
     kfac_run_that_hangs,
     kfac_run_with_a_fault,
     kfac_tune,
@@ -202,6 +203,16 @@ def test_a_process_with_other_parameters_ends_all(small, tmp_path):
     [line] = [line for line in started.everything().splitlines() if "kfac-run: error" in line]
     assert "process 1 does not have the parameters of the first process" in line
     assert len(rows(folder)) == 2
+
+
+def test_a_process_with_other_data_is_refused_before_the_training(small, tmp_path):
+    folder = tmp_path / "run"
+    arguments = (*small, f"hydra.run.dir={folder}", "iterations=9")
+    codes, started = launch(2, tmp_path / "printed", kfac_run_on_other_data, *arguments)
+    assert codes == [1, 0], started.everything()
+    [line] = [line for line in started.everything().splitlines() if "kfac-run: error" in line]
+    assert line.startswith("kfac-run: error: process 1: the data in ")
+    assert line.endswith(" are not those of the first process")
 
 
 def test_a_sweep_runs_each_job_in_all_processes(small, tmp_path):

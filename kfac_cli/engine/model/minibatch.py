@@ -231,13 +231,17 @@ class MiniBatch:
     def _own_cases(self, statistics: int = 0, rest: int | None = None) -> list[slice]:
         """This process's share of S₁, of the cases up to `rest`, and of S₂, which begins there.
 
-        S₁ are the first `statistics` cases. Its part that lies in S₂ is shared as a part of S₂.
+        S₁ are the first `statistics` cases. Its part that lies in S₂ is shared as a part of S₂; the
+        rest is there even if it is empty, to give the sums of the statistics their shapes.
         """
         rest = self.cases if rest is None else max(rest, 0)
-        limits = sorted({0, min(statistics, rest), rest, self.cases})
+        limits = [0, min(statistics, rest), rest, self.cases]
         if self.network.processes.count == 1:
             limits = [0, self.cases]
-        return [self.network.processes.share(slice(*pair)) for pair in pairwise(limits)]
+        pairs = [(a, b) for a, b in pairwise(limits) if a < b]
+        if statistics and self.network.processes.count > 1 and limits[1] == 0:
+            pairs.insert(0, (0, 0))
+        return [self.network.processes.share(slice(*pair)) for pair in pairs]
 
     def _chunks(self, parts: Sequence[slice] = ()) -> Iterator[Chunk]:
         """The chunks of some parts of the cases, at least one of each; by default of the own cases.

@@ -53,8 +53,15 @@ def sums(processes, cases, statistics, last, kept_bytes, fisher="sampled"):
 @pytest.mark.parametrize("count", [2, 3, 4])
 @pytest.mark.parametrize(
     ("cases", "statistics", "last"),
-    [(CASES, 200, 300), (CASES, CASES, CASES), (CASES, CASES - 10, 20), (1, 1, 1), (2, 1, 1)],
-    ids=["subsets", "everything", "overlapping", "one case", "two cases"],
+    [
+        (CASES, 200, 300),
+        (CASES, CASES, CASES),
+        (CASES, 200, CASES),
+        (CASES, CASES - 10, 20),
+        (1, 1, 1),
+        (2, 1, 1),
+    ],
+    ids=["subsets", "everything", "all of S2", "overlapping", "one case", "two cases"],
 )
 @pytest.mark.parametrize("kept_bytes", [0, 10**4, 10**9])
 def test_the_sums_of_the_shares_are_those_of_the_mini_batch(

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from kfac_cli.commands.jobs import failure_line
-from kfac_cli.commands.out_of_memory import is_out_of_memory
+from kfac_cli.run.failures import failure_line, is_out_of_memory
 
 LINE = "out of memory: set a smaller chunk_size or use a smaller network"
 CUBLAS = "CUDA error: CUBLAS_STATUS_{} when calling `{}`"
