@@ -382,8 +382,13 @@ FORBIDDEN_MODULES = {
     *("pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "runpy", "code"),
     *("subprocess", "pty", "multiprocessing", "asyncio", "ctypes"),
 }
-ALLOWED = {"paper/runs.py": {"subprocess"}, "paper/registry.py": {"import_module"}}
-"""Runs of a study are kfac-run by the same Python; studies are named in the registry itself."""
+ALLOWED = {
+    "paper/runs.py": {"subprocess"},
+    "paper/registry.py": {"import_module"},
+    "engine/parcel.py": {"pickle"},
+}
+"""Runs of a study are kfac-run by the same Python; studies are named in the registry itself; what
+processes send to each other in a run, torch.distributed pickles too."""
 
 SAFE_ONLY_WITH = {"torch.load": "weights_only=True", "np.load": "allow_pickle=False"}
 
