@@ -42,7 +42,7 @@ def test_a_table_has_a_cell_for_each_column():
 
 
 def test_the_page_has_a_place_for_every_section():
-    names = [*(part.name for part in PARTS), "peers", "gpu"]
+    names = [*(part.name for part in PARTS), "peers", "gpu", "processes"]
     assert re.findall(r"<!-- begin (\w+) -->", PERFORMANCE.read_text()) == names
 
 

@@ -248,7 +248,7 @@ def test_no_float32_product_of_a_step_is_made_elsewhere(options):
     options = {"lambda_initial": 1.0, "t1": 1, "t2": 2, "t3": 2, "chunk_size": 5} | options
     optimizer = optimizer_for(watched, [12, 9, 8, 12], **options)
     refresh = optimizer.curvature.inverses
-    optimizer.curvature.inverses = lambda gammas: watched.watch(refresh, gammas)
+    optimizer.curvature.inverses = lambda *arguments: watched.watch(refresh, *arguments)
     inputs = normal(12, 12).sigmoid()
     with OtherProducts(watched) as others:
         for _ in range(3):

@@ -10,7 +10,7 @@ import kfac_cli.engine.model.minibatch as minibatch
 import kfac_cli.engine.model.statistics as statistics
 from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse
 from kfac_cli.engine.curvature.factored import FactoredCurvature
-from kfac_cli.engine.curvature.registry import CURVATURES
+from kfac_cli.engine.curvature.protocol import Curvature
 from kfac_cli.engine.model.network import Network
 
 TASKS = {
@@ -32,8 +32,7 @@ PLACES: tuple[tuple[int, Any, str], ...] = (
     (3, minibatch, "sum_of_statistics"),
     (4, statistics, "sum_over_cases"),
     (4, FactoredCurvature, "update"),
-    (5, CURVATURES["block_diagonal"], "inverses"),
-    (5, CURVATURES["block_tridiagonal"], "inverses"),
+    (5, Curvature, "inverses"),
     (6, BlockDiagonalInverse, "multiply"),
     (6, BlockTridiagonalInverse, "multiply"),
     (7, minibatch.MiniBatch, "fisher_gram"),
