@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from calling import Answer, calling
-from hydra._internal.core_plugins.importlib_resources_config_source import (
-    ImportlibResourcesConfigSource,
-)
-from hydra.plugins.config_source import ConfigResult
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from soak.experiment import prepare
 from soak.faults import Faults
 
@@ -45,15 +43,16 @@ def _separate_cache_folder(
 @pytest.fixture(scope="session", autouse=True)
 def _shipped_settings_are_parsed_once() -> Iterator[None]:
     """Let Hydra parse each file of conf/ once for all tests: no test changes one."""
-    read, known = ImportlibResourcesConfigSource._read_config, {}
+    [kind] = [each for each in Plugins.instance().discover(ConfigSource) if each.scheme() == "pkg"]
+    read, known = kind._read_config, {}
 
-    def read_once(source: ImportlibResourcesConfigSource, file: Path) -> ConfigResult:
+    def read_once(source: ConfigSource, file: Path) -> ConfigResult:
         if file not in known:
             known[file] = read(source, file)
         return copy.deepcopy(known[file])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ImportlibResourcesConfigSource, "_read_config", read_once)
+        patch.setattr(kind, "_read_config", read_once)
         yield
 
 
