@@ -10,7 +10,6 @@ which the picture is drawn.
 """
 
 import argparse
-import csv
 import json
 import math
 import shlex
@@ -20,35 +19,37 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from benchmarks.common.document import PERFORMANCE, markdown_table, write_section
 from benchmarks.common.part import say
 from benchmarks.common.timing import figures
+from benchmarks.results_curves import KEPT, Curve, curves, read_rows
+from benchmarks.results_ratios import ratios_table
 from kfac_cli.errors import UserError
 from kfac_cli.files import replace_bytes, replace_text
-from kfac_cli.paper.progress import reached_at
 
 DOCUMENT = PERFORMANCE.with_name("results.md")
 TABLES = PERFORMANCE.parent / "results"
 FOLDER = Path("outputs/results")
 MISSED = "missed"
 CSV_FILE, FINDINGS_FILE = "error.csv", "findings.json"
-KEPT = ("problem", "method", "seed", "iteration", "optimizer_seconds", "train_error")
 
-METHODS = (
-    "tridiagonal",
-    "diagonal",
-    "nesterov",
-    "adam",
-    "muon",
-    "tridiagonal-companion",
-    "tridiagonal-paper",
-    "tridiagonal-no-momentum",
+SECOND_ORDER = ("tridiagonal", "diagonal", "diagonal-default", "ekfac")
+FIRST_ORDER = ("nesterov", "adam", "muon")
+NO_MOMENTUM = "tridiagonal-no-momentum"
+PAPERS = ("tridiagonal-companion", "tridiagonal-paper")
+EVERY = (*SECOND_ORDER, *FIRST_ORDER, NO_MOMENTUM, *PAPERS)
+"""Of `kfac-paper compare`."""
+
+PICTURED = ("tridiagonal", "ekfac", *FIRST_ORDER)
+
+
+RATIOS = (
+    "How many times as many iterations, cases and seconds a first-order method (column) takes as "
+    "K-FAC (row) to the same training errors, six of each pair of runs in equal ratios down to the "
+    "last one that both reach; medians over errors and seeds:"
 )
-"""Of `kfac-paper compare`: those of the README's picture first."""
 
 
 @dataclass(frozen=True)
@@ -61,38 +62,31 @@ class Section:
     targets: tuple[float, ...]
 
 
-def _section(name: str, problem: str, targets: tuple[float, ...], *words: str) -> Section:
-    where = " on a GPU" if name.endswith("-gpu") else ""
+def _section(name: str, targets: tuple[float, ...], methods: Sequence[str], *words: str) -> Section:
+    problem, _, gpu = name.partition("-")
+    where = " on a GPU" if gpu else ""
     title = f"{problem.upper()}{where}: K-FAC beside tuned first-order methods"
-    chosen = (f"problems={problem}", *words, f"methods={','.join(METHODS)}")
+    chosen = (f"problems={problem}", *words, f"methods={','.join(methods)}")
     return Section(name, title, ("compare", "scale=full", *chosen), targets)
 
 
+CURVES_ERRORS, MNIST_ERRORS, FACES_ERRORS = (
+    (10, 5, 3, 2, 1),
+    (10, 5, 3, 2, 1.5),
+    (100, 80, 60, 50, 30),
+)
+FEWER = ("tridiagonal", "diagonal", "ekfac", *FIRST_ORDER)
 SECTIONS = (
-    _section("curves", "curves", (10, 5, 3, 2, 1), "seeds=0,1,2", "seconds=150"),
-    _section("mnist", "mnist", (10, 5, 3, 2, 1.5), "seconds=720"),
-    _section("faces", "faces", (100, 80, 60, 50, 30), "seconds=720"),
+    _section("curves", CURVES_ERRORS, EVERY, "seeds=0,1,2", "seconds=150"),
+    _section("mnist", MNIST_ERRORS, (*FEWER, NO_MOMENTUM), "seconds=720"),
+    _section("faces", FACES_ERRORS, FEWER, "seconds=720"),
 )
 GPU_SECTIONS = (
-    _section("curves-gpu", "curves", (10, 5, 3, 2, 1), "seconds=8"),
-    _section("mnist-gpu", "mnist", (10, 5, 3, 2, 1.5), "seconds=10"),
-    _section("faces-gpu", "faces", (100, 80, 60, 50, 30), "seconds=15"),
+    _section("curves-gpu", CURVES_ERRORS, EVERY, "seconds=8"),
+    _section("mnist-gpu", MNIST_ERRORS, EVERY, "seconds=10"),
+    _section("faces-gpu", FACES_ERRORS, EVERY, "seconds=15"),
 )
 """Not among those that are made by default."""
-
-
-class Curve(NamedTuple):
-    """The evaluations of one run: lists of the same length."""
-
-    method: str
-    seed: int
-    iterations: list[int]
-    seconds: list[float]
-    errors: list[float]
-
-    def first(self, target: float) -> float:
-        """The optimizer seconds at which the error is at most the target, or infinity."""
-        return reached_at(np.array(self.errors), np.array(self.seconds), target)
 
 
 def main() -> int:
@@ -129,7 +123,7 @@ def _made(section: Section, seconds: float | None) -> Path:
 
 def write(section: Section, folder: Path, document: Path = DOCUMENT, tables: Path = TABLES) -> None:
     """Write the section of a finished study, and what the picture is drawn from."""
-    rows = _rows(folder / CSV_FILE)
+    rows = read_rows(folder / CSV_FILE)
     tables.mkdir(parents=True, exist_ok=True)
     lines = [",".join(KEPT), *(",".join(row[name] for name in KEPT) for row in rows)]
     replace_text(tables / f"{section.name}.csv", "\n".join(lines) + "\n")
@@ -153,7 +147,8 @@ def _text(section: Section, runs: Sequence[Curve], found: dict[str, Any]) -> str
     for method in dict.fromkeys(run.method for run in runs):
         own = [run for run in runs if run.method == method]
         cells = [_spread([run.first(target) for run in own]) for target in section.targets]
-        ends = [_spread([run.iterations[-1] for run in own]), _spread([r.seconds[-1] for r in own])]
+        ends = [_spread([int(run.costs["iterations"][-1]) for run in own])]
+        ends += [_spread([float(run.costs["seconds"][-1]) for run in own])]
         rows.append([method, len(own), *ends, *cells, _spread([min(r.errors) for r in own])])
     findings = [
         f"- {each['verdict']}: {each['statement'].partition(': ')[2]} ({each['source']}): "
@@ -161,8 +156,10 @@ def _text(section: Section, runs: Sequence[Curve], found: dict[str, Any]) -> str
         for each in found["findings"]
         if each["verdict"] != "not measured"
     ]
-    parts = [f"### {section.title}", header, markdown_table(columns, rows), "\n".join(findings)]
-    return "\n\n".join(parts)
+    parts = [f"### {section.title}", header, markdown_table(columns, rows)]
+    if ratios := ratios_table(runs, SECOND_ORDER, FIRST_ORDER):
+        parts += [RATIOS, ratios]
+    return "\n\n".join([*parts, "\n".join(findings)])
 
 
 def _numbers(numbers: dict[str, Any]) -> str:
@@ -185,33 +182,16 @@ def _cell(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else figures(value)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def curves(rows: Sequence[dict[str, str]]) -> list[Curve]:
-    """The runs of a table, in its order."""
-    found: dict[tuple[str, str], Curve] = {}
-    for row in rows:
-        key = row["method"], row["seed"]
-        run = found.setdefault(key, Curve(key[0], int(key[1]), [], [], []))
-        run.iterations.append(int(float(row["iteration"])))
-        run.seconds.append(float(row["optimizer_seconds"]))
-        run.errors.append(float(row["train_error"]))
-    return list(found.values())
-
-
 def picture(tables: Path = TABLES, folder: Path = PERFORMANCE.parent) -> None:
     """Draw docs/comparison.png and .svg: error against seconds, a panel for each table shown."""
     from benchmarks.results_picture import drawn_comparison
 
     panels = {
-        section.title.partition(":")[0]: curves(_rows(tables / f"{section.name}.csv"))
+        section.title.partition(":")[0]: curves(read_rows(tables / f"{section.name}.csv"))
         for section in (*SECTIONS, *GPU_SECTIONS)
         if (tables / f"{section.name}.csv").exists()
     }
-    for name, data in drawn_comparison(panels, METHODS[:5]):
+    for name, data in drawn_comparison(panels, PICTURED):
         replace_bytes(folder / name, data)
 
 

@@ -10,7 +10,6 @@ from kfac_cli.report.measures import (
     MEASURES,
     Cost,
     Values,
-    best_error,
     measured,
     spent,
 )
@@ -59,16 +58,23 @@ def reached_at(errors: Values, costs: Values, error: float) -> float:
 def common_errors(runs: Sequence[Run], count: int = TARGETS) -> Values:
     """Errors that all runs reach after their first evaluations, largest first.
 
+    As `shared_errors`.
+    """
+    return shared_errors([measured(run, MEASURES[0]) for run in runs], count)
+
+
+def shared_errors(curves: Sequence[Values], count: int = TARGETS) -> Values:
+    """Errors that all curves of errors (evaluations,) reach after their first ones, largest first.
+
     At most `count`, in equal ratios down to the largest of their best errors, which is the last;
-    none if a run measured no finite error, or if one is better at its first evaluation than another
+    none if a curve has no finite error, or if one is better at its first evaluation than another
     one ever: before it nothing is known.
     """
-    low = max(best_error(run) for run in runs)
-    starts = [_first_error(run) for run in runs]
-    if not (math.isfinite(low) and all(map(math.isfinite, starts))) or low <= 0:
+    finite = [curve[np.isfinite(curve)] for curve in curves]
+    if not all(map(len, finite)):
         return np.array([])
-    high = min(starts)
-    if high <= low:
+    low, high = max(curve.min() for curve in finite), min(curve[0] for curve in finite)
+    if low <= 0 or high <= low:
         return np.array([])
     return np.geomspace(high, low, count + 1)[1:]
 
@@ -96,9 +102,3 @@ def average_ratios(run: Run) -> Values:
     known = np.isfinite(iterate) & np.isfinite(average) & (iterate > 0) & (iterate != average)
     values: Values = average[known] / iterate[known]
     return values
-
-
-def _first_error(run: Run) -> float:
-    errors = measured(run, MEASURES[0])
-    finite = errors[np.isfinite(errors)]
-    return float(finite[0]) if len(finite) else math.nan

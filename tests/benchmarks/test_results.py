@@ -1,10 +1,13 @@
 """`make results`: a section of docs/results.md and a table from the folder of a study."""
 
 import json
+import math
 
 import pytest
 
-from benchmarks.results import SECTIONS, Curve, curves, picture, write
+from benchmarks.results import RATIOS, SECTIONS, picture, write
+from benchmarks.results_curves import curves
+from benchmarks.results_ratios import ratios, ratios_table
 
 ROWS = [
     # method, seed, iteration, seconds, error
@@ -77,11 +80,51 @@ def test_what_the_picture_is_drawn_from_is_kept(written, tmp_path):
     assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert "K-FAC, block-tridiagonal" in (tmp_path / "comparison.svg").read_text()
     header = (tmp_path / "results" / "curves.csv").read_text().splitlines()[0]
-    assert header == "problem,method,seed,iteration,optimizer_seconds,train_error"
+    assert header == "problem,method,seed,iteration,cases,optimizer_seconds,train_error"
 
 
 def test_a_curve_holds_one_run():
     row = {"method": "adam", "seed": "3", "iteration": "20.0"}
     [curve] = curves([{**row, "optimizer_seconds": "1.5", "train_error": "4"}])
-    assert curve == Curve("adam", 3, [20], [1.5], [4.0])
+    assert (curve.method, curve.seed, curve.errors.tolist()) == ("adam", 3, [4])
     assert curve.first(5) == 1.5 and curve.first(3) == float("inf")
+    assert curve.first(5, "iterations") == 20 and math.isnan(curve.first(5, "cases"))
+
+
+def halving(method, seed, iterations, cases, seconds):
+    """A run whose error is halved by so many iterations, cases and seconds, 64 to 2."""
+    return [
+        {
+            "method": method,
+            "seed": str(seed),
+            "iteration": str(k * iterations),
+            "cases": "" if cases is None else str(k * cases),
+            "optimizer_seconds": str(k * seconds),
+            "train_error": str(64 / 2 ** (k - 1)),
+        }
+        for k in range(1, 7)
+    ]
+
+
+def test_ratios_say_how_many_times_as_much_a_first_order_method_takes():
+    rows = halving("ekfac", 0, 10, 1000, 1.0) + halving("ekfac", 1, 10, 1000, 1.0)
+    rows += halving("adam", 1, 80, 500, 3.0) + halving("muon", 2, 80, 500, 3.0)
+    runs = curves(rows)
+    assert list(ratios(runs, "ekfac", "adam", "iterations")) == pytest.approx([8] * 6)
+    assert list(ratios(runs, "ekfac", "muon", "iterations")) == []  # no seed in common
+    assert ratios_table(runs, ("tridiagonal", "ekfac"), ("adam", "muon")).splitlines() == [
+        "|  | adam | muon |",
+        "| --- | --- | --- |",
+        "| ekfac | 8.00, 0.500, 3.00 | –, –, – |",
+    ]
+    assert ratios_table(runs, ("tridiagonal",), ("adam",)) == ""
+
+
+def test_ratios_of_costs_that_were_not_recorded_are_left_out():
+    runs = curves(halving("ekfac", 0, 10, None, 1.0) + halving("adam", 0, 80, 500, 3.0))
+    table = ratios_table(runs, ("ekfac",), ("adam",))
+    assert table.endswith("| ekfac | 8.00, –, 3.00 |")
+
+
+def test_a_section_has_its_ratios(written):
+    assert f"{RATIOS}\n\n|  | adam |\n| --- | --- |\n| tridiagonal | " in written

@@ -121,7 +121,7 @@ def test_seconds_end_every_run_and_settings_of_the_user_come_last(undrawn, job):
     ("given", "line"),
     [
         ({"problems": "digits"}, "problems=digits: must be of curves, mnist or faces"),
-        ({"methods": "x"}, "methods=x: must be of tridiagonal, diagonal, tridiagonal-paper, "),
+        ({"methods": "x"}, "methods=x: must be of tridiagonal, diagonal, diagonal-default, "),
         ({"seeds": "0,one"}, "seeds=0,one: must be whole numbers from 0 on"),
         ({"seconds": "-1"}, "seconds=-1: must be a number above 0"),
         ({"jobs": "0"}, "jobs=0: must be whole numbers from 1 on"),

@@ -9,6 +9,8 @@ BASELINE = "nesterov"
 METHODS: tuple[Method, ...] = (
     kfac(TRIDIAGONAL, "kfac_tridiag"),
     kfac(DIAGONAL, "kfac_diag", PAPERS_T3),
+    kfac("diagonal-default", "kfac_diag"),
+    kfac("ekfac", "ekfac"),
     kfac("tridiagonal-paper", "kfac_tridiag", "preset=paper"),
     kfac("tridiagonal-companion", "kfac_tridiag", "preset=companion"),
     kfac_without_momentum(TRIDIAGONAL_NO_MOMENTUM, "kfac_tridiag"),

@@ -1,0 +1,59 @@
+"""The curves of training errors that sections of docs/results.md are made from."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kfac_cli.paper.progress import reached_at
+from kfac_cli.report.measures import Values
+
+COSTS = {"iterations": "iteration", "cases": "cases", "seconds": "optimizer_seconds"}
+"""The columns of what an error costs, by the names that the document has for them."""
+
+KEPT = ("problem", "method", "seed", *COSTS.values(), "train_error")
+
+
+class Curve(NamedTuple):
+    """The evaluations of one run: the `errors` (evaluations,) and what they cost, by `COSTS`.
+
+    Costs that were not recorded are nan.
+    """
+
+    method: str
+    seed: int
+    errors: Values
+    costs: Mapping[str, Values]
+
+    def first(self, target: float, cost: str = "seconds") -> float:
+        """The cost at which the error is at most the target, or infinity."""
+        return reached_at(self.errors, self.costs[cost], target)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table in CSV."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def curves(rows: Sequence[Mapping[str, str]]) -> list[Curve]:
+    """The runs of a table, in its order."""
+    runs: dict[tuple[str, int], list[Mapping[str, str]]] = {}
+    for row in rows:
+        runs.setdefault((row["method"], int(row["seed"])), []).append(row)
+    return [
+        Curve(
+            method,
+            seed,
+            _column(own, "train_error"),
+            {name: _column(own, column) for name, column in COSTS.items()},
+        )
+        for (method, seed), own in runs.items()
+    ]
+
+
+def _column(rows: Sequence[Mapping[str, str]], name: str) -> Values:
+    return np.array([float(row.get(name) or math.nan) for row in rows])

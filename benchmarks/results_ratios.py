@@ -1,0 +1,43 @@
+"""How many times what K-FAC takes first-order methods take to the same training error."""
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+
+from benchmarks.common.document import markdown_table
+from benchmarks.common.timing import figures
+from benchmarks.results_curves import COSTS, Curve
+from kfac_cli.paper.progress import shared_errors
+
+
+def ratios_table(runs: Sequence[Curve], methods: Sequence[str], others: Sequence[str]) -> str:
+    """A row for each of `methods` that was run, and a column for each of `others`, in Markdown.
+
+    A cell has the medians of the ratios of iterations, of cases and of seconds. Empty without runs
+    of both kinds.
+    """
+    known = {run.method for run in runs}
+    rows, columns = ([m for m in names if m in known] for names in (methods, others))
+    if not rows or not columns:
+        return ""
+    cells = [[row, *(_cell(runs, row, column) for column in columns)] for row in rows]
+    return markdown_table(["", *columns], cells)
+
+
+def _cell(runs: Sequence[Curve], method: str, other: str) -> str:
+    return ", ".join(_median(list(ratios(runs, method, other, cost))) for cost in COSTS)
+
+
+def _median(values: Sequence[float]) -> str:
+    return figures(statistics.median(values)) if values else "–"
+
+
+def ratios(runs: Sequence[Curve], method: str, other: str, cost: str) -> Iterator[float]:
+    """What `other` takes over what `method` takes, at errors that their runs of a seed share."""
+    theirs = {run.seed: run for run in runs if run.method == other}
+    for own in runs:
+        if own.method == method and (beside := theirs.get(own.seed)) is not None:
+            for error in shared_errors([own.errors, beside.errors]):
+                ratio = beside.first(error, cost) / own.first(error, cost)
+                if math.isfinite(ratio):
+                    yield ratio
