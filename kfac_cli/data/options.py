@@ -10,7 +10,7 @@ from kfac_cli.data.base_options import AutoencoderOptions, DatasetOptions, Pixel
 from kfac_cli.data.idx_defaults import completed
 from kfac_cli.engine.declaration import OptionError, options
 from kfac_cli.engine.option_types import About, Count, FilePath, Integer, Items, Number, Seed
-from kfac_cli.engine.options import Activation, Output
+from kfac_cli.engine.options.network import Activation, Output
 
 DIGITS = 10
 

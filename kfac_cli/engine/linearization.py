@@ -10,7 +10,7 @@ from kfac_cli.engine.curvature.protocol import Needs
 from kfac_cli.engine.model.gradient_noise import noise_scale
 from kfac_cli.engine.model.minibatch import FirstOrder, MiniBatch
 from kfac_cli.engine.model.statistics import StatisticsRequest
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import (
     Direction,
     Parameters,

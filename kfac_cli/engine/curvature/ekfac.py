@@ -19,7 +19,7 @@ from kfac_cli.engine.curvature.factors import KroneckerFactors, running_average_
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import Eigenbasis, weighted
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.processes import Processes
 from kfac_cli.engine.products import BLAS, Products
