@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from kfac_cli.error_line import EXIT_FAILED
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -69,7 +71,7 @@ def exit_code_of_text(command: str = "kfac-run") -> int:
     if lost is None or lost.errno == errno.EPIPE:
         return 0
     print(f"{command}: error: standard output: {lost.strerror}", file=sys.stderr)
-    return 1
+    return EXIT_FAILED
 
 
 def _open_standard_files() -> None:

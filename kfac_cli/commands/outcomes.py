@@ -13,6 +13,7 @@ from kfac_cli.commands.failures import record_failure
 from kfac_cli.commands.resume import Ending
 from kfac_cli.commands.resume_command import resume_hint, say_how_to_resume
 from kfac_cli.config.schema import RunConfig
+from kfac_cli.error_line import EXIT_FAILED
 from kfac_cli.errors import ProcessLostError, UserError
 from kfac_cli.files import shown_folder
 from kfac_cli.recording.summary import DIVERGED, INTERRUPTED, TARGET_MISSED, TIME_LIMIT_REACHED
@@ -76,7 +77,7 @@ class Outcomes:
                     print(details, file=sys.stderr, end="")  # a bug
             best = self.record(folder, f"{line}{resume_hint(folder)}", details)
             if isinstance(error, ProcessLostError) and sweeping() and not self._job.beside_others():
-                raise SystemExit(1) from error  # the jobs that are left would lack it too
+                raise SystemExit(EXIT_FAILED) from error  # the jobs that are left would lack it too
             return best
 
     def record(self, folder: Path, line: str, details: str) -> float:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from kfac_cli.commands.error_line import EXIT_FAILED, exit_code_or_error
+from kfac_cli.error_line import EXIT_FAILED, exit_code_or_error
 from kfac_cli.errors import one_line
 from kfac_cli.files import exclusive_use, shown_folder
 from kfac_cli.paper.arguments import Arguments, parse

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kfac_cli.error_line import EXIT_FAILED
 from kfac_cli.errors import UserError, counted, one_line, os_error_line
 from kfac_cli.report.arguments import Arguments, claims, parse
 from kfac_cli.report.help_page import PAGE
@@ -15,7 +16,6 @@ from kfac_cli.terminal import tolerant_output
 if TYPE_CHECKING:
     from kfac_cli.report.runs import Run
 
-EXIT_FAILED = 1
 EXIT_OF_OUTCOME = {"held": 0, "did not hold": 1, "too few runs": 2}
 EXIT_FAILED_CLAIM = 3
 """After an error in testing a claim, where 1 means that it did not hold."""

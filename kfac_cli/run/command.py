@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 
+from kfac_cli.error_line import EXIT_FAILED
 from kfac_cli.errors import ProcessLostError, UserError, one_line
 from kfac_cli.run.launched import launched, rank
 from kfac_cli.signals import exit_code_of
@@ -30,4 +31,4 @@ def _lead(name: str, command: Callable[[], int]) -> int:
             return command()
     except (ProcessLostError, UserError) as error:
         print(f"{name}: error: {one_line(str(error))}", file=sys.stderr)
-        return 1
+        return EXIT_FAILED

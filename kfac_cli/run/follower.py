@@ -13,6 +13,7 @@ from kfac_cli.config.validation import validate
 from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.data.registry import load_dataset
 from kfac_cli.engine import StepRecord
+from kfac_cli.error_line import EXIT_FAILED
 from kfac_cli.errors import ProcessLostError, UserError, one_line
 from kfac_cli.run.evaluation import evaluate_session
 from kfac_cli.run.failures import failure_line, is_expected
@@ -29,8 +30,6 @@ from kfac_cli.run.messages import (
 from kfac_cli.run.process_device import process_device
 from kfac_cli.run.session import Session, make_session
 from kfac_cli.signals import SIGNALS
-
-EXIT_FAILED = 1
 
 
 def follow(name: str) -> int:
