@@ -2,6 +2,7 @@
 
 import contextlib
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.commands.current_job import sweeping
 from kfac_cli.files import shown_folder
+from kfac_cli.recording.layout import command_with_purpose
 
 
 def resume_hint(folder: Path) -> str:
@@ -34,10 +36,12 @@ def resumable(folder: Path) -> Iterator[None]:
 
 def say_how_to_resume(folder: Path, what: str) -> None:
     """Print the command line that resumes the run, and that for the sweep which it belongs to."""
-    print(f"\n  {_resume_command(folder)}  {what}", flush=True)
+    print(f"\n{command_with_purpose(_resume_command(folder), what, sys.stdout)}", flush=True)
     if sweeping():
         sweep = Path(HydraConfig.get().sweep.dir)
-        print(f"  {_resume_command(sweep, '-m')}  does the jobs that are left", flush=True)
+        purpose = "does the jobs that are left"
+        command = _resume_command(sweep, "-m")
+        print(command_with_purpose(command, purpose, sys.stdout), flush=True)
 
 
 def _resume_command(folder: Path, *options: str) -> str:

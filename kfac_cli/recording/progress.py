@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 from kfac_cli.recording.activity import activity_text
+from kfac_cli.recording.layout import terminal_width
 from kfac_cli.recording.summary import headline, terminal_summary
 from kfac_cli.recording.terminal_fields import EVALUATION_FIELDS, iteration_values
 from kfac_cli.recording.values import Row, clock_time, iterations_done, significant
@@ -82,7 +83,8 @@ class Progress:
         """Print how the run ended, to standard output."""
         self.close()
         if self._label is None:
-            print(terminal_summary(summary, folder), flush=True)
+            width = terminal_width(sys.stdout)
+            print(terminal_summary(summary, folder, width), flush=True)
         else:
             print(f"{self._label}: {headline(summary)}", flush=True)
 
