@@ -34,10 +34,14 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def os_error_line(error: OSError) -> str:
-    """What the system refused, and the file where it names one."""
-    where = f"{error.filename}: " if error.filename is not None else ""
-    return f"{where}{error.strerror or error}"
+def error_text(error: Exception) -> str:
+    """What an error says: that of the system with the file where it names one, a bug's by type."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror or error}"
+    if isinstance(error, ProcessLostError | UserError):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 class LogLine(logging.Formatter):

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from kfac_cli.error_line import print_error
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -68,8 +70,7 @@ def exit_code_of_text(command: str = "kfac-run") -> int:
     lost = file.lost if isinstance(file, TolerantFile) else None
     if lost is None or lost.errno == errno.EPIPE:
         return 0
-    print(f"{command}: error: standard output: {lost.strerror}", file=sys.stderr)
-    return 1
+    return print_error(command, f"standard output: {lost.strerror}")
 
 
 def _open_standard_files() -> None:

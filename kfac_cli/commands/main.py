@@ -22,7 +22,6 @@ from omegaconf import OmegaConf
 
 from kfac_cli.commands.arguments import parse
 from kfac_cli.commands.complete_paths import path_completions
-from kfac_cli.commands.error_line import EXIT_FAILED, FULL_ERROR, print_error
 from kfac_cli.commands.help_page import print_page
 from kfac_cli.commands.hydra_record import (
     refuse_output_subdir,
@@ -55,6 +54,7 @@ from kfac_cli.commands.sweeps import (
 )
 from kfac_cli.commands.value_check import check_sweep_values, check_values
 from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
+from kfac_cli.error_line import EXIT_FAILED, FULL_ERROR, print_error
 from kfac_cli.errors import UserError, background_errors_logged, shown
 from kfac_cli.files import exclusive_use, shown_folder
 from kfac_cli.signals import check_interrupted

@@ -7,6 +7,7 @@ from importlib.resources import files
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from kfac_cli.config.compose import CONFIG_MODULE, composed
@@ -32,7 +33,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     if found := re.match(r"Could not override '(.*?)'\.", text):
         return _unknown(_key_in_struct(error) or found[1], found[1], overrides)
     if found := re.match(r"Could not delete from config\. '(.*?)' does not exist", text):
-        return f"~{found[1]}: no such setting{suggestion('', found[1])}"
+        return f"~{found[1]}: no such setting{suggestion(found[1], _optimizer(overrides))}"
     if found := re.search(r"find '(.*?)'.*?Available options in '(.*?)':(.*)", text, re.S):
         return _no_such_choice(found[1], found[2], found[3])
     if found := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'", text):
@@ -105,16 +106,16 @@ def _unknown(key: str, overridden: str, overrides: Sequence[str]) -> str:
     named = typed if typed.startswith(key) else key
     if takes_names(key.rpartition(".")[0]):
         return f"{named}: is not there yet; add it with a plus: '+{named}'"
-    return f"{named}: no such setting{suggestion('', key, _arguments(overrides))}"
+    return f"{named}: no such setting{suggestion(key, _optimizer(overrides))}"
 
 
-def _arguments(overrides: Sequence[str]) -> list[str]:
-    """The names in optimizer.arguments with the choices on the command line; none without it."""
+def _optimizer(overrides: Sequence[str]) -> DictConfig | None:
+    """The settings of the optimizer that is chosen on the command line; None if it cannot be."""
     words = [word for word in overrides if word.lstrip("+").partition("=")[0] in GROUPS]
     try:
-        return [str(name) for name in composed(words).optimizer.get("arguments") or {}]
+        return composed(words).optimizer  # type: ignore[no-any-return]
     except Exception:  # such as several choices, one run each
-        return []
+        return None
 
 
 def _no_such_choice(missing: str, group: str, options: str) -> str:

@@ -243,7 +243,8 @@ def _apply(settings: DictConfig, change: Override) -> None:
     missing = object()
     try:
         if OmegaConf.select(settings, key, default=missing) is missing:
-            raise UserError(f"{shown(change.input_line)}: no such setting{suggestion('', key)}")
+            advice = suggestion(key, OmegaConf.select(settings, "optimizer"))
+            raise UserError(f"{shown(change.input_line)}: no such setting{advice}")
         OmegaConf.update(settings, key, change.value(), merge=True)
     except OmegaConfBaseException as error:
         reason = " ".join(str(error).partition("full_key:")[0].split())

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from kfac_cli.commands.resume import read_ending
 from kfac_cli.config.compose import composed
 from kfac_cli.errors import UserError, one_line, shown
 from kfac_cli.files import shown_folder
+from kfac_cli.recording.layout import command_with_purpose
 from kfac_cli.recording.values import significant
 
 MAX_JOBS = 100_000
@@ -115,5 +117,5 @@ def sweep_ranking(jobs: Sequence[Job], sweep: Path) -> str:
     if len(jobs) > MAX_RANKED:
         lines.append(f"    and {len(jobs) - MAX_RANKED} more")
     command = shlex.join(["kfac-report", str(shown_folder(sweep))])
-    lines += ["", f"  {command}  compares them"]
+    lines += ["", command_with_purpose(command, "compares them", sys.stdout)]
     return "\n".join(lines)

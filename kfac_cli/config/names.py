@@ -1,7 +1,7 @@
 """The names of all settings, and the nearest of them to a mistyped one."""
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kfac_cli.config.schema import SHARED, RunConfig
@@ -66,17 +66,16 @@ def _names(kind: type, prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", hint
 
 
-def suggestion(prefix: str, key: object, arguments: Collection[str] = ()) -> str:
+def suggestion(name: str, optimizer: Mapping[str, Any] | None = None) -> str:
     """What to add to "no such setting": the nearest known name, and where to find them all.
 
-    `arguments` are those that optimizer.arguments has with the chosen optimizer.
+    `optimizer` has the settings of the chosen one, None where several or none are known.
     """
-    name = f"{prefix}{key}"
     everything = "kfac-run --cfg job lists them all"
     known = setting_names()
     parent, _, leaf = name.rpartition(".")
-    if parent == "optimizer" and (argument := ARGUMENTS.get(leaf, leaf)) in arguments:
-        return f"; did you mean optimizer.arguments.{argument}? {everything}"
+    if parent in ("", "optimizer") and optimizer and (option := _option_of(optimizer, leaf)):
+        return f"; did you mean {option}? {everything}"
     if name in known:
         group = name.partition(".")[0]
         having = _choices_with(name)
@@ -90,6 +89,19 @@ def suggestion(prefix: str, key: object, arguments: Collection[str] = ()) -> str
         for near in difflib.get_close_matches(leaf, pool, n=1, cutoff=cutoff):
             return f"; did you mean {pool[near]}? {everything}"
     return f"; {everything}"
+
+
+def _option_of(optimizer: Mapping[str, Any], word: str) -> str | None:
+    """What an optimizer calls an option that other optimizers or programs call `word`, if it can.
+
+    An argument of torch's that is not there yet has a plus, with which it is added.
+    """
+    argument, arguments = ARGUMENTS.get(word, word), optimizer.get("arguments")
+    if not isinstance(arguments, Mapping):
+        return "optimizer.learning_rate" if argument == "lr" else None
+    if argument in arguments:
+        return f"optimizer.arguments.{argument}"
+    return "+optimizer.arguments.lr" if argument == "lr" else None
 
 
 def _choices_with(name: str) -> list[str]:

@@ -23,7 +23,7 @@ from kfac_cli.engine.option_types import (
     Number,
     Seed,
 )
-from kfac_cli.engine.options import L2, ChunkSize, OptimizerOptions
+from kfac_cli.engine.options.common import L2, ChunkSize, OptimizerOptions
 from kfac_cli.engine.registry import OPTIMIZERS
 from kfac_cli.schedules import SCHEDULES, ScheduleOptions
 

@@ -34,13 +34,13 @@ def validate(settings: DictConfig) -> RunConfig:
         name = error.full_key or "a setting"
         reason = " ".join(str(error).partition("full_key:")[0].split())
         raise UserError(f"{name}: {reason}") from error
+    tree = _with_shared(_with_preset_name(_without_missing(raw, depth=2)))
     try:
-        tree = _with_shared(_with_preset_name(_without_missing(raw, depth=2)))
         return TypeAdapter(RunConfig).validate_python(tree)
     except ValidationError as error:
         errors = error.errors()
         first = _first(errors)
-        raise UserError(_line(first) + _advice(first, errors, settings)) from None
+        raise UserError(_line(first, tree) + _advice(first, errors, settings)) from None
 
 
 def _without_missing(tree: Any, depth: int) -> Any:
@@ -74,7 +74,7 @@ def _with_shared(tree: dict[str, Any]) -> dict[str, Any]:
         return tree
     for name in SHARED:
         if name in section:
-            raise UserError(_unknown(f"optimizer.{name}", section[name]))
+            raise UserError(_unknown(f"optimizer.{name}", section[name], section))
     kind = OPTIMIZERS.get(str(section.get("kind")))
     for name in () if kind is None else declared_fields(kind.options):
         if name not in section and name not in SHARED:  # the engine has a default, conf/ the choice
@@ -93,9 +93,11 @@ def _is_shared(place: tuple[int | str, ...]) -> bool:
     return place[:1] == ("optimizer",) and len(place) > 2 and place[2] in SHARED
 
 
-def _line(error: "ErrorDetails") -> str:
+def _line(error: "ErrorDetails", tree: Mapping[str, Any]) -> str:
     line = refusal(error, RunConfig)
-    return _unknown(line.partition("=")[0], error["input"]) if error["type"] in UNKNOWN else line
+    if error["type"] not in UNKNOWN:
+        return line
+    return _unknown(line.partition("=")[0], error["input"], tree.get("optimizer"))
 
 
 def _advice(error: "ErrorDetails", errors: list["ErrorDetails"], settings: DictConfig) -> str:
@@ -133,5 +135,6 @@ def _decoded(text: str) -> Any:
         return text
 
 
-def _unknown(name: str, value: object) -> str:
-    return f"{name}={shown(value)}: no such setting{suggestion('', name)}"
+def _unknown(name: str, value: object, optimizer: object) -> str:
+    known = optimizer if isinstance(optimizer, Mapping) else None
+    return f"{name}={shown(value)}: no such setting{suggestion(name, known)}"

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from kfac_cli.engine.declaration import OptionError, options
 from kfac_cli.engine.option_types import About, Integer, Items
-from kfac_cli.engine.options import CONNECTIONS, Activation, Initialization, Output
+from kfac_cli.engine.options.network import CONNECTIONS, Activation, Initialization, Output
 from kfac_cli.errors import counted
 
 Report = Callable[[str, int, int], None]

@@ -10,7 +10,7 @@ from kfac_cli.data.base_options import AutoencoderOptions, DatasetOptions, Pixel
 from kfac_cli.data.idx_defaults import completed
 from kfac_cli.engine.declaration import OptionError, options
 from kfac_cli.engine.option_types import About, Count, FilePath, Integer, Items, Number, Seed
-from kfac_cli.engine.options import Activation, Output
+from kfac_cli.engine.options.network import Activation, Output
 
 DIGITS = 10
 
@@ -37,6 +37,16 @@ class CurvesOptions(AutoencoderOptions):
     ]
 
 
+MnistTrainCases = Annotated[
+    Annotated[int, Integer(1, 60_000)] | None,
+    About("leading images to train on; null for all 60,000"),
+]
+MnistTestCases = Annotated[
+    Annotated[int, Integer(1, 10_000)] | None,
+    About("leading images to test on; null for all 10,000"),
+]
+
+
 @options
 class MnistOptions(AutoencoderOptions):
     """MNIST's images, reproduced by an autoencoder."""
@@ -46,14 +56,8 @@ class MnistOptions(AutoencoderOptions):
 
     name: Literal["mnist"]
     output: Pixelwise
-    train_cases: Annotated[
-        Annotated[int, Integer(1, 60_000)] | None,
-        About("leading images to train on; null for all 60,000"),
-    ]
-    test_cases: Annotated[
-        Annotated[int, Integer(1, 10_000)] | None,
-        About("leading images to test on; null for all 10,000"),
-    ]
+    train_cases: MnistTrainCases
+    test_cases: MnistTestCases
 
 
 @options
@@ -66,14 +70,8 @@ class MnistLabelsOptions(DatasetOptions):
     output: Annotated[
         Literal["categorical"], About("distribution of the outputs: a softmax over the classes")
     ]
-    train_cases: Annotated[
-        Annotated[int, Integer(1, 60_000)] | None,
-        About("leading images to train on; null for all 60,000"),
-    ]
-    test_cases: Annotated[
-        Annotated[int, Integer(1, 10_000)] | None,
-        About("leading images to test on; null for all 10,000"),
-    ]
+    train_cases: MnistTrainCases
+    test_cases: MnistTestCases
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,9 +5,9 @@ Importing its options does not import torch; the other public names load on firs
 
 from typing import TYPE_CHECKING
 
-from kfac_cli.engine.baseline_options import NesterovOptions as NesterovOptions
-from kfac_cli.engine.baseline_options import TorchOptions as TorchOptions
-from kfac_cli.engine.options import KFACOptions as KFACOptions
+from kfac_cli.engine.options.baselines import NesterovOptions as NesterovOptions
+from kfac_cli.engine.options.baselines import TorchOptions as TorchOptions
+from kfac_cli.engine.options.kfac import KFACOptions as KFACOptions
 
 if TYPE_CHECKING:
     from kfac_cli.engine.public import *  # noqa: F403

@@ -13,7 +13,7 @@ import torch
 from kfac_cli.engine.damping import reduction_ratio
 from kfac_cli.engine.direction import Update
 from kfac_cli.engine.linearization import Linearization
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.state_rules import Rule, like, number, record
 

@@ -20,7 +20,7 @@ from kfac_cli.engine.direction import model_minimum, subsample_size
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.statistics import StatisticsRequest, output_gradients
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters, linear_combination, squared_norm
 from kfac_cli.engine.subspace import Subspaces
 from kfac_cli.engine.transfer import fetch_numbers

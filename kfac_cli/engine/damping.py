@@ -3,7 +3,7 @@
 import math
 import sys
 
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.state_rules import LARGEST_NUMBER, Rule, number, record
 
 INCREASE_FACTOR = 10.0

@@ -11,7 +11,7 @@ import torch
 from kfac_cli.engine.conjugate_gradient import continue_conjugate_gradient
 from kfac_cli.engine.curvature.protocol import Curvature, Inverse
 from kfac_cli.engine.linearization import Linearization
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters, all_finite
 from kfac_cli.engine.pending import PendingInverses
 from kfac_cli.engine.processes import ALONE, Processes

@@ -19,7 +19,7 @@ from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.network import Network
 from kfac_cli.engine.model.sampling import draw_seeds
 from kfac_cli.engine.optimizer import undone_on_error
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.record import StepRecord
 from kfac_cli.engine.state_rules import Rule, count, generator, like, record

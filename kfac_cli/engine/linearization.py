@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from kfac_cli.engine.curvature.protocol import Needs
+from kfac_cli.engine.model.first_order import FirstOrder
 from kfac_cli.engine.model.gradient_noise import noise_scale
-from kfac_cli.engine.model.minibatch import FirstOrder, MiniBatch
+from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.statistics import StatisticsRequest
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import (
     Direction,
     Parameters,

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kfac_cli.engine.baseline_options import NesterovOptions
 from kfac_cli.engine.chunks import chunk_size_for
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.network import Network
 from kfac_cli.engine.optimizer import undone_on_error
+from kfac_cli.engine.options.baselines import NesterovOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.record import StepRecord
 from kfac_cli.engine.state_rules import Rule, count, like, record

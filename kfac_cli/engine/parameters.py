@@ -27,7 +27,7 @@ def squared_norm(vector: Parameters) -> Tensor:
 def l2_penalty(parameters: Parameters, l2: float) -> Tensor:
     """(η/2)‖θ‖², accumulated in float64."""
     if l2 == 0:
-        return parameters[0].new_zeros((), dtype=torch.float64)
+        return float64_zeros(parameters)
     return squared_norm(parameters).mul_(0.5 * l2)
 
 
@@ -40,6 +40,19 @@ def add_l2_gradient(gradient: Parameters, parameters: Parameters, l2: float) -> 
 def added(u: Parameters, v: Parameters) -> Parameters:
     """The sum u + v."""
     return list(torch._foreach_add(u, v))
+
+
+def accumulated(total: Parameters, part: Parameters) -> Parameters:
+    """The sum of two vectors, in place of `total`; the part itself if `total` is empty."""
+    if not total:
+        return part
+    torch._foreach_add_(total, part)
+    return total
+
+
+def float64_zeros(parameters: Parameters, *shape: int) -> Tensor:
+    """Zeros to sum up in, float64 on the device of the parameters."""
+    return parameters[0].new_zeros(shape, dtype=torch.float64)
 
 
 def inner_product(u: Parameters, v: Parameters) -> Tensor:

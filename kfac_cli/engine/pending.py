@@ -12,7 +12,7 @@ import torch
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Curvature, Inverse
 from kfac_cli.engine.curvature.registry import make_curvature
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.processes import ALONE, Processes
 from kfac_cli.engine.state_rules import (

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kfac_cli.engine.baseline_options import NesterovOptions, TorchOptions
-from kfac_cli.engine.options import KFACOptions, OptimizerOptions
+from kfac_cli.engine.options.baselines import NesterovOptions, TorchOptions
+from kfac_cli.engine.options.common import OptimizerOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 
 if TYPE_CHECKING:
     import torch

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kfac_cli.engine.baseline_options import TorchOptions
 from kfac_cli.engine.chunks import chunk_size_for
 from kfac_cli.engine.declaration import OptionError
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.network import Network
 from kfac_cli.engine.optimizer import undone_on_error
+from kfac_cli.engine.options.baselines import TorchOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.record import StepRecord
 from kfac_cli.engine.state_rules import (

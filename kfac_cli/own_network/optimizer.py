@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kfac_cli.engine import KFAC, KFACOptions, Network, StepRecord
-from kfac_cli.engine.options import Output
+from kfac_cli.engine.options.network import Output
 from kfac_cli.engine.parameters import l2_penalty
 from kfac_cli.own_network.batch import as_batch
 from kfac_cli.own_network.continuing import (

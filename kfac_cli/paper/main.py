@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from kfac_cli.commands.error_line import EXIT_FAILED, exit_code_or_error
+from kfac_cli.error_line import EXIT_FAILED, exit_code_or_error
 from kfac_cli.errors import one_line
 from kfac_cli.files import exclusive_use, shown_folder
 from kfac_cli.paper.arguments import Arguments, parse
 from kfac_cli.paper.help_page import PAGE
 from kfac_cli.paper.registry import listing
 from kfac_cli.paper.study import Finding, Job
+from kfac_cli.recording.layout import command_with_purpose
 from kfac_cli.terminal import exit_code_of_text
 
 
@@ -61,7 +62,8 @@ def _run_study(arguments: Arguments, command: str) -> list[Finding]:
     try:
         return study(job)
     except KeyboardInterrupt:
-        print(f"\n  {one_line(command)}  continues from here", flush=True)
+        hint = command_with_purpose(one_line(command), "continues from here", sys.stdout)
+        print(f"\n{hint}", flush=True)
         raise
 
 

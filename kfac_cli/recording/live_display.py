@@ -4,6 +4,7 @@ import io
 import logging
 import sys
 from collections.abc import Callable
+from itertools import accumulate
 from typing import NamedTuple, TextIO, cast
 
 from rich.console import Console, Group, RenderableType
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from kfac_cli.errors import LogLine
 from kfac_cli.recording.activity import activity_text
+from kfac_cli.recording.layout import wrapped
 from kfac_cli.recording.terminal_fields import (
     EVALUATION_FIELDS,
     GREEK,
@@ -72,7 +74,7 @@ class LiveDisplay:
         self._live: Live | None = None
         self._redirected: list[tuple[logging.StreamHandler[TextIO], TextIO, _Formatter]] = []
         self._cut = 0
-        self._heading_shown = False
+        self._headed: int | None = None  # how many fields of an evaluation the heading names
 
     def start(self, title: str) -> None:
         self._title = title
@@ -94,12 +96,13 @@ class LiveDisplay:
         self._state = _State(iterations_done(row), values, end)
 
     def evaluation(self, row: Row) -> None:
-        if not self._heading_shown:
-            self._print_columns(
-                ["iteration", *(field.name for _, field in EVALUATION_FIELDS), "time"]
-            )
-            self._heading_shown = True
-        values = (significant(row.get(metric.column)) for metric, _ in EVALUATION_FIELDS)
+        fitting = self._fitting_columns()
+        if fitting != self._headed:
+            names = [field.name for _, field in EVALUATION_FIELDS[:fitting]]
+            self._print_columns(["iteration", *names, "time"], "dim")
+            self._headed = fitting
+        shown = EVALUATION_FIELDS[:fitting]
+        values = [significant(row.get(metric.column)) for metric, _ in shown]
         elapsed = clock_time(self._clock() - self._started)
         self._print_columns([str(iterations_done(row)), *values, elapsed])
 
@@ -107,7 +110,8 @@ class LiveDisplay:
         self._state = self._state._replace(activity=activity_text(what, done, total))
 
     def message(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        lines = "\n".join(wrapped(text, 0, self._console.width))
+        self._console.print(lines, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         for handler, stream, formatter in self._redirected:
@@ -154,11 +158,17 @@ class LiveDisplay:
         line.rstrip()
         return line
 
-    def _print_columns(self, cells: list[str]) -> None:
-        widths = (FIRST_WIDTH, *(field.width for _, field in EVALUATION_FIELDS), LAST_WIDTH)
+    def _fitting_columns(self) -> int:
+        """How many fields of an evaluation fit into the width, the most important first."""
+        widths = (field.width + 1 for _, field in EVALUATION_FIELDS)
+        ends = accumulate(widths, initial=FIRST_WIDTH + 1 + LAST_WIDTH)
+        return max(sum(end <= self._console.width for end in ends) - 1, 0)
+
+    def _print_columns(self, cells: list[str], style: str = "") -> None:
+        fields = EVALUATION_FIELDS[: len(cells) - 2]
+        widths = (FIRST_WIDTH, *(field.width for _, field in fields), LAST_WIDTH)
         text = " ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        style = None if self._heading_shown else "dim"
-        self._console.print(Text(text, style=style or ""), no_wrap=True, overflow="ellipsis")
+        self._console.print(Text(text, style=style), no_wrap=True, overflow="ellipsis")
 
     def _redirect_log_records(self) -> None:
         """Make log handlers that write to a terminal print a line above the display, each record.

@@ -5,10 +5,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 from kfac_cli.recording.activity import activity_text
+from kfac_cli.recording.layout import terminal_width
 from kfac_cli.recording.summary import headline, terminal_summary
 from kfac_cli.recording.terminal_fields import EVALUATION_FIELDS, iteration_values
 from kfac_cli.recording.values import Row, clock_time, iterations_done, significant
@@ -82,7 +82,8 @@ class Progress:
         """Print how the run ended, to standard output."""
         self.close()
         if self._label is None:
-            print(terminal_summary(summary, folder), flush=True)
+            width = terminal_width(sys.stdout)
+            print(terminal_summary(summary, folder, width), flush=True)
         else:
             print(f"{self._label}: {headline(summary)}", flush=True)
 
@@ -93,12 +94,7 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -3,13 +3,13 @@
 import json
 import math
 import shlex
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from kfac_cli.files import replace_bytes, shown_folder
+from kfac_cli.recording.layout import WIDTH, described, wrapped
 from kfac_cli.recording.values import Row, as_finite, format_bytes, format_duration, significant
 
 SUMMARY_FILE = "summary.json"
@@ -26,9 +26,6 @@ FAILED = "failed"
 
 BEST = ("best_train_error", "best_iteration", "best_parameters", "best_test_error")
 """What the summary says of the best evaluation."""
-
-WIDTH = 80
-"""Columns of a terminal, beyond which only paths reach."""
 
 FILE_DESCRIPTIONS = (
     ("*.png", "the whole run in one picture"),
@@ -78,34 +75,22 @@ def write_summary(folder: str | Path, summary: Mapping[str, object]) -> Path:
     return path
 
 
-def terminal_summary(summary: Mapping[str, object], folder: str | Path) -> str:
+def terminal_summary(summary: Mapping[str, object], folder: str | Path, width: int = WIDTH) -> str:
     """Describe in a few lines how a run ended, its best errors, and each file in its folder.
 
     `summary` has status and iterations; shown if present and finite are title, iterations_planned,
     seconds, optimizer_seconds, evaluation_seconds, logging_seconds, peak_memory (bytes), what
     `best_evaluation` returns, and target, of which error, reached, iteration and seconds are shown.
     """
-    lines = [*_wrapped(headline(summary), indent=2), ""]
+    lines = [*wrapped(headline(summary), 2, width), ""]
     for name, text in _entries(summary):
-        lines += _wrapped(f"  {name:<15} {text}", indent=18)
+        lines += wrapped(f"  {name:<15} {text}", 18, width)
     lines += ["", f"  {_short(folder)}"]
     files = _described_files(Path(folder))
-    width = max((len(name) for name, _ in files), default=0)
-    lines += [f"    {name:<{width}}  {text}".rstrip() for name, text in files]
+    lines += described(files, 4, width)
     if any("TensorBoard" in text for _, text in files):
         lines += ["", f"  tensorboard --logdir {shlex.quote(_short(folder))}"]
     return "\n".join(lines)
-
-
-def _wrapped(line: str, indent: int) -> list[str]:
-    """The line, or several, of which all but the first are indented."""
-    return textwrap.wrap(
-        line,
-        WIDTH,
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def headline(summary: Mapping[str, object]) -> str:

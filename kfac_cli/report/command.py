@@ -1,21 +1,20 @@
 """The command kfac-report: compare the runs and write the report, or test claims about them."""
 
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kfac_cli.errors import UserError, counted, one_line, os_error_line
+from kfac_cli.error_line import EXIT_FAILED, print_error
+from kfac_cli.errors import UserError, counted, error_text, one_line
 from kfac_cli.report.arguments import Arguments, claims, parse
 from kfac_cli.report.help_page import PAGE
-from kfac_cli.signals import EXIT_SIGNAL, InterruptOnSignal
+from kfac_cli.signals import exit_code_of
 from kfac_cli.terminal import tolerant_output
 
 if TYPE_CHECKING:
     from kfac_cli.report.runs import Run
 
-EXIT_FAILED = 1
 EXIT_OF_OUTCOME = {"held": 0, "did not hold": 1, "too few runs": 2}
 EXIT_FAILED_CLAIM = 3
 """After an error in testing a claim, where 1 means that it did not hold."""
@@ -30,20 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     After a signal it is 128 + its number.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    failed = EXIT_FAILED_CLAIM if claims(words) else EXIT_FAILED
     with tolerant_output():
-        try:
-            with InterruptOnSignal():
-                return _run(words)
-        except UserError as error:
-            line = str(error)
-        except OSError as error:
-            line = os_error_line(error)
-        except KeyboardInterrupt as interruption:
-            print("kfac-report: interrupted", file=sys.stderr)
-            return EXIT_SIGNAL + int(getattr(interruption, "signal", signal.SIGINT))
-        print(f"kfac-report: error: {one_line(line)}", file=sys.stderr)
-        return failed
+        return exit_code_of("kfac-report", lambda: _checked(words))
+
+
+def _checked(words: Sequence[str]) -> int:
+    try:
+        return _run(words)
+    except (OSError, UserError) as error:
+        failed = EXIT_FAILED_CLAIM if claims(words) else EXIT_FAILED
+        return print_error("kfac-report", error_text(error), failed)
 
 
 def _run(words: Sequence[str]) -> int:

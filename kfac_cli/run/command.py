@@ -1,9 +1,9 @@
 """A command in the processes that torchrun or another launcher has started for it."""
 
-import sys
 from collections.abc import Callable
 
-from kfac_cli.errors import ProcessLostError, UserError, one_line
+from kfac_cli.error_line import print_error
+from kfac_cli.errors import ProcessLostError, UserError, error_text
 from kfac_cli.run.launched import launched, rank
 from kfac_cli.signals import exit_code_of
 
@@ -29,5 +29,4 @@ def _lead(name: str, command: Callable[[], int]) -> int:
         with leading():
             return command()
     except (ProcessLostError, UserError) as error:
-        print(f"{name}: error: {one_line(str(error))}", file=sys.stderr)
-        return 1
+        return print_error(name, error_text(error))

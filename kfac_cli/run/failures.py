@@ -1,6 +1,6 @@
 """The line for an error that ended a run; what is raised where memory runs out."""
 
-from kfac_cli.errors import ProcessLostError, os_error_line
+from kfac_cli.errors import ProcessLostError, error_text
 
 MESSAGES = (
     "can't allocate memory",  # PyTorch, on a CPU
@@ -26,13 +26,9 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def failure_line(error: Exception) -> str:
     """One line for an error that ended a run and is no UserError."""
-    if isinstance(error, OSError):
-        return os_error_line(error)
-    if isinstance(error, ProcessLostError):
-        return str(error)
     if is_out_of_memory(error):
         return "out of memory: set a smaller chunk_size or use a smaller network"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return error_text(error)
 
 
 def is_expected(error: Exception) -> bool:

@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import sys
 import traceback
 import warnings
 
@@ -13,7 +12,8 @@ from kfac_cli.config.validation import validate
 from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.data.registry import load_dataset
 from kfac_cli.engine import StepRecord
-from kfac_cli.errors import ProcessLostError, UserError, one_line
+from kfac_cli.error_line import EXIT_FAILED, print_error
+from kfac_cli.errors import ProcessLostError, UserError
 from kfac_cli.run.evaluation import evaluate_session
 from kfac_cli.run.failures import failure_line, is_expected
 from kfac_cli.run.launched import joined, leave, rank, reports_loss_of_leader, timeout_seconds
@@ -29,8 +29,6 @@ from kfac_cli.run.messages import (
 from kfac_cli.run.process_device import process_device
 from kfac_cli.run.session import Session, make_session
 from kfac_cli.signals import SIGNALS
-
-EXIT_FAILED = 1
 
 
 def follow(name: str) -> int:
@@ -67,7 +65,7 @@ def _follow(name: str, line: FollowerLine) -> int:
     line.explain(words)
     leave()  # others may wait for this one
     if reports_loss_of_leader() and not line.leader_reports(timeout_seconds()):
-        print(f"{name}: error: {one_line(report)}", file=sys.stderr, flush=True)
+        print_error(name, report)
     return EXIT_FAILED
 
 

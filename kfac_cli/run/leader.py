@@ -9,14 +9,13 @@ import torch
 from kfac_cli.config.schema import RunConfig, settings_tree
 from kfac_cli.engine import StepRecord
 from kfac_cli.engine.processes import Processes
+from kfac_cli.error_line import EXIT_FAILED
 from kfac_cli.errors import ProcessLostError, UserError, counted
 from kfac_cli.run.launched import joined, launched, leave
 from kfac_cli.run.lifelines import LED, LeaderLines
 from kfac_cli.run.messages import Beginning, Part, all_arrived, send, share_beginning, share_errors
 from kfac_cli.run.session import Session, to_device
 from kfac_cli.signals import ignore_signals
-
-EXIT_FAILED = 1
 
 
 class Leader:

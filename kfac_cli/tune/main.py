@@ -7,8 +7,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from kfac_cli.commands.error_line import EXIT_FAILED, exit_code_or_error
 from kfac_cli.commands.main import folder_name, run_stamp
+from kfac_cli.error_line import EXIT_FAILED, exit_code_or_error
 from kfac_cli.errors import UserError, background_errors_logged, shown
 from kfac_cli.tune.help_page import PAGE
 from kfac_cli.tune.options import TuneOptions, is_option, read_options

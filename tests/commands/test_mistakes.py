@@ -36,6 +36,26 @@ MISTAKES = [
         "optimizer.learning_rate=0.1: no such setting; did you mean optimizer.arguments.lr? "
         f"{SHIPPED}",
     ),
+    (
+        ["optimizer=adam", "lr=0.1"],
+        f"lr=0.1: no such setting; did you mean optimizer.arguments.lr? {SHIPPED}",
+    ),
+    (
+        ["optimizer=adam", "+optimizer.lr=0.1"],
+        f"optimizer.lr=0.1: no such setting; did you mean optimizer.arguments.lr? {SHIPPED}",
+    ),
+    (
+        ["optimizer=adam", "~optimizer.lr"],
+        f"~optimizer.lr: no such setting; did you mean optimizer.arguments.lr? {SHIPPED}",
+    ),
+    (
+        ["optimizer=nesterov_sgd", "optimizer.lr=0.1"],
+        f"optimizer.lr=0.1: no such setting; did you mean optimizer.learning_rate? {SHIPPED}",
+    ),
+    (
+        ["optimizer=torch", "optimizer.algorithm=RMSprop", "optimizer.lr=0.1"],
+        f"optimizer.lr=0.1: no such setting; did you mean +optimizer.arguments.lr? {SHIPPED}",
+    ),
     (["foo/bar=1"], f"foo/bar=1: no such setting; {SHIPPED}"),
     (["optimizer={a: 1}"], f"optimizer.a: no such setting; {SHIPPED}"),
     (["~nope"], f"~nope: no such setting; {SHIPPED}"),

@@ -847,6 +847,10 @@ MISTAKES = [
     (["--cfg", "job", "resume=run"], "resume=run: resumes one run and takes no options"),
     (["resume=run", "seed=0,1"], "seed=0,1: several values, but resume= continues one run"),
     (["resume=run", "iteration=9"], "iteration=9: no such setting; did you mean iterations?"),
+    (
+        ["resume=run", "optimizer.lr=1"],
+        "optimizer.lr=1: no such setting; did you mean optimizer.learning_rate?",
+    ),
     (["resume=run", "iterations=0"], "iterations=0: must be a whole number from 1 to 1000000000"),
     (
         ["resume=run", "optimizer=kfac_diag"],

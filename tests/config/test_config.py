@@ -677,7 +677,7 @@ def test_a_value_is_shown_on_one_short_line(value, text):
     ],
 )
 def test_a_mistyped_name_brings_up_the_one_that_was_meant(typed, meant):
-    assert suggestion("", typed) == f"; did you mean {meant}? kfac-run --cfg job lists them all"
+    assert suggestion(typed) == f"; did you mean {meant}? kfac-run --cfg job lists them all"
 
 
 @pytest.mark.parametrize(
@@ -690,13 +690,13 @@ def test_a_mistyped_name_brings_up_the_one_that_was_meant(typed, meant):
 )
 def test_a_setting_of_another_choice_names_that_choice(typed, choices):
     group = typed.partition(".")[0]
-    assert suggestion("", typed) == (
+    assert suggestion(typed) == (
         f" with this choice of {group}, but with {choices}; kfac-run --cfg job lists them all"
     )
 
 
 def test_a_name_like_no_other_brings_up_none():
-    assert suggestion("", "xyzzy") == "; kfac-run --cfg job lists them all"
+    assert suggestion("xyzzy") == "; kfac-run --cfg job lists them all"
 
 
 @pytest.mark.parametrize(

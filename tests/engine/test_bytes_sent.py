@@ -8,8 +8,8 @@ import torch
 from torch import distributed
 
 from kfac_cli.engine import KFACOptions, Network, sparse_initialization
-from kfac_cli.engine.baseline_options import NesterovOptions, TorchOptions
 from kfac_cli.engine.curvature import spread
+from kfac_cli.engine.options.baselines import NesterovOptions, TorchOptions
 from kfac_cli.engine.parcel import Parcel
 from kfac_cli.engine.processes import Processes
 from kfac_cli.engine.registry import make_optimizer

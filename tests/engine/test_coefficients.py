@@ -11,40 +11,20 @@ from kfac_cli.engine.products import BLAS, Products
 
 from . import oracles
 from .oracles import ODD_ARCHITECTURES, Architecture, every_architecture, problem
+from .quadratic_setting import Fixed, Setting
 
 EVERY = pytest.mark.parametrize("architecture", every_architecture() + ODD_ARCHITECTURES, ids=str)
 CHAIN = Architecture((3, 2, 3, 2, 3, 2), ("logistic", "tanh", "relu", "linear"), "bernoulli")
 DAMPING, L2 = 0.3, 0.1
 
 
-class Fixed:
-    """An inverse that proposes a given vector, whatever the gradient."""
-
-    def __init__(self, proposal):
-        self.product = [-layer for layer in proposal]
-
-    def multiply_gradient(self, gradient, cases, products):
-        return [layer.clone() for layer in self.product]
-
-
-class Setting:
-    """A mini-batch of a small problem, with its dense curvature F + (λ+η)I and slope."""
+class Halves(Setting):
+    """A small problem with two proposals and a previous update, in halves of the layers."""
 
     def __init__(self, architecture):
-        case = problem(architecture)
-        self.sizes, self.length = architecture.layer_sizes, len(case.theta)
-        batch = MiniBatch(
-            Network(*architecture), self.unvec(case.theta), case.inputs, case.targets, 4
-        )
-        self.here = Linearization.of(batch, L2)
-        fisher = oracles.fisher(architecture, case.theta, case.inputs)
-        self.curvature = fisher + (DAMPING + L2) * torch.eye(self.length, dtype=torch.float64)
-        self.slope = oracles.gradient(*case, l2=L2)
+        super().__init__(problem(architecture), DAMPING, L2, chunk_size=4)
         self.proposals = [oracles.some_vector(self.length, seed) for seed in (3, 4)]
         self.previous = oracles.some_vector(self.length, 5)
-
-    def unvec(self, vector):
-        return oracles.unvec(vector, self.sizes)
 
     def update(self, proposals, previous, **options):
         """The engine's update; the γ of proposal number i is i."""
@@ -67,14 +47,11 @@ class Setting:
         coefficients = oracles.best_coefficients(self.curvature, self.slope, directions)
         return torch.stack(directions, dim=1) @ coefficients, coefficients
 
-    def change(self, delta):
-        return oracles.model_change(self.curvature, self.slope, delta).item()
-
 
 @EVERY
 @pytest.mark.parametrize("momentum", [True, False])
 def test_halves_minimise_the_model_over_the_halves_of_the_layers(architecture, momentum):
-    setting = Setting(architecture)
+    setting = Halves(architecture)
     proposal, previous = setting.proposals[0], setting.previous if momentum else None
     update = setting.update([proposal], previous)
     expected, coefficients = setting.minimum(proposal, *([previous] if momentum else []))
@@ -90,7 +67,7 @@ def test_halves_minimise_the_model_over_the_halves_of_the_layers(architecture, m
 
 
 def test_the_candidate_with_the_lowest_model_is_chosen():
-    setting = Setting(CHAIN)
+    setting = Halves(CHAIN)
     updates = [setting.update([p], setting.previous) for p in setting.proposals]
     both = setting.update(setting.proposals, setting.previous)
     assert both.change == pytest.approx(min(u.change for u in updates), rel=1e-9)
@@ -100,7 +77,7 @@ def test_the_candidate_with_the_lowest_model_is_chosen():
 
 def test_a_half_that_is_parallel_to_the_last_update_does_not_disturb_the_other():
     """The system is singular in one half only."""
-    setting = Setting(CHAIN)
+    setting = Halves(CHAIN)
     first, upper = setting.halves(setting.proposals[0])
     old_first, old_upper = setting.halves(setting.previous)
     update = setting.update([-2 * old_first + upper], setting.previous)
@@ -112,7 +89,7 @@ def test_a_half_that_is_parallel_to_the_last_update_does_not_disturb_the_other()
 
 
 def test_more_cg_steps_decrease_the_model_further():
-    setting = Setting(CHAIN)
+    setting = Halves(CHAIN)
 
     class Identity(Fixed):
         def multiply(self, residual, products):
@@ -161,7 +138,7 @@ class Counted(Products):
 
 def test_products_with_the_halves_pass_only_through_the_layers_that_they_reach():
     """A direction's products Wᵢ Rā and Vᵢ ā begin at its own first layer."""
-    setting, products = Setting(CHAIN), Counted()
+    setting, products = Halves(CHAIN), Counted()
     batch = setting.here.batch
     network = Network(*CHAIN, products=products)
     counted = Linearization.of(
@@ -177,7 +154,7 @@ def test_products_with_the_halves_pass_only_through_the_layers_that_they_reach()
 
 
 def test_a_direction_out_of_order_is_refused():
-    setting = Setting(CHAIN)
+    setting = Halves(CHAIN)
     layers = setting.unvec(setting.previous)
     late = [None, *layers[1:]]
     with pytest.raises(ValueError, match="order"):

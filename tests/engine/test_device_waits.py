@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from kfac_cli.engine import Network, initial_parameters
-from kfac_cli.engine.baseline_options import NesterovOptions
 from kfac_cli.engine.curvature import parallel
 from kfac_cli.engine.model.minibatch import evaluate
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.baselines import NesterovOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.registry import make_optimizer
 from tests.engine.pretend_gpu import PretendGPU
 

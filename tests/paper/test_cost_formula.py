@@ -2,7 +2,7 @@
 
 import pytest
 
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.paper.cost.formula import Constants, Settings, Sizes, kfac_cost, sgd_cost
 
 SQUARE = [(10, 10), (10, 10)]  # ℓ = 2, d = 10

@@ -3,8 +3,11 @@
 import io
 import logging
 import math
+import os
+import pty
 import re
 import sys
+import termios
 
 import pytest
 
@@ -155,6 +158,70 @@ def test_the_live_display_shows_everything_and_never_wraps(width, clock):
     ]
     assert "       25          49.08      49.08        49.12        nan   1:01:01" in lines
     assert "       50              -          -            -          -   1:01:01" in lines
+
+
+@pytest.mark.parametrize(
+    ("columns", "heading", "row"),
+    [
+        (
+            64,
+            "iteration training error   averaged   test error      time",
+            "       25          49.08      49.08        49.12      0:00",
+        ),
+        (40, "iteration training error      time", "       25          49.08      0:00"),
+        (20, "iteration      time", "       25      0:00"),
+    ],
+)
+def test_a_narrow_terminal_gets_the_columns_that_fit(monkeypatch, clock, columns, heading, row):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    with Progress(9, terminal, clock) as progress:
+        progress.start(TITLE)
+        progress.evaluation(EVALUATION)
+    lines = terminal.lines()
+    assert heading in lines
+    assert row in lines
+
+
+def test_a_terminal_that_changes_its_width_gets_another_heading(terminal, clock, monkeypatch):
+    columns = 80
+    monkeypatch.delenv("COLUMNS")
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((columns, 30)))
+    with Progress(9, terminal, clock) as progress:
+        progress.start(TITLE)
+        progress.evaluation(EVALUATION)
+        columns = 40
+        progress.evaluation(EVALUATION)
+        progress.evaluation(EVALUATION)
+    assert [line for line in terminal.lines() if line.startswith("iteration ")] == [
+        "iteration training error   averaged   test error   averaged      time",
+        "iteration training error      time",
+    ]
+
+
+def test_a_long_message_breaks_between_words_and_a_path_stays_whole(terminal, clock):
+    path = "outputs/" + "x" * 90
+    with Progress(9, terminal, clock) as progress:
+        progress.start(TITLE)
+        progress.message(f"{'word ' * 30}starts from {path}")
+    lines = terminal.lines()
+    assert " ".join(["word"] * 16) in lines
+    assert path in lines
+
+
+def test_the_end_is_told_in_the_width_of_the_terminal(tmp_path, monkeypatch, clock):
+    primary, secondary = pty.openpty()
+    with open(secondary, "w") as terminal:
+        termios.tcsetwinsize(secondary, (30, 40))
+        monkeypatch.setattr(sys, "stdout", terminal)
+        with Progress(9, io.StringIO(), clock) as progress:
+            progress.ended({"title": TITLE, "status": "finished", "iterations": 9}, tmp_path)
+    printed = os.read(primary, 10_000).decode()
+    os.close(primary)
+    assert printed.startswith(
+        "CURVES, block-tridiagonal K-FAC:\r\n  finished after 9 iterations\r\n"
+    )
 
 
 def test_a_value_known_at_some_iterations_only_stays_in_its_place(terminal, clock):

@@ -246,6 +246,33 @@ def test_only_paths_are_wider_than_a_terminal(tmp_path):
     assert lines[place + 1] == f"{'':18}evaluation; no value in the data is the cause"
 
 
+def test_on_a_narrow_terminal_lines_break_between_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("run")
+    folder.mkdir()
+    for name in ("metrics.csv", "checkpoint-50.safetensors", "notes.txt"):
+        (folder / name).touch()
+    assert terminal_summary(COMPLETE, folder, 40).splitlines()[3:] == [
+        "  training error  0.3520   best, of the",
+        "                  averaged parameters,",
+        "                  at iteration 50",
+        "  test error      0.3710   of the same",
+        "                  parameters",
+        "  time            optimizer 90 %,",
+        "                  evaluation 8 %,",
+        "                  logging 1 %, other 1 %",
+        "  peak memory     532 MB",
+        "",
+        "  run",
+        "    metrics.csv",
+        "      a row per iteration: error,",
+        "      damping, time",
+        "    checkpoint-50.safetensors",
+        "      what resuming the run needs",
+        "    notes.txt",
+    ]
+
+
 def test_a_diverged_run_without_errors_still_has_its_summary(tmp_path):
     bare = {"status": "diverged", "iterations": 3, "best_train_error": math.nan, "seconds": 0.0}
     assert terminal_summary(bare, tmp_path).splitlines() == [

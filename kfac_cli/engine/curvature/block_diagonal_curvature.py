@@ -16,7 +16,7 @@ from kfac_cli.engine.curvature.protocol import Inverse, Needs
 from kfac_cli.engine.curvature.separate_decay import SeparateDecayInverse
 from kfac_cli.engine.curvature.spread import Share
 from kfac_cli.engine.curvature.tikhonov import UndampedFactors
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.processes import Processes
 from kfac_cli.engine.state_rules import Rule

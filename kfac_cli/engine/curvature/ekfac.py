@@ -17,9 +17,14 @@ from kfac_cli.engine.curvature.exact_tikhonov import factor_eigenbases, share_of
 from kfac_cli.engine.curvature.factored import FactoredCurvature
 from kfac_cli.engine.curvature.factors import KroneckerFactors, running_average_weight
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.kronecker import Eigenbasis, weighted
+from kfac_cli.engine.curvature.kronecker import (
+    Eigenbasis,
+    clipped_reciprocals,
+    clipping_limit,
+    weighted,
+)
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.processes import Processes
 from kfac_cli.engine.products import BLAS, Products
@@ -126,7 +131,7 @@ class EKFAC(FactoredCurvature):
         extremes = fetch(*(torch.stack(each.aminmax()) for each in self.scalings))
         for gamma in gammas:
             for (smallest, largest), each in zip(extremes, self.scalings, strict=True):
-                limit = _limit(largest + gamma**2, each)
+                limit = clipping_limit(largest + gamma**2, each.shape)
                 if smallest + gamma**2 < limit:
                     fallbacks.record(
                         "clipped_sums",
@@ -169,14 +174,8 @@ class EKFAC(FactoredCurvature):
 def _reciprocals(scalings: Tensor, gamma: float) -> Tensor:
     """1 / (D + γ²)."""
     damped = scalings.to(torch.float64) + gamma**2
-    smallest = _limit(damped.max(), scalings)
-    return damped.clamp_min_(smallest).reciprocal_().to(scalings.dtype)
-
-
-def _limit(largest: Tensor, scalings: Tensor) -> Tensor:
-    """Where D + γ² is clipped, given its largest entry in float64."""
-    limits = torch.finfo(torch.float64)
-    return (largest * sum(scalings.shape) * limits.eps).clamp_min(limits.tiny)
+    limit = clipping_limit(damped.max(), damped.shape)
+    return clipped_reciprocals(damped, limit, scalings.dtype)
 
 
 def _basis_rules(parameters: Parameters) -> dict[str, Rule]:

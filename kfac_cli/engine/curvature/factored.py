@@ -6,7 +6,7 @@ from typing import Any
 from kfac_cli.engine.curvature.factors import KroneckerFactors, running_average_weight
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Curvature
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.state_rules import Rule, count, optional, record
 

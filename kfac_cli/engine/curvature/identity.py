@@ -6,7 +6,7 @@ from typing import Any
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Curvature, Inverse, Needs
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.processes import Processes
 from kfac_cli.engine.products import BLAS, Products

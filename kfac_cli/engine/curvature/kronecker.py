@@ -52,20 +52,19 @@ class DiagonalizedInverse:
     ) -> None:
         products = torch.outer(d.values, c.values)
         eigenvalues = xi + products
-        limits = torch.finfo(eigenvalues.dtype)
-        largest = max(xi, float(products.max()))
-        smallest = max(largest * sum(eigenvalues.shape) * limits.eps, limits.tiny)
-        if float(eigenvalues.min()) < smallest:
+        limit = clipping_limit(products.max().clamp_min(xi), eigenvalues.shape)
+        smallest = float(eigenvalues.min())
+        if smallest < float(limit):
             (fallbacks or Fallbacks()).record(
                 "clipped_sums",
                 "a sum of Kronecker products is singular: its smallest eigenvalue %.3g "
                 "is clipped at %.3g",
-                float(eigenvalues.min()),
                 smallest,
+                float(limit),
             )
         self.k1: Tensor = c.vectors.to(dtype)
         self.k2: Tensor = d.vectors.to(dtype)
-        self.weights = eigenvalues.clamp_min(smallest).reciprocal().to(dtype)
+        self.weights = clipped_reciprocals(eigenvalues, limit, dtype)
 
     def multiply(self, matrix: Tensor, products: Products = BLAS) -> Tensor:
         """The product with vec(V), V (dim D, dim C), as a matrix of V's shape."""
@@ -83,6 +82,20 @@ class DiagonalizedInverse:
                 "weights": tensor((p, q), kind, nonnegative=entries),
             }
         )
+
+
+def clipping_limit(largest: Tensor, shape: Sequence[int]) -> Tensor:
+    """Below what the eigenvalues of a sum of Kronecker products are rounding errors.
+
+    It is (dim C + dim D)·eps times their largest; `shape` is (dim D, dim C).
+    """
+    limits = torch.finfo(largest.dtype)
+    return (largest * sum(shape) * limits.eps).clamp_min(limits.tiny)
+
+
+def clipped_reciprocals(eigenvalues: Tensor, limit: Tensor, dtype: torch.dtype) -> Tensor:
+    """The reciprocals of the eigenvalues, clipped at the limit, in place of them."""
+    return eigenvalues.clamp_min_(limit).reciprocal_().to(dtype)
 
 
 def weighted(

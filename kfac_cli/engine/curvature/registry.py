@@ -11,7 +11,7 @@ from kfac_cli.engine.curvature.ekfac import EKFAC
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.identity import Identity
 from kfac_cli.engine.curvature.protocol import Curvature
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 
 CURVATURES: dict[str, Callable[[KFACOptions, Fallbacks | None], Curvature]] = {
     "block_tridiagonal": BlockTridiagonal,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kfac_cli.engine.model.network import Network
-from kfac_cli.engine.options import CONNECTIONS, Initialization
+from kfac_cli.engine.options.network import CONNECTIONS, Initialization
 from kfac_cli.engine.parameters import Parameters
 
 TANH_WEIGHT_SCALE = 0.25

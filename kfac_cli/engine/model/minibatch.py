@@ -1,23 +1,27 @@
-"""Computations on a mini-batch in chunks: every sum over cases in the engine is formed here.
+"""Computations on a mini-batch in chunks; with `first_order`, every sum over cases in the engine.
 
 A chunk is moved to the parameters' device and reduced to sums, so the chunk size bounds the memory.
 Several processes each compute the chunks of their share of the cases, and add up their sums here.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from kfac_cli.engine.curvature.factors import CaseFactors, KroneckerFactors
 from kfac_cli.engine.model.feeding import feed
-from kfac_cli.engine.model.gradient_noise import sum_of_squared_norms, total_variance
+from kfac_cli.engine.model.first_order import FirstOrder, FirstOrderSums
 from kfac_cli.engine.model.network import Activations, Network
-from kfac_cli.engine.model.statistics import StatisticsRequest, sum_of_statistics
-from kfac_cli.engine.parameters import Direction, Parameters, l2_penalty
+from kfac_cli.engine.model.shares import cut, own_cases
+from kfac_cli.engine.model.statistics import StatisticsRequest
+from kfac_cli.engine.parameters import (
+    Direction,
+    Parameters,
+    accumulated,
+    float64_zeros,
+    l2_penalty,
+)
 from kfac_cli.engine.transfer import fetch_numbers
 
 Chunk = tuple[int, Tensor, Tensor]
@@ -29,25 +33,6 @@ class Evaluation:
 
     loss: float
     error: float
-
-
-@dataclass(frozen=True)
-class FirstOrder:
-    """Means over the cases of a mini-batch: loss, error, gradient of the loss, statistics.
-
-    All of it stays on the device; the numbers are 0-dim float64 tensors.
-    `activations` are those of this process's last chunks, for products J·v, as far as they were to
-    be kept. `variance`, if requested, is the trace of the covariance of the gradients of single
-    cases, and `case_factors` are the factors of these gradients.
-    """
-
-    loss: Tensor
-    error: Tensor
-    gradient: Parameters
-    activations: tuple[Activations, ...]
-    statistics: KroneckerFactors | None = None
-    variance: Tensor | None = None
-    case_factors: CaseFactors | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,50 +94,22 @@ class MiniBatch:
         single process. The activations of the last `kept_cases` are returned, of the chunks that
         fit into `kept_bytes`.
         """
-        loss, error, squared_norms = self._zeros(), self._zeros(), self._zeros()
-        gradient: Parameters = []
-        statistics: KroneckerFactors | None = None
-        factors: CaseFactors | None = None
-        kept: deque[Activations] = deque()
-        distribution, processes = self.network.distribution, self.network.processes
-        fits_one_chunk = self.cases <= self.chunk_size and processes.count == 1
-        own = self._own_cases(0 if request is None else request.cases, self.cases - kept_cases)
-        for first, inputs, targets in self._chunks(own):
-            activations = self.network.forward(self.parameters, inputs)
-            if first + activations.cases > self.cases - kept_cases:
-                kept.append(activations)
-            while sum(each.bytes for each in kept) > kept_bytes:
-                kept.popleft()
-            logits = activations.logits
-            loss += distribution.loss(logits, targets).sum()
-            error += distribution.error(logits, targets).sum()
-            backward = self.network.backward(
-                self.parameters, activations, distribution.gradient(logits, targets)
-            )
-            chunk_gradient = self.network.parameter_gradient(activations, backward)
-            gradient = _plus(gradient, chunk_gradient)
-            if variance:
-                squared_norms += sum_of_squared_norms(activations, backward)
-            if case_factors and fits_one_chunk:
-                factors = CaseFactors(backward, activations.homogeneous)
-            del backward  # as large as the activations, and not needed by the statistics
-            if request is not None and first < request.cases:
-                subsample = activations.part(slice(request.cases - first))
-                chunk_statistics = sum_of_statistics(
-                    self.network, self.parameters, subsample, targets, first, request
-                )
-                if statistics is None:
-                    statistics = chunk_statistics
-                else:
-                    statistics.add_(chunk_statistics)
-        sums = [loss, error, squared_norms] if variance else [loss, error]
-        processes.sum_([*sums, *gradient, *(() if statistics is None else statistics.tensors())])
-        if request is not None and statistics is not None:
-            statistics.scale_(1 / request.cases)
-        torch._foreach_div_(gradient, self.cases)
-        total = total_variance(squared_norms, gradient, self.cases) if variance else None
-        loss, error = loss / self.cases, error / self.cases
-        return FirstOrder(loss, error, gradient, tuple(kept), statistics, total, factors)
+        processes = self.network.processes
+        alone = processes.count == 1
+        sums = FirstOrderSums(
+            self.network,
+            self.parameters,
+            self.cases,
+            request,
+            variance=variance,
+            case_factors=case_factors and alone and self.cases <= self.chunk_size,
+            kept_cases=kept_cases,
+            kept_bytes=kept_bytes,
+        )
+        statistics, rest = 0 if request is None else request.cases, self.cases - kept_cases
+        for chunk in self._chunks(own_cases(processes, self.cases, statistics, rest)):
+            sums.add(*chunk)
+        return sums.means()
 
     def fisher_gram(
         self,
@@ -166,7 +123,7 @@ class MiniBatch:
         `activations` are those that `first_order` returned for as many `kept_cases`, if there are
         any; the other chunks' are computed. The directions are in the order in which they begin.
         """
-        gram = self._zeros(len(directions), len(directions))
+        gram = float64_zeros(self.parameters, len(directions), len(directions))
         for chunk in self._forward(cases, activations):
             tangents = self.network.jacobian_product(self.parameters, chunk, directions)
             roots = self.network.distribution.fisher_root(chunk.logits, tangents)
@@ -189,7 +146,7 @@ class MiniBatch:
             [tangent] = self.network.jacobian_product(self.parameters, chunk, [direction])
             root = distribution.fisher_root(chunk.logits, tangent)
             output_gradient = distribution.fisher_root_transpose(chunk.logits, root)
-            total = _plus(total, self._gradient(chunk, output_gradient))
+            total = accumulated(total, self._gradient(chunk, output_gradient))
         total = total or [torch.zeros_like(p) for p in self.parameters]  # a share without cases
         self.network.processes.sum_(total)
         torch._foreach_div_(total, cases)
@@ -211,7 +168,7 @@ class MiniBatch:
         self, parameters: Parameters, report: Callable[[int], None] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Mean loss and mean error at other parameters, on the device."""
-        loss, error = self._zeros(), self._zeros()
+        loss, error = float64_zeros(self.parameters), float64_zeros(self.parameters)
         distribution, processes = self.network.distribution, self.network.processes
         done = 0
         for _, inputs, targets in self._chunks():
@@ -224,42 +181,17 @@ class MiniBatch:
         processes.sum_([loss, error])
         return loss / self.cases, error / self.cases
 
-    def _zeros(self, *shape: int) -> Tensor:
-        """Zeros to sum up in, float64 on the device of the parameters."""
-        return self.parameters[0].new_zeros(shape, dtype=torch.float64)
-
-    def _own_cases(self, statistics: int = 0, rest: int | None = None) -> list[slice]:
-        """This process's share of S₁, of the cases up to `rest`, and of S₂, which begins there.
-
-        S₁ are the first `statistics` cases. Its part that lies in S₂ is shared as a part of S₂; the
-        rest is there even if it is empty, to give the sums of the statistics their shapes.
-        """
-        rest = self.cases if rest is None else max(rest, 0)
-        limits = [0, min(statistics, rest), rest, self.cases]
-        if self.network.processes.count == 1:
-            limits = [0, self.cases]
-        pairs = [(a, b) for a, b in pairwise(limits) if a < b]
-        if statistics and self.network.processes.count > 1 and limits[1] == 0:
-            pairs.insert(0, (0, 0))
-        return [self.network.processes.share(slice(*pair)) for pair in pairs]
-
     def _chunks(self, parts: Sequence[slice] = ()) -> Iterator[Chunk]:
         """The chunks of some parts of the cases, at least one of each; by default of the own cases.
 
         Each is the index of its first case, inputs and targets.
         """
-        chunks = [chunk for part in parts or self._own_cases() for chunk in self._cut(part)]
+        processes = self.network.processes
+        parts = parts or own_cases(processes, self.cases)
+        chunks = [chunk for part in parts for chunk in cut(part, self.chunk_size, processes)]
         data = [self.inputs] if self.targets is self.inputs else [self.inputs, self.targets]
         for rows, matrices in zip(chunks, feed(data, chunks, self.parameters[0]), strict=True):
             yield rows.start, matrices[0], matrices[-1]
-
-    def _cut(self, part: slice) -> list[slice]:
-        """The part in chunks, which a single process begins at multiples of their size."""
-        alone = self.network.processes.count == 1
-        start, size = part.start, self.chunk_size
-        firsts = range(start - start % size if alone else start, part.stop, size)
-        chunks = [slice(max(k, start), min(k + size, part.stop)) for k in firsts]
-        return chunks or [part]  # sums over no case have their shapes from it
 
     def _forward(self, cases: int, known: Sequence[Activations]) -> Iterator[Activations]:
         """The forward passes of this process's share of the last `cases` cases.
@@ -294,13 +226,6 @@ def evaluate(
     `report` is called after each chunk, with the cases done so far.
     """
     return MiniBatch(network, parameters, inputs, targets, chunk_size).evaluate(parameters, report)
-
-
-def _plus(total: Parameters, part: Parameters) -> Parameters:
-    if not total:
-        return part
-    torch._foreach_add_(total, part)
-    return total
 
 
 def _check_matrix(name: str, values: Tensor, width: int) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.errors import UserError
 from kfac_cli.paper.cost.clock import seconds, wait_for
 from kfac_cli.paper.cost.formula import Settings

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.dataset import Dataset
-from kfac_cli.engine.baseline_options import NesterovOptions
 from kfac_cli.engine.declaration import declared_fields
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.baselines import NesterovOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.paper.checked_settings import checked
 from kfac_cli.paper.cost.methods import BASELINE, timed
 from kfac_cli.paper.methods import small_problem

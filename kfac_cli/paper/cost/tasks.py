@@ -6,11 +6,12 @@ from contextlib import ExitStack, contextmanager
 from time import perf_counter
 from typing import Any
 
-import kfac_cli.engine.model.minibatch as minibatch
+import kfac_cli.engine.model.first_order as first_order
 import kfac_cli.engine.model.statistics as statistics
 from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse
 from kfac_cli.engine.curvature.factored import FactoredCurvature
 from kfac_cli.engine.curvature.protocol import Curvature
+from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.network import Network
 
 TASKS = {
@@ -29,14 +30,14 @@ PLACES: tuple[tuple[int, Any, str], ...] = (
     (1, Network, "forward"),
     (1, Network, "backward"),
     (2, Network, "parameter_gradient"),
-    (3, minibatch, "sum_of_statistics"),
+    (3, first_order, "sum_of_statistics"),
     (4, statistics, "sum_over_cases"),
     (4, FactoredCurvature, "update"),
     (5, Curvature, "inverses"),
     (6, BlockDiagonalInverse, "multiply"),
     (6, BlockTridiagonalInverse, "multiply"),
-    (7, minibatch.MiniBatch, "fisher_gram"),
-    (8, minibatch.MiniBatch, "objective"),
+    (7, MiniBatch, "fisher_gram"),
+    (8, MiniBatch, "objective"),
 )
 """The functions of the engine that do each task."""
 

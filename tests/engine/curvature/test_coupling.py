@@ -11,7 +11,7 @@ from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse, Krone
 from kfac_cli.engine.curvature import canonical, tikhonov
 from kfac_cli.engine.curvature.registry import make_curvature
 from kfac_cli.engine.curvature.sandwich import sandwich
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
 FLOAT32_EPS = torch.finfo(torch.float32).eps

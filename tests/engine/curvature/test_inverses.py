@@ -15,7 +15,7 @@ from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse, Krone
 from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.registry import make_curvature
-from kfac_cli.engine.options import KFACOptions
+from kfac_cli.engine.options.kfac import KFACOptions
 
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
 GAMMA = 0.2

@@ -8,6 +8,7 @@ import torch
 from kfac_cli.engine import Network, sparse_initialization
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.sampling import BLOCK_CASES
+from kfac_cli.engine.model.shares import own_cases
 from kfac_cli.engine.model.statistics import StatisticsRequest
 from kfac_cli.engine.processes import ALONE, Processes
 
@@ -90,7 +91,7 @@ def test_the_subsets_are_spread_evenly(count):
         sizes = []
         for rank in range(count):
             batch = batch_of(Processes(rank, count), cases)
-            parts = batch._own_cases(statistics, cases - last)
+            parts = own_cases(batch.network.processes, cases, statistics, cases - last)
             own = [case for part in parts for case in range(part.start, part.stop)]
             sizes.append(sum(case in subset for case in own))
         assert sum(sizes) == len(subset)

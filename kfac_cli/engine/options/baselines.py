@@ -10,7 +10,7 @@ from pydantic import Strict
 
 from kfac_cli.engine.declaration import options
 from kfac_cli.engine.option_types import About, Allowed, BelowOne, CountFromZero
-from kfac_cli.engine.options import LearningRate, OptimizerOptions
+from kfac_cli.engine.options.common import LearningRate, OptimizerOptions
 
 
 @options

@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from kfac_cli.errors import ProcessLostError, UserError, one_line, os_error_line
+from kfac_cli.errors import ProcessLostError, UserError, error_text, one_line
 from kfac_cli.signals import check_interrupted
 
 EXIT_FAILED = 1
@@ -20,19 +20,16 @@ def exit_code_or_error(name: str, command: Callable[[], int]) -> int:
     """
     try:
         return command()
-    except (ProcessLostError, UserError) as error:
-        line = str(error)
-    except OSError as error:
-        line = os_error_line(error)
+    except (OSError, ProcessLostError, UserError) as error:
+        return print_error(name, error_text(error))
     except Exception as error:
         check_interrupted()
         if os.environ.get(FULL_ERROR) == "1":
             traceback.print_exc()
-        line = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return print_error(name, line)
+        return print_error(name, error_text(error))
 
 
-def print_error(name: str, line: str) -> int:
-    """Print an error of a command; return the exit code of a failure."""
-    print(f"{name}: error: {one_line(line)}", file=sys.stderr)
-    return EXIT_FAILED
+def print_error(name: str, line: str, code: int = EXIT_FAILED) -> int:
+    """Print an error of a command; return the exit code."""
+    print(f"{name}: error: {one_line(line)}", file=sys.stderr, flush=True)
+    return code
