@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -25,19 +24,27 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Update:
-    """`delta` is δ, `alpha` its α and, with momentum, `mu` its μ; `change` is M(δ) - M(0).
+    """`delta` is δ, its `coefficients` α and, with momentum, μ; `change` is M(δ) - M(0).
 
-    Where several groups of layers have their own, α and μ are the means over the groups. `finite`
-    says whether all entries of δ are.
+    `finite` says whether all entries of δ are.
     """
 
     gamma: float
     inverse: Inverse
     delta: Parameters
-    alpha: float
-    mu: float | None
+    coefficients: list[float]
     change: float
     finite: bool
+
+    @property
+    def alpha(self) -> float:
+        """α."""
+        return self.coefficients[0]
+
+    @property
+    def mu(self) -> float | None:
+        """μ; None without momentum."""
+        return self.coefficients[1] if len(self.coefficients) > 1 else None
 
 
 class Direction:
@@ -147,12 +154,11 @@ def best_update(
     """The update with the lowest M(δ) over the candidates, each a γ and its inverse.
 
     The proposals are Δ = -F₀⁻¹∇h. With `previous_update` δ₀ the update is δ = αΔ + μδ₀, without it
-    αΔ, by the groups of layers that the option `coefficients` says. `damping` is λ.
+    αΔ. `damping` is λ.
     """
     proposals = [_proposal(here, inverse) for _, inverse in candidates]
     cases = subsample_size(options.tau2, here.batch.cases)
-    groups = layer_groups(options.coefficients, len(here.gradient))
-    spans = Subspaces.of(here, here.gradient, proposals, previous_update, cases, groups)
+    spans = Subspaces.of(here, here.gradient, proposals, previous_update, cases)
     minima = [model_minimum(spans, index, damping, options) for index in range(len(candidates))]
     best = _lowest(minima, spans.model.epsilon)
     (gamma, inverse), minimum = candidates[best], minima[best]
@@ -165,16 +171,7 @@ def best_update(
         )
         finite = False
     finite = finite or all_finite(delta)
-    alphas, mus = minimum.coefficients[: len(groups)], minimum.coefficients[len(groups) :]
-    alpha, mu = fmean(alphas), fmean(mus) if mus else None
-    return Update(gamma, inverse, delta, alpha, mu, change, finite)
-
-
-def layer_groups(coefficients: str, layers: int) -> list[slice]:
-    """The ranges of layers that have an α and a μ of their own; `halves` needs two layers."""
-    if coefficients == "one" or layers < 2:
-        return [slice(0, layers)]
-    return [slice(0, layers // 2), slice(layers // 2, layers)]
+    return Update(gamma, inverse, delta, minimum.coefficients, change, finite)
 
 
 def subsample_size(tau: float, cases: int) -> int:

@@ -13,7 +13,6 @@ from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.statistics import StatisticsRequest
 from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import (
-    Direction,
     Parameters,
     add_l2_gradient,
     added,
@@ -97,7 +96,7 @@ class Linearization:
         """Compute h at other parameters on the same cases, by a forward pass."""
         return self.batch.objective(parameters, self.l2)
 
-    def fisher_gram(self, directions: Sequence[Direction], cases: int) -> Tensor:
+    def fisher_gram(self, directions: Sequence[Parameters], cases: int) -> Tensor:
         """uᵀFv for all pairs of directions, as `MiniBatch.fisher_gram`."""
         return self.batch.fisher_gram(directions, cases, self.first.activations)
 

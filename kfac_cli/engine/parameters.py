@@ -14,9 +14,6 @@ from kfac_cli.engine.transfer import fetch_numbers
 Parameters = list[Tensor]
 """W_1 … W_ℓ, W_i of shape (d_i, d_{i-1}+1); the last column is the bias. Never changed in place."""
 
-Direction = Sequence[Tensor | None]
-"""A vector of the same shapes; None for a layer whose part of it is 0."""
-
 
 def squared_norm(vector: Parameters) -> Tensor:
     """‖·‖² over all layers, accumulated in float64."""

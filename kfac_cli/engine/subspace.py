@@ -3,20 +3,17 @@
 Where a large λ dominates the curvature, both are nearly multiples of the gradient. The system for
 α and μ is then nearly singular, and the rounding errors of its entries would decide the step. So
 the part of Δ along δ₀ is removed first, from the vector itself: the span stays the same, and the
-system is as well conditioned as F allows. With an α and a μ for each of several groups of layers,
-this holds for the groups' parts of Δ and δ₀.
+system is as well conditioned as F allows.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.parameters import (
-    Direction,
     Parameters,
     inner_product,
     inner_products,
@@ -28,16 +25,14 @@ from kfac_cli.engine.transfer import fetch
 
 @dataclass(frozen=True)
 class Subspaces:
-    """The span of each proposal Δ and, if there is one, of a `common` direction δ₀, by `groups`.
+    """The span of each proposal Δ and, if there is one, of a `common` direction δ₀.
 
-    `groups` are consecutive ranges of layers, together all of them. `remainders` are Δ - cδ₀ with a
-    c for each group, orthogonal to δ₀ there but for rounding errors, and `removed[g]` are the c of
-    group g. `model` is M, for each group in turn, on its parts of the remainders and, last, of δ₀.
+    `remainders` are Δ - cδ₀, orthogonal to δ₀ but for rounding errors, and `removed` are the c;
+    `model` is M on the remainders and, last, δ₀.
     """
 
     remainders: list[Parameters]
-    groups: list[slice]
-    removed: list[list[float]]
+    removed: list[float]
     common: Parameters | None
     model: QuadraticModel
 
@@ -49,54 +44,47 @@ class Subspaces:
         proposals: Sequence[Parameters],
         common: Parameters | None,
         cases: int,
-        groups: Sequence[slice] = (slice(None),),
     ) -> "Subspaces":
         """Compute M, of the given slope at δ = 0, with F on `cases` cases.
 
         Changes the proposals in place. The host waits for the device once.
         """
-        remainders, removals = list(proposals), []
-        vectors = remainders
+        remainders = list(proposals)
+        directions, parts = remainders, []
         if common is not None:
-            removals = [_remove(common[g], [v[g] for v in remainders]) for g in groups]
-            vectors = [*remainders, common]
-        directions = [_only(vector, group) for group in groups for vector in vectors]
-        inners = [inner_products([v[group] for v in [*vectors, slope]]) for group in groups]
-        sums = here.fisher_gram(directions, cases), torch.stack(inners)
-        fisher, inner, *parts = fetch(*sums, *(c for of_group in removals for c in of_group))
-        removed = [
-            [float(c) for c in parts[first : first + len(remainders)]]
-            for first in range(0, len(parts), len(remainders))
-        ]
+            parts = _remove(common, remainders)
+            directions = [*remainders, common]
+        sums = here.fisher_gram(directions, cases), inner_products([*directions, slope])
+        fisher, inner, *parts = fetch(*sums, *parts)
+        removed = [float(part) for part in parts]
         epsilon = torch.finfo(slope[0].dtype).eps
-        squares = torch.block_diag(*inner[:, :-1, :-1])  # type: ignore[no-untyped-call]
-        model = QuadraticModel(fisher, squares, inner[:, -1, :-1].reshape(-1), epsilon)
+        model = QuadraticModel(fisher, inner[:-1, :-1], inner[-1, :-1], epsilon)
         if common is not None:
             model = model.without(_parallel(model, removed))
-        return cls(remainders, list(groups), removed, common, model)
+        return cls(remainders, removed, common, model)
 
     def minimum(self, index: int, damping: float) -> ModelPoint:
         """The minimum over the span of one proposal; `damping` is λ + η.
 
-        Its coefficients are the α of each group and, with δ₀, the μ of each group.
+        Its coefficients are α and, with δ₀, μ.
         """
-        point = self.model.minimum(self._chosen(index), damping)
-        return replace(point, coefficients=self._shifted(index, point.coefficients, -1))
+        if self.common is None:
+            return self.model.minimum([index], damping)
+        point = self.model.minimum([index, len(self.remainders)], damping)
+        alpha, rest = point.coefficients
+        return ModelPoint([alpha, rest - alpha * self.removed[index]], point.change)
 
     def at(self, index: int, alpha: float, damping: float) -> ModelPoint:
         """The point α along a proposal, without δ₀."""
-        chosen = self._places(index)
-        return self.model.at(chosen, [alpha] * len(chosen), damping)
+        return self.model.at([index], [alpha], damping)
 
     def update(self, index: int, coefficients: Sequence[float]) -> Parameters:
-        """δ = αΔ + μδ₀, each group of layers with its own α and μ."""
-        vectors = [self.remainders[index], *([] if self.common is None else [self.common])]
-        factors = self._shifted(index, coefficients, 1)
-        delta: Parameters = []
-        for number, group in enumerate(self.groups):
-            own = factors[number :: len(self.groups)]
-            delta += linear_combination(own, [vector[group] for vector in vectors])
-        return delta
+        """δ = αΔ + μδ₀."""
+        alpha = coefficients[0]
+        if self.common is None:
+            return linear_combination([alpha], [self.remainders[index]])
+        rest = self._along_common(index, coefficients)
+        return linear_combination([alpha, rest], [self.remainders[index], self.common])
 
     def surely_finite(self, index: int, coefficients: Sequence[float]) -> bool:
         """Whether the entries of that δ are finite, judged by the norms of its parts.
@@ -104,39 +92,17 @@ class Subspaces:
         Then neither they nor the coefficients come near the largest number of their dtype. False
         does not say that one is not finite.
         """
-        factors = self._shifted(index, coefficients, 1)
-        squares = self.model.inner.diagonal()[self._chosen(index)].tolist()
-        parts = zip(factors, squares, strict=True)
-        size = sum(abs(c) * max(math.sqrt(square), 1.0) for c, square in parts)
+        factors = [abs(coefficients[0])]
+        norms = [float(self.model.inner[index, index]) ** 0.5]
+        if self.common is not None:
+            factors.append(abs(self._along_common(index, coefficients)))
+            norms.append(float(self.model.inner[-1, -1]) ** 0.5)
+        size = sum(c * max(norm, 1.0) for c, norm in zip(factors, norms, strict=True))
         return bool(size < torch.finfo(self.remainders[index][0].dtype).max / 4)
 
-    def _places(self, index: int) -> list[int]:
-        """Where the model has the groups' parts of a proposal."""
-        vectors = len(self.remainders) + (self.common is not None)
-        return [group * vectors + index for group in range(len(self.groups))]
-
-    def _chosen(self, index: int) -> list[int]:
-        """Where the model has the groups' parts of a proposal and, if there is one, of δ₀."""
-        common = [] if self.common is None else self._places(len(self.remainders))
-        return self._places(index) + common
-
-    def _shifted(self, index: int, coefficients: Sequence[float], sign: int) -> list[float]:
-        """α and what stands before δ₀: beside the remainder (sign 1) or Δ itself (sign -1).
-
-        From the one for the other.
-        """
-        count = len(self.groups)
-        alphas, along = coefficients[:count], coefficients[count:]
-        if self.common is None:
-            return list(alphas)
-        parts = zip(alphas, along, self.removed, strict=True)
-        return [*alphas, *(b + sign * (a * removed[index]) for a, b, removed in parts)]
-
-
-def _only(vector: Parameters, group: slice) -> Direction:
-    """The part of a vector in a group of layers."""
-    inside = range(len(vector))[group]
-    return [layer if number in inside else None for number, layer in enumerate(vector)]
+    def _along_common(self, index: int, coefficients: Sequence[float]) -> float:
+        """The coefficient of δ₀ beside that of the remainder of a proposal."""
+        return coefficients[1] + coefficients[0] * self.removed[index]
 
 
 def _remove(common: Parameters, vectors: Sequence[Parameters]) -> list[Tensor]:
@@ -153,13 +119,8 @@ def _remove(common: Parameters, vectors: Sequence[Parameters]) -> list[Tensor]:
     return removed
 
 
-def _parallel(model: QuadraticModel, removed: Sequence[Sequence[float]]) -> list[int]:
-    """The parts of proposals of which nothing but rounding errors remains."""
+def _parallel(model: QuadraticModel, removed: Sequence[float]) -> list[int]:
+    """The proposals of which nothing but rounding errors remains."""
     squares = model.inner.diagonal().tolist()
     limit = resolution(model.epsilon) ** 2
-    found = []
-    for group, factors in enumerate(removed):
-        first = group * (len(factors) + 1)
-        scale = limit * squares[first + len(factors)]
-        found += [first + i for i, c in enumerate(factors) if squares[first + i] <= scale * c * c]
-    return found
+    return [i for i, c in enumerate(removed) if squares[i] <= limit * c * c * squares[-1]]

@@ -74,8 +74,7 @@ ITERATION_METRICS = (
     ),
     Metric(
         "alpha",
-        "factor of the preconditioned gradient in the update; with coefficients=halves the mean of "
-        "the two",
+        "factor of the preconditioned gradient in the update",
         "6.4",
         "α",
         "step size",
@@ -86,7 +85,7 @@ ITERATION_METRICS = (
     ),
     Metric(
         "mu",
-        "factor of the previous update in the update; with coefficients=halves the mean of the two",
+        "factor of the previous update in the update",
         "7",
         "μ",
         "momentum",

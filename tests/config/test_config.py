@@ -473,15 +473,6 @@ ERRORS = [
         "optimizer.momentum=true: must be false with optimizer.rescaling=false",
     ),
     (
-        [
-            "optimizer.rescaling=false",
-            "optimizer.momentum=false",
-            "optimizer.coefficients=halves",
-        ],
-        "optimizer.coefficients=halves: must be one with optimizer.rescaling=false, which computes "
-        "no coefficient",
-    ),
-    (
         ["optimizer.rescaling=false", "optimizer.momentum=false", "optimizer.cg_steps=2"],
         "optimizer.cg_steps=2: must be 1 with optimizer.rescaling=false",
     ),

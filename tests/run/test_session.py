@@ -41,7 +41,6 @@ KFAC = {
     "rescaling": False,
     "learning_rate": 0.3,
     "momentum": False,
-    "coefficients": "halves",
     "cg_steps": 4,
     "tau1": 0.5,
     "tau2": 0.75,

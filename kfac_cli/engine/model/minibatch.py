@@ -15,13 +15,7 @@ from kfac_cli.engine.model.first_order import FirstOrder, FirstOrderSums
 from kfac_cli.engine.model.network import Activations, Network
 from kfac_cli.engine.model.shares import cut, own_cases
 from kfac_cli.engine.model.statistics import StatisticsRequest
-from kfac_cli.engine.parameters import (
-    Direction,
-    Parameters,
-    accumulated,
-    float64_zeros,
-    l2_penalty,
-)
+from kfac_cli.engine.parameters import Parameters, accumulated, float64_zeros, l2_penalty
 from kfac_cli.engine.transfer import fetch_numbers
 
 Chunk = tuple[int, Tensor, Tensor]
@@ -113,7 +107,7 @@ class MiniBatch:
 
     def fisher_gram(
         self,
-        directions: Sequence[Direction],
+        directions: Sequence[Parameters],
         cases: int,
         activations: Sequence[Activations] = (),
     ) -> Tensor:
@@ -121,7 +115,7 @@ class MiniBatch:
 
         F is the exact Fisher, estimated on the last `cases` cases: the mean of (Ju)ᵀF_R(Jv).
         `activations` are those that `first_order` returned for as many `kept_cases`, if there are
-        any; the other chunks' are computed. The directions are in the order in which they begin.
+        any; the other chunks' are computed.
         """
         gram = float64_zeros(self.parameters, len(directions), len(directions))
         for chunk in self._forward(cases, activations):

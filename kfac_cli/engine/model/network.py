@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kfac_cli.engine.model.activations import ACTIVATIONS, Activation
 from kfac_cli.engine.model.distributions import DISTRIBUTIONS, Distribution
-from kfac_cli.engine.parameters import Direction, Parameters
+from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.processes import ALONE, Processes
 from kfac_cli.engine.products import BLAS, Products
 
@@ -103,43 +103,35 @@ class Network:
         return [self.products.multiply(g.T, a) for g, a in pairs]
 
     def jacobian_product(
-        self, parameters: Parameters, activations: Activations, directions: Sequence[Direction]
+        self, parameters: Parameters, activations: Activations, directions: Sequence[Parameters]
     ) -> Tensor:
         """J v = ds_ℓ/dθ · v for D directions v at once, (D, m, d_ℓ) (appendix C).
 
-        A linearised forward pass, with one matrix product by each W_i for all directions that have
-        begun. They are in the order in which they begin; each has a layer that is not None. Raises
-        ValueError otherwise.
+        A linearised forward pass, with one matrix product by each W_i for all directions.
         """
+        count = len(directions)
         cases = activations.logits.shape[0]
-        tangent: Tensor | None = None  # Ra_{i-1}, (begun, m, d_{i-1}); None before the first begins
+        tangent: Tensor | None = None  # Ra_{i-1}, (D, m, d_{i-1}); None for the inputs
         for layer, weights in enumerate(parameters):
-            before = 0 if tangent is None else len(tangent)
-            begun = before
-            while begun < len(directions) and directions[begun][layer] is not None:
-                begun += 1
-            if any(direction[layer] is not None for direction in directions[begun:]):
-                raise ValueError("the directions are not in the order in which they begin")
-            if begun == 0:
-                continue
-            sums = weights.new_empty(begun, cases, weights.shape[0])
-            if tangent is not None:
+            if layer > 0 and tangent is not None:
                 function = self._functions[layer - 1]
                 below = activations.homogeneous[layer][:, :-1]
                 tangent = function.times_derivative(tangent, below)
+            sums = weights.new_empty(count, cases, weights.shape[0])
+            if tangent is not None:
                 self.products.write(
-                    tangent.view(before * cases, -1),
+                    tangent.view(count * cases, -1),
                     weights[:, :-1].T,
-                    out=sums[:before].view(before * cases, -1),
+                    out=sums.view(count * cases, -1),
                 )
-            for index, (direction, output) in enumerate(zip(directions, sums, strict=False)):
-                change = direction[layer]
-                if change is not None:
-                    combine = self.products.add if index < before else self.products.write
-                    combine(activations.homogeneous[layer], change.T, out=output)
+            for direction, output in zip(directions, sums, strict=True):
+                change = direction[layer].T
+                if tangent is None:
+                    self.products.write(activations.homogeneous[layer], change, out=output)
+                else:
+                    self.products.add(activations.homogeneous[layer], change, out=output)
             tangent = sums
-        if tangent is None or len(tangent) < len(directions):
-            raise ValueError("a direction without a layer")
+        assert tangent is not None
         return tangent
 
 

@@ -4,7 +4,7 @@ The symbols and sections are those of Martens and Grosse (2015), and so are the 
 the meaning says otherwise.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from kfac_cli.engine.declaration import OptionError, options
 from kfac_cli.engine.option_types import About, Boolean, Fraction, Integer, Number
@@ -46,14 +46,6 @@ class KFACOptions(DampingOptions, CurvatureOptions):
     momentum: Annotated[
         Boolean, About("choose α and μ together; false chooses α alone", "μ", "7")
     ] = True
-    coefficients: Annotated[
-        Literal["one", "halves"],
-        About(
-            "one: one α and one μ, the paper's; halves: one of each for the first half of the "
-            "layers and for the second, an autoencoder's encoder and decoder; with a single layer "
-            "as one"
-        ),
-    ] = "one"
     cg_steps: Annotated[
         int,
         Integer(1, 1000),
@@ -122,8 +114,5 @@ class KFACOptions(DampingOptions, CurvatureOptions):
             return
         if self.momentum:
             raise OptionError("momentum", True, "must be false with {rescaling}=false")
-        if self.coefficients != "one":
-            reason = "must be one with {rescaling}=false, which computes no coefficient"
-            raise OptionError("coefficients", self.coefficients, reason)
         if self.cg_steps > 1:
             raise OptionError("cg_steps", self.cg_steps, "must be 1 with {rescaling}=false")

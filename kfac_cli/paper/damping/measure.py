@@ -89,7 +89,7 @@ def measure(
 def _options(options: KFACOptions, inverse: InverseName) -> KFACOptions:
     """The options of the run, for one of the inverses; the paper's single step on M."""
     solver = options.sigma_solver if inverse == "block_tridiagonal" else "decomposition"
-    return replace(options, inverse=inverse, sigma_solver=solver, cg_steps=1, coefficients="one")
+    return replace(options, inverse=inverse, sigma_solver=solver, cg_steps=1)
 
 
 def _of(kind: str, options: KFACOptions) -> KFACOptions:
