@@ -26,7 +26,7 @@ from benchmarks.common.part import say
 from benchmarks.common.timing import figures
 from benchmarks.results_curves import KEPT, Curve, curves, read_rows
 from benchmarks.results_ratios import ratios_table
-from kfac_cli.errors import UserError
+from kfac_cli.errors import UserError, counted
 from kfac_cli.files import replace_bytes, replace_text
 
 DOCUMENT = PERFORMANCE.with_name("results.md")
@@ -42,13 +42,21 @@ PAPERS = ("tridiagonal-companion", "tridiagonal-paper")
 EVERY = (*SECOND_ORDER, *FIRST_ORDER, NO_MOMENTUM, *PAPERS)
 """Of `kfac-paper compare`."""
 
-PICTURED = ("tridiagonal", "ekfac", *FIRST_ORDER)
+PICTURED = ("tridiagonal", "diagonal", "ekfac", *FIRST_ORDER)
 
+HEADER = (
+    "optimizer seconds to a training error, interpolated between evaluations, which are excluded; "
+    "what a process does only once, such as loading kernels, is included. Errors are squared "
+    "errors summed over pixels, means over the training cases, of the iterate or its average, "
+    "whichever is smaller. K-FAC has this project's values (`preset=default`), unless its name "
+    "says otherwise. Medians over the seeds, and their range."
+)
 
 RATIOS = (
     "How many times as many iterations, cases and seconds a first-order method (column) takes as "
     "K-FAC (row) to the same training errors, six of each pair of runs in equal ratios down to the "
-    "last one that both reach; medians over errors and seeds:"
+    "last one that both reach; medians over errors and seeds, without pairs of which one run "
+    "learns nothing:"
 )
 
 
@@ -125,7 +133,7 @@ def write(section: Section, folder: Path, document: Path = DOCUMENT, tables: Pat
     """Write the section of a finished study, and what the picture is drawn from."""
     rows = read_rows(folder / CSV_FILE)
     tables.mkdir(parents=True, exist_ok=True)
-    lines = [",".join(KEPT), *(",".join(row[name] for name in KEPT) for row in rows)]
+    lines = [",".join(KEPT), *(",".join(row.get(name) or "" for name in KEPT) for row in rows)]
     replace_text(tables / f"{section.name}.csv", "\n".join(lines) + "\n")
     found = json.loads((folder / FINDINGS_FILE).read_text(encoding="utf-8"))
     write_section(document, section.name, _text(section, curves(rows), found))
@@ -135,24 +143,27 @@ def write(section: Section, folder: Path, document: Path = DOCUMENT, tables: Pat
 def _text(section: Section, runs: Sequence[Curve], found: dict[str, Any]) -> str:
     where = found["environment"]
     words = [word for word in shlex.split(found["command"]) if not word.startswith("output=")]
-    header = (
-        f"`{' '.join(words)}` on {where['device_name']}, {where['thread_count']} threads, Python "
-        f"{where['python']}, torch {where['torch']}: optimizer seconds to a training error, "
-        "interpolated between evaluations, which are excluded; medians over the seeds, and their "
-        "range. They begin with what a process does only once."
-    )
+    versions = f"Python {where['python']}, torch {where['torch']}"
+    threads = counted(where["thread_count"], "thread")
+    header = f"`{' '.join(words)}` on {where['device_name']}, {threads}, {versions}: {HEADER}"
+    budget = min(float(run.costs["seconds"][-1]) for run in runs)
     columns = ["method", "seeds", "iterations", "seconds"]
-    columns += [*(f"to {target:g}" for target in section.targets), "lowest error"]
+    columns += [
+        *(f"to {target:g}" for target in section.targets),
+        f"lowest error in {budget:.3g} s",
+    ]
     rows = []
     for method in dict.fromkeys(run.method for run in runs):
         own = [run for run in runs if run.method == method]
         cells = [_spread([run.first(target) for run in own]) for target in section.targets]
         ends = [_spread([int(run.costs["iterations"][-1]) for run in own])]
         ends += [_spread([float(run.costs["seconds"][-1]) for run in own])]
-        rows.append([method, len(own), *ends, *cells, _spread([min(r.errors) for r in own])])
+        rows.append(
+            [method, len(own), *ends, *cells, _spread([run.best_within(budget) for run in own])]
+        )
     findings = [
         f"- {each['verdict']}: {each['statement'].partition(': ')[2]} ({each['source']}): "
-        f"{_numbers(each['numbers'])}; n = {each['n']}"
+        f"{_numbers(each['numbers'])}; n = {each['n']} (errors and seeds). {each['note']}"
         for each in found["findings"]
         if each["verdict"] != "not measured"
     ]
@@ -186,10 +197,13 @@ def picture(tables: Path = TABLES, folder: Path = PERFORMANCE.parent) -> None:
     """Draw docs/comparison.png and .svg: error against seconds, a panel for each table shown."""
     from benchmarks.results_picture import drawn_comparison
 
+    shown: dict[str, Section] = {}
+    for section in (*SECTIONS, *GPU_SECTIONS):  # those on a GPU only in place of missing ones
+        if (tables / f"{section.name}.csv").exists():
+            shown.setdefault(section.name.removesuffix("-gpu"), section)
     panels = {
         section.title.partition(":")[0]: curves(read_rows(tables / f"{section.name}.csv"))
-        for section in (*SECTIONS, *GPU_SECTIONS)
-        if (tables / f"{section.name}.csv").exists()
+        for section in shown.values()
     }
     for name, data in drawn_comparison(panels, PICTURED):
         replace_bytes(folder / name, data)

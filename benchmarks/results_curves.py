@@ -14,13 +14,16 @@ from kfac_cli.report.measures import Values
 COSTS = {"iterations": "iteration", "cases": "cases", "seconds": "optimizer_seconds"}
 """The columns of what an error costs, by the names that the document has for them."""
 
-KEPT = ("problem", "method", "seed", *COSTS.values(), "train_error")
+ERRORS = ("train_error", "train_error_average")
+
+KEPT = ("problem", "method", "seed", *COSTS.values(), *ERRORS)
 
 
 class Curve(NamedTuple):
     """The evaluations of one run: the `errors` (evaluations,) and what they cost, by `COSTS`.
 
-    Costs that were not recorded are nan.
+    Of the iterate and its average the smaller error counts, as in the paper. Costs that were not
+    recorded are nan.
     """
 
     method: str
@@ -31,6 +34,11 @@ class Curve(NamedTuple):
     def first(self, target: float, cost: str = "seconds") -> float:
         """The cost at which the error is at most the target, or infinity."""
         return reached_at(self.errors, self.costs[cost], target)
+
+    def best_within(self, seconds: float) -> float:
+        """The lowest error in so many optimizer seconds; nan if none was measured in them."""
+        known = self.errors[self.costs["seconds"] <= seconds]
+        return float(np.nanmin(known)) if np.isfinite(known).any() else math.nan
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -48,7 +56,7 @@ def curves(rows: Sequence[Mapping[str, str]]) -> list[Curve]:
         Curve(
             method,
             seed,
-            _column(own, "train_error"),
+            np.fmin.reduce([_column(own, name) for name in ERRORS]),
             {name: _column(own, column) for name, column in COSTS.items()},
         )
         for (method, seed), own in runs.items()

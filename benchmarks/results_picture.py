@@ -21,6 +21,8 @@ def drawn_comparison(
     panels: Mapping[str, Sequence[Curve]], methods: Sequence[str]
 ) -> Iterator[tuple[str, bytes]]:
     """File names and contents, PNG and SVG."""
+    known = {run.method for runs in panels.values() for run in runs}
+    drawn_methods = [method for method in methods if method in known]
     looks = styles(list(methods))
     figure = Figure(
         "comparison",
@@ -36,7 +38,7 @@ def drawn_comparison(
             )
             for title, runs in panels.items()
         ),
-        legend=tuple((NAMES[method], looks[method], "") for method in methods),
+        legend=tuple((NAMES[method], looks[method], "") for method in drawn_methods),
     )
     return drawn(figure)
 

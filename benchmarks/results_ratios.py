@@ -38,6 +38,6 @@ def ratios(runs: Sequence[Curve], method: str, other: str, cost: str) -> Iterato
     for own in runs:
         if own.method == method and (beside := theirs.get(own.seed)) is not None:
             for error in shared_errors([own.errors, beside.errors]):
-                ratio = beside.first(error, cost) / own.first(error, cost)
-                if math.isfinite(ratio):
-                    yield ratio
+                mine, others = own.first(error, cost), beside.first(error, cost)
+                if mine > 0 and math.isfinite(others / mine):
+                    yield others / mine

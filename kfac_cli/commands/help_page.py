@@ -37,6 +37,7 @@ Settings used most; kfac-run --cfg job prints all of them, docs/settings.md expl
   target_error=2.0           stop once the training error is this low
   require_target=true        exit code 1 if it never gets there
   max_seconds=60             stop after so much time; a resumed run counts anew
+  max_optimizer_seconds=60   stop after so much time in steps, the same for every optimizer
   checkpoint.minutes=5       minutes from one checkpoint to the next
   checkpoint.keep=0          leave no checkpoint once the run has ended as planned
   threads=1                  CPU threads; 1 is the fastest where other programs are busy
@@ -48,10 +49,11 @@ Settings used most; kfac-run --cfg job prints all of them, docs/settings.md expl
 
 Resuming a run that was interrupted or killed, or that is to be longer
   resume=RUN_FOLDER          from its last checkpoint, bit for bit as if it had never stopped;
-                             with it, only iterations, max_seconds, target_error, require_target,
-                             max_rejections, evaluate_every, tags, tensorboard, checkpoint.every,
-                             checkpoint.minutes, checkpoint.keep, device, threads, matmul,
-                             chunk_size, optimizer.activation_memory, data_dir and the paths of
+                             with it, only iterations, max_seconds, max_optimizer_seconds,
+                             target_error, require_target, max_rejections, evaluate_every,
+                             tags, tensorboard, checkpoint.every, checkpoint.minutes,
+                             checkpoint.keep, device, threads, matmul, chunk_size,
+                             optimizer.activation_memory, data_dir and the paths of
                              dataset=arrays and dataset=idx may be given other values
 
 Starting from the state of another run, in a folder of its own

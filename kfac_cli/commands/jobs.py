@@ -151,12 +151,11 @@ class Jobs:
             progress.activity("loading PyTorch")
             load = Load.now()
             from kfac_cli.run.runner import run  # here, because importing torch takes seconds
+            from kfac_cli.run.saved_run import read_saved_run
 
             check_interrupted()
             saved = None
             if files is not None:
-                from kfac_cli.run.saved_run import read_saved_run
-
                 saved = read_saved_run(config, folder, files)
                 progress.message(f"resuming from iteration {saved.iteration}")
             result = run(

@@ -243,8 +243,7 @@ def _apply(settings: DictConfig, change: Override) -> None:
     missing = object()
     try:
         if OmegaConf.select(settings, key, default=missing) is missing:
-            advice = suggestion(key, OmegaConf.select(settings, "optimizer"))
-            raise UserError(f"{shown(change.input_line)}: no such setting{advice}")
+            raise UserError(f"{shown(change.input_line)}: no such setting{suggestion(key)}")
         OmegaConf.update(settings, key, change.value(), merge=True)
     except OmegaConfBaseException as error:
         reason = " ".join(str(error).partition("full_key:")[0].split())

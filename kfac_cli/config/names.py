@@ -74,7 +74,8 @@ def suggestion(name: str, optimizer: Mapping[str, Any] | None = None) -> str:
     everything = "kfac-run --cfg job lists them all"
     known = setting_names()
     parent, _, leaf = name.rpartition(".")
-    if parent in ("", "optimizer") and optimizer and (option := _option_of(optimizer, leaf)):
+    option = _option_of(optimizer, leaf) if optimizer and parent in ("", "optimizer") else None
+    if option not in (None, name):
         return f"; did you mean {option}? {everything}"
     if name in known:
         group = name.partition(".")[0]
@@ -94,11 +95,13 @@ def suggestion(name: str, optimizer: Mapping[str, Any] | None = None) -> str:
 def _option_of(optimizer: Mapping[str, Any], word: str) -> str | None:
     """What an optimizer calls an option that other optimizers or programs call `word`, if it can.
 
+    K-FAC, which chooses its step itself, has no rate unless re-scaling is off.
     An argument of torch's that is not there yet has a plus, with which it is added.
     """
     argument, arguments = ARGUMENTS.get(word, word), optimizer.get("arguments")
     if not isinstance(arguments, Mapping):
-        return "optimizer.learning_rate" if argument == "lr" else None
+        has_rate = argument == "lr" and not optimizer.get("rescaling")
+        return "optimizer.learning_rate" if has_rate else None
     if argument in arguments:
         return f"optimizer.arguments.{argument}"
     return "+optimizer.arguments.lr" if argument == "lr" else None

@@ -6,6 +6,7 @@ MAY_CHANGE = (
     # when to stop
     "iterations",
     "max_seconds",
+    "max_optimizer_seconds",
     "target_error",
     "require_target",
     "max_rejections",

@@ -162,6 +162,13 @@ class RunConfig:
             "anew; null for never"
         ),
     ]
+    max_optimizer_seconds: Annotated[
+        Annotated[float, Number(0, 1e9, low_open=True)] | None,
+        About(
+            "stop once the steps of the run have taken so many seconds, evaluations and logging "
+            "excluded and earlier processes included: the same for every optimizer; null for never"
+        ),
+    ]
     max_rejections: Annotated[
         Count, About("steps in a row that are rejected or reverted before a run has diverged")
     ]

@@ -67,6 +67,6 @@ def run_experiment(
 def _planned(job: Job, problem: str, method: Method, seed: int) -> PlannedRun:
     words = [*method.words(problem, job.scale), *QUIET, f"seed={seed}", "polyak.start=0"]
     if (limit := seconds(job.options)) is not None:
-        words += [*EXTENSIBLE, f"iterations={UNLIMITED}", f"max_seconds={limit:g}"]
+        words += [*EXTENSIBLE, f"iterations={UNLIMITED}", f"max_optimizer_seconds={limit:g}"]
         words += method.without_end(job.scale, TIMED_EVALUATIONS)
     return PlannedRun(f"{problem}/{method.name}/{seed}", (*words, *job.settings))

@@ -19,7 +19,7 @@ threads=1, device=cuda, data_dir=FOLDER.
 Options of compare, options and batch-size
   problems=curves,mnist,faces    the problems; not of batch-size
   methods=NAME,NAME              some of the methods; not of batch-size
-  seconds=N                      each run ends after N seconds; not of batch-size
+  seconds=N                      each run ends after N optimizer seconds; not of batch-size
   sizes=250,500,1000             the mini-batch sizes; of batch-size, and of cost
   seeds=0,1,2                    seeds of initial parameters and mini-batches, one run for each
   jobs=N                         so many runs beside each other, 1 unless given

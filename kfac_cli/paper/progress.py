@@ -18,6 +18,9 @@ from kfac_cli.report.runs import Run
 TARGETS = 6
 """Errors at which two runs are compared."""
 
+LEAST_RANGE = 1.1
+"""Of errors that are compared, the largest over the smallest: a plateau says nothing of speed."""
+
 
 class Ratio(NamedTuple):
     """How many times the cost of a run another one takes to reach the same training error."""
@@ -58,7 +61,7 @@ def reached_at(errors: Values, costs: Values, error: float) -> float:
 def common_errors(runs: Sequence[Run], count: int = TARGETS) -> Values:
     """Errors that all runs reach after their first evaluations, largest first.
 
-    As `shared_errors`.
+    Those of the smaller of iterate and average, as `shared_errors` has them.
     """
     return shared_errors([measured(run, MEASURES[0]) for run in runs], count)
 
@@ -66,15 +69,15 @@ def common_errors(runs: Sequence[Run], count: int = TARGETS) -> Values:
 def shared_errors(curves: Sequence[Values], count: int = TARGETS) -> Values:
     """Errors that all curves of errors (evaluations,) reach after their first ones, largest first.
 
-    At most `count`, in equal ratios down to the largest of their best errors, which is the last;
-    none if a curve has no finite error, or if one is better at its first evaluation than another
-    one ever: before it nothing is known.
+    `count` in equal ratios down to the largest of their best errors, which is the last; none if a
+    curve has no finite error, or if they share less than a factor of `LEAST_RANGE`: one is better
+    at its first evaluation than another one ever, before which nothing is known, or learns nothing.
     """
     finite = [curve[np.isfinite(curve)] for curve in curves]
     if not all(map(len, finite)):
         return np.array([])
     low, high = max(curve.min() for curve in finite), min(curve[0] for curve in finite)
-    if low <= 0 or high <= low:
+    if low <= 0 or high < LEAST_RANGE * low:
         return np.array([])
     return np.geomspace(high, low, count + 1)[1:]
 

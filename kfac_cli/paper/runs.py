@@ -46,9 +46,6 @@ EXTENSIBLE = ("tensorboard=false", "checkpoint.keep=1")
 
 ENDED = (FINISHED, TARGET_REACHED, TARGET_MISSED, TIME_LIMIT_REACHED, DIVERGED)
 
-ENOUGH = 0.9
-"""Of the time limit, before the last iteration: its end and the last evaluation come after it."""
-
 COMMAND = (sys.executable, "-m", "kfac_cli")
 
 POLL_SECONDS = 0.05
@@ -89,24 +86,29 @@ def complete_runs(
 
 
 def _checked_limit(run: PlannedRun, folder: Path) -> float | None:
-    """The run's max_seconds.
+    """The run's max_optimizer_seconds.
 
     Raises UserError if its settings are wrong or the folder holds a run with others.
     """
     config = checked(run.words)
     file = folder / CONFIG_FILE
     if not file.exists():
-        return config.max_seconds
+        return config.max_optimizer_seconds
     wanted = flat_settings(config)
-    found = flat_settings(validate(read_settings(file)))
+    try:
+        found = flat_settings(validate(read_settings(file)))
+    except UserError as error:
+        raise UserError(
+            f"{shown_folder(folder)}: holds a run of another version ({error}); remove it or "
+            "choose another output="
+        ) from error
     for name in dict.fromkeys([*wanted, *found]):
-        # A resumed run has what is left of its seconds.
-        if wanted.get(name) != found.get(name) and name != "max_seconds":
+        if wanted.get(name) != found.get(name) and name != "max_optimizer_seconds":
             raise UserError(
                 f"{shown_folder(folder)}: holds a run with {name}={shown(found.get(name))}, and "
                 f"the study needs {shown(wanted.get(name))}; remove it or choose another output="
             )
-    return config.max_seconds
+    return config.max_optimizer_seconds
 
 
 def _has_ended(folder: Path, limit: float | None) -> bool:
@@ -116,7 +118,7 @@ def _has_ended(folder: Path, limit: float | None) -> bool:
         return False
     if ending.status != TIME_LIMIT_REACHED:
         return True
-    return limit is not None and _last_metrics(folder).get("seconds", 0.0) >= ENOUGH * limit
+    return limit is not None and _last_metrics(folder).get("optimizer_seconds", 0.0) >= limit
 
 
 def _do(
@@ -207,11 +209,8 @@ def _starting(run: PlannedRun, folder: Path) -> list[str]:
 
 
 def _resuming(folder: Path, limit: float | None) -> list[str]:
-    """The words that continue a run, with what is left of the seconds that it has in all."""
-    words = [f"resume={folder}"]
-    if limit is not None:
-        words.append(f"max_seconds={max(1.0, limit - _last_metrics(folder).get('seconds', 0.0))}")
-    return words
+    """The words that continue a run, with the seconds that it has in all."""
+    return [f"resume={folder}", *([] if limit is None else [f"max_optimizer_seconds={limit:g}"])]
 
 
 def _last_metrics(folder: Path) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def wrapped(line: str, indent: int, width: int) -> list[str]:
 def described(pairs: Iterable[tuple[str, str]], indent: int, width: int) -> list[str]:
     """Lines of names, each with its description, which may be empty, beside it or below."""
     listed: Sequence[tuple[str, str]] = list(pairs)
-    column = indent + max((len(name) for name, _ in listed), default=0) + 2
+    column = indent + max((len(name) for name, text in listed if text), default=0) + 2
     beside = width - column >= NARROWEST
     lines = []
     for name, text in listed:

@@ -139,7 +139,7 @@ def _target(summary: Mapping[str, object]) -> str:
     error = f"{target['error']:<8g}"
     if not target["reached"]:
         early = summary.get("iterations") != summary.get("iterations_planned")
-        in_time = " within max_seconds" if early and summary["status"] == TARGET_MISSED else ""
+        in_time = " within the time limit" if early and summary["status"] == TARGET_MISSED else ""
         return f"{error} not reached{in_time}"
     if target["iteration"] is None:  # the row of evaluations.csv was lost
         return f"{error} reached"

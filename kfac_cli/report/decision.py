@@ -18,7 +18,9 @@ from kfac_cli.report.verdicts import error_at
 
 COST_NAMED = {"iterations": ITERATIONS, "cases": CASES, "seconds": SECONDS}
 
-BUDGETS = frozenset({"iterations", "max_seconds", "target_error", "require_target"})
+BUDGETS = frozenset(
+    {"iterations", "max_seconds", "max_optimizer_seconds", "target_error", "require_target"}
+)
 """Settings that say how long a run lasts, in which the runs of one side may differ."""
 
 Outcome = Literal["held", "did not hold", "too few runs"]

@@ -25,8 +25,8 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def failure_line(error: Exception) -> str:
-    """One line for an error that ended a run and is no UserError."""
-    if is_out_of_memory(error):
+    """One line for an error that ended a run; a lost process stays named, whatever ended it."""
+    if is_out_of_memory(error) and not isinstance(error, ProcessLostError):
         return "out of memory: set a smaller chunk_size or use a smaller network"
     return error_text(error)
 

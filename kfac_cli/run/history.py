@@ -39,6 +39,11 @@ class History:
         return time.perf_counter() - self._started
 
     @property
+    def optimizer_seconds(self) -> float:
+        """Seconds that the steps of the run have taken."""
+        return self._parts_now()["optimizer"]
+
+    @property
     def latest_evaluation(self) -> Mapping[str, Any] | None:
         """The latest row of evaluations.csv."""
         return self.evaluations[-1] if self.evaluations else None

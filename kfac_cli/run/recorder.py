@@ -144,10 +144,14 @@ class Recorder:
         return self._session.best.parameters or self._session.optimizer.parameters
 
     def _seconds_left(self) -> float | None:
-        """The estimate for the iterations, or what max_seconds leaves if that is less."""
-        limit = self._config.max_seconds
+        """The estimate for the iterations, or what a time limit leaves if that is less."""
+        config, history = self._config, self._history
         known = [self._time_left.seconds(self._session.iteration)]
-        known += [] if limit is None else [max(0.0, limit - self._history.process_seconds)]
+        if config.max_seconds is not None:
+            known.append(max(0.0, config.max_seconds - history.process_seconds))
+        if config.max_optimizer_seconds is not None and (steps := history.optimizer_seconds) > 0:
+            share = history.seconds / steps  # the rest is evaluated as often as before
+            known.append(max(0.0, config.max_optimizer_seconds - steps) * share)
         return min((seconds for seconds in known if seconds is not None), default=None)
 
     def _results(self, status: str, reason: str | None) -> dict[str, Any]:

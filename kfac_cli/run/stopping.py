@@ -32,7 +32,7 @@ def reason_to_stop(
 ) -> str | None:
     """The status with which the run should stop now; None if it should continue.
 
-    Before its first iteration, a run stops only for a signal; the time limit lets each process do
+    Before its first iteration, a run stops only for a signal; `max_seconds` lets each process do
     at least one.
     """
     if stop.signal is not None:
@@ -41,10 +41,18 @@ def reason_to_stop(
         return None
     if (status := status_at(config, session.iteration, session.best.train_error)) is not None:
         return status
-    limit = config.max_seconds
-    if limit is None or session.iteration == history.began or history.process_seconds < limit:
+    began = session.iteration == history.began
+    of_process = None if began else config.max_seconds
+    if not (
+        _reached(of_process, history.process_seconds)
+        or _reached(config.max_optimizer_seconds, history.optimizer_seconds)
+    ):
         return None
     return TIME_LIMIT_REACHED if config.target_error is None else TARGET_MISSED
+
+
+def _reached(limit: float | None, seconds: float) -> bool:
+    return limit is not None and seconds >= limit
 
 
 def status_at(config: RunConfig, iteration: int, best_train_error: float) -> str | None:

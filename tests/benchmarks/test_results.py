@@ -6,7 +6,7 @@ import math
 import pytest
 
 from benchmarks.results import RATIOS, SECTIONS, picture, write
-from benchmarks.results_curves import curves
+from benchmarks.results_curves import KEPT, curves
 from benchmarks.results_ratios import ratios, ratios_table
 
 ROWS = [
@@ -29,6 +29,7 @@ FINDINGS = {
             "verdict": "confirmed",
             "numbers": {MEDIAN: 2.25, MEDIAN.replace("median", "range"): "1.5 to 3", "seeds": 2},
             "n": 6,
+            "note": "Paper: faster. Confirmed if the median is above 1.",
         },
         {
             "statement": "curves: another",
@@ -36,6 +37,7 @@ FINDINGS = {
             "verdict": "not measured",
             "numbers": {},
             "n": 0,
+            "note": "",
         },
     ],
 }
@@ -45,7 +47,9 @@ FINDINGS = {
 def study(tmp_path):
     folder = tmp_path / "study"
     folder.mkdir()
-    lines = ["problem,method,seed,iteration,cases,optimizer_seconds,train_error"]
+    lines = [
+        "problem,method,seed,iteration,cases,optimizer_seconds,train_error,train_error_average"
+    ]
     lines += [f"curves,{m},{s},{k},{k * 10},{t},{e}" for m, s, k, t, e in ROWS]
     (folder / "error.csv").write_text("\n".join(lines))
     (folder / "findings.json").write_text(json.dumps(FINDINGS))
@@ -61,15 +65,16 @@ def written(study, tmp_path):
 
 def test_the_table_has_medians_and_ranges_over_the_seeds(written):
     row = "| tridiagonal | 2 | 20 | 2.50 (2.00–2.50) | 1.56 (1.17–1.56) | 2.03 (1.80–2.03) |"
-    assert f"{row} missed | missed | missed | 4.00 (2.50–4.00) |" in written
+    assert f"{row} missed | missed | missed | 11.0 (4.00–11.0) |" in written
     row = "| adam | 1 | 200 | 3.00 | 2.82 |"
-    assert f"{row} missed | missed | missed | missed | 9.00 |" in written
+    assert f"{row} missed | missed | missed | missed | 30.0 |" in written
 
 
 def test_findings_that_were_measured_stand_below_it_and_the_command_without_its_folder(written):
     assert (
         "- confirmed: K-FAC is faster (figure 10): seconds of the baseline over those of K-FAC "
-        "2.25 (range 1.5 to 3); n = 6" in written
+        "2.25 (range 1.5 to 3); n = 6 (errors and seeds). Paper: faster. Confirmed if the median "
+        "is above 1." in written
     )
     assert "another" not in written
     assert "`kfac-paper compare scale=full problems=curves` on a CPU, 2 threads" in written
@@ -80,7 +85,26 @@ def test_what_the_picture_is_drawn_from_is_kept(written, tmp_path):
     assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert "K-FAC, block-tridiagonal" in (tmp_path / "comparison.svg").read_text()
     header = (tmp_path / "results" / "curves.csv").read_text().splitlines()[0]
-    assert header == "problem,method,seed,iteration,cases,optimizer_seconds,train_error"
+    assert header == ",".join(KEPT)
+
+
+def test_a_run_that_learns_nothing_is_compared_with_none():
+    rows = halving("ekfac", 0, 10, 1000, 1.0)
+    stuck = [{**row, "method": "adam", "train_error": "16.7"} for row in rows]
+    assert list(ratios(curves(rows + stuck), "ekfac", "adam", "seconds")) == []
+
+
+def test_the_smaller_of_iterate_and_average_counts():
+    row = {"method": "adam", "seed": "0", "train_error": "4"}
+    averages = ("3", "5", "")
+    rows = [{**row, "iteration": "1", "train_error_average": average} for average in averages]
+    assert curves(rows)[0].errors.tolist() == [3, 4, 4]
+
+
+def test_the_lowest_error_is_that_within_the_time_of_the_shortest_run():
+    [run] = curves(halving("ekfac", 0, 10, 1000, 1.0))
+    assert run.best_within(3) == 16
+    assert math.isnan(run.best_within(0.5))
 
 
 def test_a_curve_holds_one_run():

@@ -53,6 +53,11 @@ MISTAKES = [
         f"optimizer.lr=0.1: no such setting; did you mean optimizer.learning_rate? {SHIPPED}",
     ),
     (
+        ["optimizer=kfac_diag", "lr=0.1"],
+        "lr=0.1: no such setting; did you mean optimizer.learning_rate, or with torch's adam, "
+        f"adamw, sgd, muon optimizer.arguments.lr? {SHIPPED}",
+    ),
+    (
         ["optimizer=torch", "optimizer.algorithm=RMSprop", "optimizer.lr=0.1"],
         f"optimizer.lr=0.1: no such setting; did you mean +optimizer.arguments.lr? {SHIPPED}",
     ),

@@ -429,11 +429,11 @@ def test_the_help_page_lists_everything_that_may_change(kfac_run):
 def test_a_run_of_a_version_that_had_fewer_options_cannot_be_resumed(kfac_run, half):
     path = half / "config.yaml"
     lines = path.read_text().splitlines()
-    path.write_text("\n".join(line for line in lines if "coefficients:" not in line))
-    answer = kfac_run("resume=run", "optimizer.coefficients=one")
+    path.write_text("\n".join(line for line in lines if "refresh_delay:" not in line))
+    answer = kfac_run("resume=run", "optimizer.refresh_delay=5")
     assert answer.code == 1
     assert answer.err == (
-        f"kfac-run: error: {path}: has no optimizer.coefficients: it was written by an earlier "
+        f"kfac-run: error: {path}: has no optimizer.refresh_delay: it was written by an earlier "
         "version, whose runs cannot be resumed\n"
     )
 
@@ -514,6 +514,15 @@ def test_the_time_limit_counts_anew_in_each_process_which_does_an_iteration(
     assert kfac_run("resume=run", "max_seconds=1e6", "evaluate_every=4").code == 0
     rows = read_table(tmp_path / "run/evaluations.csv")
     assert [row["iteration"] for row in rows] == [1, 2, 3, 4, 8, 12, 16, 20, 24]
+
+
+def test_optimizer_seconds_count_from_the_beginning_of_the_run(kfac_run, words, tmp_path):
+    start(tmp_path / "run", [*words, "max_optimizer_seconds=1e-9"])
+    answer = kfac_run("resume=run")
+    assert answer.code == 0
+    assert "time limit reached after 1 of 24 iterations" in answer.out
+    assert "continues from here, given more max_optimizer_seconds=" in answer.out
+    assert "24 iterations" in kfac_run("resume=run", "max_optimizer_seconds=1e6").out
 
 
 def test_the_time_before_the_resumption_does_not_count(kfac_run, words, tmp_path):

@@ -151,7 +151,6 @@ THE_PAPER = {
     "optimizer.epsilon_max": 0.95,  # 5
     "optimizer.rescaling": True,  # 6.4
     "optimizer.learning_rate": 1,
-    "optimizer.coefficients": "one",  # 7, one alpha and one mu
     "optimizer.cg_steps": 1,  # 6.4, "runs CG for only 1 step"
     "optimizer.lambda_initial": 150,  # 6.5
     "optimizer.lambda_rule": "levenberg_marquardt",  # 6.5

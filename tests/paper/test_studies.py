@@ -113,7 +113,7 @@ def test_seconds_end_every_run_and_settings_of_the_user_come_last(undrawn, job):
     compare_study(job(settings=("threads=1", "evaluate_every=7"), methods="adam", seconds="30"))
     [run] = undrawn.planned
     config = load_config(run.words)
-    assert (config.max_seconds, config.iterations) == (30, experiment.UNLIMITED)
+    assert (config.max_optimizer_seconds, config.iterations) == (30, experiment.UNLIMITED)
     assert (config.threads, config.evaluate_every, config.tensorboard) == (1, 7, False)
 
 
@@ -159,7 +159,7 @@ def test_every_method_is_a_valid_command_line(method):
 def test_a_run_that_its_time_ends_evaluates_often_enough_and_keeps_its_momentum(undrawn, job):
     compare_study(job(Scale.FULL, problems="curves", methods="nesterov,tridiagonal", seconds="60"))
     tridiagonal, baseline = (load_config(run.words) for run in undrawn.planned)
-    assert (tridiagonal.max_seconds, baseline.max_seconds) == (60, 60)
+    assert (tridiagonal.max_optimizer_seconds, baseline.max_optimizer_seconds) == (60, 60)
     assert (tridiagonal.evaluate_every, baseline.evaluate_every) == (10, 100)
     assert baseline.optimizer.final_iterations == 0
 

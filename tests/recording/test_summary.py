@@ -182,7 +182,7 @@ MISSED = {"error": 0.3, "reached": False, "iteration": None, "cases": None, "sec
         ({"target": MISSED, "status": "target not reached"}, "0.3      not reached"),
         (
             {"target": MISSED, "status": "target not reached", "iterations": 137},
-            "0.3      not reached within max_seconds",
+            "0.3      not reached within the time limit",
         ),
         (
             {"target": MISSED, "status": "interrupted", "iterations": 137},

@@ -127,6 +127,7 @@ def test_hyperparameters_are_in_the_same_run_as_the_scalars(tmp_path, log):
         "optimizer.name": "kfac_tridiag",
         "dataset.layer_sizes": [784, 400, 6],
         "max_seconds": None,
+        "max_optimizer_seconds": None,
         "seed": 3,
     }
     log.hyperparameters(settings, {"best_train_error": 0.25}, status="finished")

@@ -88,6 +88,10 @@ def test_the_time_left_of_a_run_that_will_be_cut_short(noted):
     assert all(seconds <= 0.5 for seconds in left)
 
 
+def test_no_time_is_left_once_the_steps_have_taken_theirs(noted):
+    assert noted("iterations=1000000", "max_optimizer_seconds=1e-9").left == [0]
+
+
 def test_building_faces_reports_each_photograph():
     photographs = np.random.default_rng(0).random((400, 64, 64), dtype=np.float32)
     told = []

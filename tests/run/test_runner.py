@@ -259,6 +259,16 @@ def test_the_time_limit_ends_the_run_with_an_evaluation(arrays, tmp_path):
     assert [row["iteration"] for row in read_table(tmp_path / "run/evaluations.csv")] == [1]
 
 
+def test_the_limit_of_optimizer_seconds_counts_the_steps_of_all_processes(arrays, tmp_path):
+    folder = tmp_path / "run"
+    long = [*arrays, "iterations=100000", "evaluate_every=1"]  # evaluating takes longer than steps
+    result = run_in(folder, [*long, "max_optimizer_seconds=0.05"])
+    assert result.status == "time limit reached"
+    spent = [row["optimizer_seconds"] for row in read_table(folder / "metrics.csv")]
+    assert spent[-1] >= 0.05
+    assert all(seconds < 0.05 for seconds in spent[:-1])
+
+
 def test_a_diverging_run_says_so_and_saves_finite_parameters(arrays, tmp_path):
     setup = [
         "optimizer=nesterov_sgd",
