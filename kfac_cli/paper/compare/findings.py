@@ -41,7 +41,7 @@ NO_MOMENTUM = Statement(
     lambda ratio: ratio < 1.25,
 )
 MORE_PER_ITERATION = Statement(
-    "K-FAC makes at least ten times as much progress per iteration as tuned Nesterov SGD",
+    "K-FAC makes orders of magnitude more progress per iteration than tuned Nesterov SGD",
     "section 13, figure 11",
     "iterations of the baseline over those of K-FAC to the same error",
     "orders of magnitude more",
@@ -65,7 +65,7 @@ AVERAGE_OF_BASELINE = Statement(
     lambda ratio: ratio < 1 - DIFFERENT,
 )
 AVERAGE_OF_KFAC = Statement(
-    "averaging the iterates does not help K-FAC on growing mini-batches, or hurts a bit",
+    "averaging the iterates does not help K-FAC on growing mini-batches",
     "section 13",
     "error of the average over that of the iterate, second half of a run",
     "1 or somewhat more",
