@@ -25,8 +25,8 @@ Groups: choose one of each
               exponential_200, exponential_small, fixed_250
   experiment  smoke (seconds, no files needed), or one of the paper's, with preset=paper:
               PROBLEM_METHOD, PROBLEM being curves, mnist or faces, METHOD being kfac_tridiag,
-              kfac_tridiag_no_momentum, kfac_diag or nesterov_sgd; or mnist_labels_kfac_tridiag,
-              mnist_labels_heskes
+              kfac_tridiag_no_momentum, kfac_diag or nesterov_sgd or, with their best rates, adam,
+              adamw or muon; or mnist_labels_kfac_tridiag, mnist_labels_heskes
 
 Settings used most; kfac-run --cfg job prints all of them, docs/settings.md explains them
   iterations=500             parameter updates
