@@ -14,8 +14,15 @@ BASE ?= HEAD
 PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 PYTHON ?=
 
+# .venv names its checkout: a copy of the folder, or one that was moved, gets another one.
+ifneq ($(wildcard $(INSTALLED)),)
+ifneq ($(shell cat $(INSTALLED)),$(CURDIR))
+$(INSTALLED): another-checkout
+endif
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help run smoke test soak compare lint docs format clean clean-all fuzz \
+.PHONY: another-checkout help run smoke test soak compare lint docs format clean clean-all fuzz \
     bench bench-peers bench-processes bench-gpu results
 
 help: ## list these commands
@@ -87,6 +94,7 @@ clean-all: clean ## also remove .venv, which the next command sets up again
 # unsupported is recreated. Some distributions ship Python without ensurepip; then the pip of that
 # Python installs one into .venv.
 $(INSTALLED): pyproject.toml
+	@if [ -s $@ ] && [ "$$(cat $@)" != '$(CURDIR)' ]; then rm -rf $(VENV); fi
 	@if ! $(VENV)/bin/python -c 'import pip; $(SUPPORTED)' 2>/dev/null; then \
 	    python=; \
 	    for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
@@ -106,4 +114,4 @@ $(INSTALLED): pyproject.toml
 	    fi; \
 	fi
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -e '.[dev]'
-	@touch $@
+	@printf '%s' '$(CURDIR)' > $@

@@ -100,13 +100,23 @@ def naming(path: Path, instead_of: Path | None = None) -> Iterator[None]:
         raise
 
 
+CANNOT_FLUSH = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
+"""What file systems say that cannot flush a folder, such as those that virtual machines share."""
+
+
 def flush_folder(folder: Path) -> None:
-    """Flush a folder's entries to the disk, on systems that can."""
+    """Flush a folder's entries to the disk, on systems and file systems that can."""
     if os.name != "posix":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder may be writable without being readable
+        return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in CANNOT_FLUSH:
+            raise
     finally:
         os.close(descriptor)
 

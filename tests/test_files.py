@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 
 import pytest
 
@@ -31,6 +32,19 @@ def test_whatever_goes_wrong_the_old_contents_stay_and_nothing_is_left_over(tmp_
         raise error
     assert path.read_text() == "old"
     assert names(tmp_path) == ["file"]
+
+
+def test_a_file_system_that_cannot_flush_folders_is_none_to_fail_on(tmp_path, monkeypatch):
+    flush = os.fsync
+
+    def only_files(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", only_files)
+    replace_text(tmp_path / "a.txt", "written")
+    assert (tmp_path / "a.txt").read_text() == "written"
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])

@@ -67,9 +67,11 @@ def test_the_wheel_holds_every_module_and_every_configuration(wheel):
     packed = set(zipfile.ZipFile(wheel).namelist())
     modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("kfac_cli/**/*.py")}
     yaml = {f"kfac_cli/{path.relative_to(ROOT)}" for path in ROOT.glob("conf/**/*.yaml")}
-    pages = {str(path.relative_to(ROOT)) for path in ROOT.glob("kfac_cli/report/templates/*")}
-    assert pages
-    assert modules | yaml | pages | {"kfac_cli/conf/__init__.py"} <= packed
+    report = ROOT / "kfac_cli/report"
+    read = [*report.glob("templates/*"), *report.glob("published/*.*")]
+    assert {path.parent.name for path in read} == {"templates", "published"}
+    data = {str(path.relative_to(ROOT)) for path in read}
+    assert modules | yaml | data | {"kfac_cli/conf/__init__.py"} <= packed
     foreign = {name for name in packed if not name.startswith(("kfac_cli/", "kfac_run-"))}
     assert not foreign
 
@@ -193,6 +195,19 @@ def test_changed_dependencies_are_installed_into_the_same_environment(checkout, 
     os.utime(checkout / "pyproject.toml", (later, later))
     assert call(*run, cwd=checkout).returncode == 0
     assert stub_python.calls() == [INSTALL, "kfac-run "]
+
+
+@needs_make
+def test_a_copy_of_the_folder_gets_an_environment_of_its_own(checkout, stub_python):
+    """Its commands would run the code of the folder that was copied."""
+    run = ("make", "run", f"PYTHON={stub_python.path}")
+    call(*run, cwd=checkout)
+    copy = shutil.copytree(checkout, checkout.with_name("copy"))
+    stub_python.calls()
+    assert call(*run, cwd=copy).returncode == 0
+    assert stub_python.calls() == ["venv", INSTALL, "kfac-run "]
+    assert call(*run, cwd=copy).returncode == 0
+    assert stub_python.calls() == ["kfac-run "]
 
 
 @needs_make

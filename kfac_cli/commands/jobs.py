@@ -19,6 +19,7 @@ from kfac_cli.commands.run_log import begin_logs
 from kfac_cli.commands.submitted_tasks import export_task
 from kfac_cli.commands.sweeps import Job
 from kfac_cli.config.completion import complete
+from kfac_cli.config.resuming import MAY_CHANGE
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.config.settings_file import CONFIG_FILE, write_settings
 from kfac_cli.errors import UserError, shown
@@ -45,6 +46,7 @@ class Jobs:
         self.of_sweep: list[Job] = []
         self._job = CurrentJob(sys.argv[1:] if resumed_grid is None else resumed_grid)
         self._command = shlex.join(["kfac-run", *sys.argv[1:]])  # as it was typed
+        self._typed_data_dir = [word for word in sys.argv[1:] if word.startswith("data_dir=")]
         self._outcomes = Outcomes(self._job, self._command)
 
     @property
@@ -121,7 +123,7 @@ class Jobs:
         begin_logs()
         try:
             refuse_links(folder)
-            resumption = prepare_resumption(folder, [])
+            resumption = prepare_resumption(folder, self._typed_data_dir)
             config = complete(settings)
             _check_same(folder, resumption, config)
             ending = read_ending(folder)
@@ -172,10 +174,13 @@ class Jobs:
 
 
 def _check_same(folder: Path, resumption: Resumption, config: RunConfig) -> None:
-    """Raise UserError if the job that now has a number is not the one in its folder."""
+    """Raise UserError if the job that now has a number is not the one in its folder.
+
+    It may have been resumed by itself, with other values of what may change.
+    """
     before, now = flat_settings(resumption.config), flat_settings(config)
     for name in [*before, *now]:
-        if before.get(name) != now.get(name):
+        if before.get(name) != now.get(name) and name not in MAY_CHANGE:
             raise UserError(
                 f"{shown_folder(folder / CONFIG_FILE)}: {name}={shown(before.get(name))}, but the "
                 f"sweep has {shown(now.get(name))} there: its grid was changed"

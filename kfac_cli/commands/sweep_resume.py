@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins import basic_sweeper
 from omegaconf import OmegaConf
 
 from kfac_cli.commands.hydra_record import SWEEP_FILE
@@ -91,7 +92,8 @@ def check_unchanged(sweep: SavedSweep, arguments: Sequence[str]) -> None:
 def command_line(sweep: SavedSweep) -> Iterator[None]:
     """Have Hydra read the words that started the sweep, with its folder, where it was started.
 
-    There relative paths mean what they meant then.
+    There relative paths mean what they meant then. The sweep's record stays as it is: Hydra would
+    write it again, and a full disk or a kill would leave none.
     """
     before = sys.argv
     words = [word for word in sys.argv[1:] if word not in sweep.grid]
@@ -99,10 +101,27 @@ def command_line(sweep: SavedSweep) -> Iterator[None]:
     sys.argv = [sys.argv[0], *words, *sweep.grid, f"hydra.sweep.dir={quoted(sweep.folder)}"]
     there = sweep.started_in if sweep.started_in.is_dir() else Path.cwd()
     try:
-        with current_folder(there):
+        with current_folder(there), _record_kept():
             yield
     finally:
         sys.argv = before
+
+
+class _Unsaved(OmegaConf):
+    """OmegaConf as the sweeper has it, which saves nothing but the sweep's record."""
+
+    @staticmethod
+    def save(*_: object, **__: object) -> None:
+        return
+
+
+@contextmanager
+def _record_kept() -> Iterator[None]:
+    basic_sweeper.OmegaConf = _Unsaved  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        basic_sweeper.OmegaConf = OmegaConf  # type: ignore[attr-defined]
 
 
 def _words(recorded: Any, name: str) -> tuple[str, ...] | None:

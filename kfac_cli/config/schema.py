@@ -168,7 +168,7 @@ class RunConfig:
             "stop once the steps of the run have taken so many seconds, evaluations and logging "
             "excluded and earlier processes included: the same for every optimizer; null for never"
         ),
-    ]
+    ] = None
     max_rejections: Annotated[
         Count, About("steps in a row that are rejected or reverted before a run has diverged")
     ]

@@ -131,6 +131,8 @@ def _kept_rows(path: Path, columns: tuple[str, ...], keep_until: int) -> str:
     kept = []
     latest = -1
     for number, line in enumerate(lines[1:], start=2):
+        if latest >= keep_until:
+            break  # all that follows is written again
         cells = line.rstrip("\n").split(",")
         if len(cells) != len(columns) or not all(map(_is_allowed, columns, cells)):
             raise ValueError(f"{path}, line {number} is damaged: {line.strip()!r}")

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
@@ -65,6 +65,7 @@ class Recorder:
         self._command = command
         self._commit = git_commit()
         self._last_iteration = time.perf_counter()
+        self._then: Callable[[], None] = lambda: None
         self._time_left = TimeLeft(session.schedule, config.iterations)
         keep = session.iteration if resumed else None
         shape = session.dataset.image_shape
@@ -81,7 +82,7 @@ class Recorder:
             if config.tensorboard:
                 add("TensorBoard", lambda: TensorBoardSink(folder, settings, now, keep, swept))
             add("figure", lambda: PictureSink(folder, best, error_name(session)))
-            add("summary", lambda: SummarySink(folder, progress), required=True)
+            add("summary", lambda: SummarySink(folder, progress, self._written), required=True)
             opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -119,9 +120,12 @@ class Recorder:
         with self.clock("logging"):
             self._sinks.evaluation(row)
 
-    def finish(self, status: str, reason: str | None = None) -> None:
-        """Write parameters, figure and summary, and print how the run ended, and why."""
+    def finish(
+        self, status: str, reason: str | None = None, then: Callable[[], None] = lambda: None
+    ) -> None:
+        """Write parameters, figure and summary, do `then`, and print how the run ended, and why."""
         session = self._session
+        self._then = then
         with self.clock("logging"):
             described = description(self._config, session.dataset, self._command, self._commit)
             save_parameters(
@@ -136,6 +140,9 @@ class Recorder:
                 measured_errors(session, self._history.latest_evaluation),
             )
             self._sinks.finish(lambda: described | self._results(status, reason))
+
+    def _written(self) -> None:
+        self._then()
 
     def _current(self) -> Parameters:
         return current_parameters(self._session, self._history.evaluations)

@@ -34,7 +34,13 @@ from kfac_cli.run.recorder import Recorder
 from kfac_cli.run.saved_run import SavedRun, check_evaluations
 from kfac_cli.run.session import DTYPES, Session, make_session
 from kfac_cli.run.starting_point import read_starting_point
-from kfac_cli.run.stopping import StoppingRule, evaluation_is_due, reason_to_stop, status_at
+from kfac_cli.run.stopping import (
+    StoppingRule,
+    evaluation_is_due,
+    reached,
+    reason_to_stop,
+    status_at,
+)
 from kfac_cli.signals import StopRequest
 
 logger = logging.getLogger(__name__)
@@ -49,7 +55,8 @@ class RunResult:
     `status` is one of those in `recording/summary.py`; `best_train_error` is the lowest measured,
     of the iterate or its average (infinite if none was finite); `signal` is the number of a signal
     that came during the run; `reason` names what was not finite in the last evaluation, if the run
-    diverged for that reason, or the signal that interrupted it.
+    diverged for that reason, or the signal that interrupted it. `steps_took_theirs` says whether
+    the limit of optimizer seconds is reached, so that only a larger one lets it continue.
     """
 
     status: str
@@ -57,6 +64,7 @@ class RunResult:
     iterations: int
     signal: int | None = None
     reason: str | None = None
+    steps_took_theirs: bool = False
 
 
 def run(
@@ -179,10 +187,13 @@ def _run(
                 status, reason = DIVERGED, _reason_for_divergence(names, case)
         elif (case := extreme_case(session, TRAINING_PARTS)) is not None:
             reason = f"the data are the cause: {case}"
-        if drops and status != DIVERGED:
-            checkpoints.clear()
-        recorder.finish(status, reason)
-    return RunResult(status, session.best.train_error, session.iteration, stop.signal, reason)
+        if drops and status != DIVERGED:  # once the results are written, which takes a while
+            recorder.finish(status, reason, then=checkpoints.clear)
+        else:
+            recorder.finish(status, reason)
+    took = reached(config.max_optimizer_seconds, history.optimizer_seconds)
+    best = session.best.train_error
+    return RunResult(status, best, session.iteration, stop.signal, reason, took)
 
 
 def _check_optimizer(config: RunConfig) -> None:

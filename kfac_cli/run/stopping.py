@@ -44,14 +44,15 @@ def reason_to_stop(
     began = session.iteration == history.began
     of_process = None if began else config.max_seconds
     if not (
-        _reached(of_process, history.process_seconds)
-        or _reached(config.max_optimizer_seconds, history.optimizer_seconds)
+        reached(of_process, history.process_seconds)
+        or reached(config.max_optimizer_seconds, history.optimizer_seconds)
     ):
         return None
     return TIME_LIMIT_REACHED if config.target_error is None else TARGET_MISSED
 
 
-def _reached(limit: float | None, seconds: float) -> bool:
+def reached(limit: float | None, seconds: float) -> bool:
+    """Whether so many seconds reach a limit, if there is one."""
     return limit is not None and seconds >= limit
 
 

@@ -438,6 +438,32 @@ def test_a_run_of_a_version_that_had_fewer_options_cannot_be_resumed(kfac_run, h
     )
 
 
+def test_a_run_from_before_the_limit_of_optimizer_seconds_resumes(kfac_run, half):
+    path = half / "config.yaml"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if "max_optimizer_seconds" not in line))
+    assert kfac_run("resume=run", "iterations=13").code == 0
+
+
+def test_without_checkpoints_the_last_one_stays_until_the_results_are_written(
+    kfac_run, words, tmp_path, monkeypatch
+):
+    """Killed while it draws its figure, a run still has where to continue."""
+    drawing = []
+
+    def killed(*_):
+        drawing.append(checkpoint_iterations(tmp_path / "run"))
+        raise KilledError
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(picture_sink, "draw_run", killed)
+        start(tmp_path / "run", [*words, "checkpoint.keep=0", "checkpoint.every=4"])
+    assert drawing == [[20, 16]]
+    assert kfac_run("resume=run").code == 0
+    assert len(read_table(tmp_path / "run/metrics.csv")) == 24
+    assert checkpoint_iterations(tmp_path / "run") == []
+
+
 def test_a_finished_run_says_so_and_stays_unchanged(kfac_run, half):
     before = contents_of(half)
     answer = kfac_run("resume=run")
@@ -522,7 +548,10 @@ def test_optimizer_seconds_count_from_the_beginning_of_the_run(kfac_run, words, 
     assert answer.code == 0
     assert "time limit reached after 1 of 24 iterations" in answer.out
     assert "continues from here, given more max_optimizer_seconds=" in answer.out
-    assert "24 iterations" in kfac_run("resume=run", "max_optimizer_seconds=1e6").out
+    both = kfac_run("resume=run", "max_optimizer_seconds=1e6", "max_seconds=1e-9").out
+    assert "kfac-run resume=run  continues from here\n" in both  # it needs no more of the former
+    again = kfac_run("resume=run", "max_optimizer_seconds=1e6", "max_seconds=1e6")
+    assert "24 iterations" in again.out
 
 
 def test_the_time_before_the_resumption_does_not_count(kfac_run, words, tmp_path):
@@ -858,7 +887,7 @@ MISTAKES = [
     (["resume=run", "iteration=9"], "iteration=9: no such setting; did you mean iterations?"),
     (
         ["resume=run", "optimizer.lr=1"],
-        "optimizer.lr=1: no such setting; did you mean optimizer.learning_rate?",
+        "optimizer.lr=1: no such setting; did you mean optimizer.learning_rate, or with torch's ",
     ),
     (["resume=run", "iterations=0"], "iterations=0: must be a whole number from 1 to 1000000000"),
     (

@@ -169,6 +169,26 @@ def test_a_job_whose_settings_are_not_those_of_its_folder_is_refused(kfac_run, s
     )
 
 
+def test_a_job_that_was_continued_by_itself_is_no_other_job(kfac_run, sweep, steps):
+    """What a job may be resumed with does not make it another one."""
+    assert kfac_run(f"resume=sweep/{JOBS[0]}", "iterations=7").code == 0
+    (sweep / JOBS[1] / "summary.json").unlink()
+    steps.clear()
+    answer = kfac_run("-m", "resume=sweep")
+    assert answer.code == 0, answer.err
+    assert f"sweep/{JOBS[0]}: finished, skipped" in answer.out
+
+
+def test_the_record_of_a_sweep_is_not_written_again(kfac_run, sweep):
+    """A full disk or a kill meanwhile would leave none, and the sweep could not be resumed."""
+    record = sweep / "multirun.yaml"
+    record.write_text(record.read_text() + "# untouched\n")
+    before = record.stat()
+    assert kfac_run("-m", "resume=sweep").code == 0
+    assert record.read_text().endswith("# untouched\n")
+    assert record.stat().st_mtime_ns == before.st_mtime_ns
+
+
 def test_a_folder_without_a_sweep_is_refused(kfac_run, sweep, tmp_path):
     (tmp_path / "empty").mkdir()
     for folder, line in [
