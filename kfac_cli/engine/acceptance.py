@@ -72,9 +72,11 @@ class Acceptance:
                 return "the objective or its gradient is not finite at the initial parameters"
             return "the last step led to non-finite values"
         if self._exceeds_growth_limit(self._objective, here.objective):
-            self._objective = here.objective_at(self.parameters)
-            if self._exceeds_growth_limit(self._objective, here.objective):
-                return "the last step exceeded growth_max"
+            before = here.objective_at(self.parameters)
+            if math.isfinite(before):
+                self._objective = before
+                if self._exceeds_growth_limit(before, here.objective):
+                    return "the last step exceeded growth_max"
         if self._objective == math.inf:
             self._first_objective = here.objective
         self.parameters, self._objective = here.parameters, here.objective

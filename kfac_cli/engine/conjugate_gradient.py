@@ -2,7 +2,7 @@
 
 from kfac_cli.engine.curvature.protocol import Inverse
 from kfac_cli.engine.linearization import Linearization
-from kfac_cli.engine.parameters import Parameters, inner_products
+from kfac_cli.engine.parameters import Parameters, added
 from kfac_cli.engine.subspace import Subspaces
 
 
@@ -11,10 +11,13 @@ def continue_conjugate_gradient(
     cases: int,
     inverse: Inverse,
     delta: Parameters,
+    change: float,
     damping: float,
     steps: int,
 ) -> tuple[Parameters, float]:
     """Improve `delta` by `steps` steps of preconditioned CG; returns δ and M(δ) - M(0).
+
+    `change` is M(δ) - M(0) of the δ that is given.
 
     M has the curvature F + `damping` I, where F is the exact Fisher on the last `cases` cases of
     the mini-batch and `damping` is λ + η, and the slope ∇h. The preconditioner is `inverse`.
@@ -28,11 +31,11 @@ def continue_conjugate_gradient(
         residual = [g + c for g, c in zip(here.gradient, curvature_product, strict=True)]
         direction = [-layer for layer in inverse.multiply(residual, here.products)]
         spans = Subspaces.of(here, residual, [direction], last, cases)
-        last = spans.update(0, spans.minimum(0, damping).coefficients)
-        delta = [d + step for d, step in zip(delta, last, strict=True)]
-    curvature_product = _product(here, cases, delta, damping)
-    inner = inner_products([delta, curvature_product, here.gradient])
-    return delta, float(0.5 * inner[0, 1] + inner[0, 2])
+        minimum = spans.minimum(0, damping)
+        last = spans.update(0, minimum.coefficients)
+        delta = added(delta, last)
+        change += minimum.change
+    return delta, change
 
 
 def _product(here: Linearization, cases: int, vector: Parameters, damping: float) -> Parameters:

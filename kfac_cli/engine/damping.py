@@ -52,10 +52,17 @@ class Damping:
         """Increase λ, whatever its rule, after a rejected step, and with it γ unless it is fixed.
 
         The new λ is 10 max(λ, η): as λ is added to η, increasing a much smaller one has no effect.
+        Without η, γ² takes its place: a λ that has decreased for long would have to do so again.
         """
-        self.value = INCREASE_FACTOR * max(self.value, self._options.l2)
+        floor = self._options.l2 if self._options.l2 > 0 else self.gamma**2
+        self.value = INCREASE_FACTOR * max(self.value, floor)
         if self._options.gamma_rule != "fixed":
             self.gamma = max(self.gamma, self._options.gamma_at(self.value))
+
+    def forget_decrease(self, earlier: "Damping") -> None:
+        """Return to the λ and γ of an earlier time, where those were larger."""
+        self.value = max(self.value, earlier.value)
+        self.gamma = max(self.gamma, earlier.gamma)
 
     def state_dict(self) -> dict[str, float]:
         """Everything that `load_state_dict` needs to resume exactly."""

@@ -167,7 +167,7 @@ def best_update(
     finite = spans.surely_finite(best, minimum.coefficients)
     if options.cg_steps > 1 and math.isfinite(change):
         delta, change = continue_conjugate_gradient(
-            here, cases, inverse, delta, damping + options.l2, options.cg_steps - 1
+            here, cases, inverse, delta, change, damping + options.l2, options.cg_steps - 1
         )
         finite = False
     finite = finite or all_finite(delta)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from copy import copy
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -99,11 +100,13 @@ class KFAC:
         options = self.options
         batch = MiniBatch(self.network, self.parameters, inputs, targets, self.chunk_size)
         self.iteration += 1
+        damping = copy(self._damping)
         if self._calibrating:
             self._calibrate(batch)
 
         here = self.linearize(batch, measure_noise)
         if reason := self.acceptance.judge_last_step(here):
+            self._damping.forget_decrease(damping)  # the trials started where it should not be
             return self._revert(here, reason)
         self.curvature.update(here.first.statistics, self.iteration)
 

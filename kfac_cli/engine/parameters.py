@@ -15,6 +15,10 @@ Parameters = list[Tensor]
 """W_1 … W_ℓ, W_i of shape (d_i, d_{i-1}+1); the last column is the bias. Never changed in place."""
 
 
+SLICE = 16_384
+"""Entries of each vector that `inner_products` copies at once: they stay in a processor's cache."""
+
+
 def squared_norm(vector: Parameters) -> Tensor:
     """‖·‖² over all layers, accumulated in float64."""
     norms = torch._foreach_norm(vector, 2, dtype=torch.float64)
@@ -63,8 +67,12 @@ def inner_products(vectors: Sequence[Parameters]) -> Tensor:
     first = vectors[0][0]
     total = first.new_zeros((len(vectors), len(vectors)), dtype=torch.float64)
     for layers in zip(*vectors, strict=True):
-        flat = torch.stack([layer.reshape(-1) for layer in layers]).to(torch.float64)
-        total.addmm_(flat, flat.T)
+        flat = [layer.reshape(-1) for layer in layers]
+        entries = len(flat[0])
+        width = SLICE if first.device.type == "cpu" else max(entries, 1)
+        for start in range(0, entries, width):
+            part = torch.stack([each[start : start + width] for each in flat]).to(torch.float64)
+            total.addmm_(part, part.T)
     return total
 
 

@@ -33,8 +33,8 @@ class KFACOptimizer(torch.optim.Optimizer):
     the loss. `options` are those of `KFACOptions` (docs/settings.md); they stand in
     `param_groups[0]`, where they may be changed between steps, but for `inverse` and `tikhonov`.
     `tau1` and `tau2` suit mini-batches of thousands: with hundreds of cases, set both to 1, or the
-    curvature comes from a few dozen. Random targets are drawn with `generator`, a new one on the
-    CPU with seed 0 if it is None.
+    curvature comes from a few dozen. Random targets are drawn with `generator`, which is on
+    the CPU, a new one with seed 0 if it is None.
 
     There is no learning rate for a scheduler: K-FAC computes its step size. Gradients of the module
     are neither used nor changed, and its hooks are not called. `record` is the `StepRecord` of the
@@ -56,6 +56,8 @@ class KFACOptimizer(torch.optim.Optimizer):
         chosen = KFACOptions(**options)
         if generator is None:
             generator = torch.Generator().manual_seed(0)
+        if generator.device.type != "cpu":
+            raise ValueError(f"generator: must be one on the CPU, not on {generator.device}")
         self._module, self._output = module, output
         self.record: StepRecord | None = None
         perceptron, network = self._trainable()
@@ -104,7 +106,9 @@ class KFACOptimizer(torch.optim.Optimizer):
         A step after loading this and the module's state equals, bit for bit, the next one here.
         """
         self._fill_state()
-        return super().state_dict()
+        state = super().state_dict()
+        del self.state[STATE]  # type: ignore[arg-type]  # or it would keep those tensors alive
+        return state
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy is made from, the module included."""

@@ -5,7 +5,16 @@ import math
 import pytest
 import torch
 
-from kfac_cli.engine import KFAC, KFACOptions, Network, calibration, sparse_initialization
+from kfac_cli.engine import (
+    KFAC,
+    KFACOptions,
+    Network,
+    calibration,
+    he_initialization,
+    kfac,
+    sparse_initialization,
+)
+from kfac_cli.engine.acceptance import Acceptance
 from kfac_cli.engine.calibration import _best_exponent, calibrated_lambda
 from kfac_cli.engine.model.minibatch import MiniBatch
 
@@ -241,3 +250,30 @@ def test_inputs_whose_squares_overflow_are_no_bug(inverse):
     options = KFACOptions(lambda_initial="auto", inverse=inverse)
     batch = MiniBatch(network, parameters, 1e160 * inputs, targets, 2000)
     assert calibrated_lambda(batch, options, (0,)) == 1
+
+
+@pytest.mark.parametrize("inverse", ["block_diagonal", "block_tridiagonal", "ekfac"])
+@pytest.mark.parametrize("l2", [0.0, 1e-5])
+def test_a_saturated_softmax_of_raw_inputs_is_no_bug(inverse, l2):
+    """Its gradients are too small for float32: their mean squares, of which π is made, are 0."""
+    generator = torch.Generator().manual_seed(100)
+    network = Network([6, 10, 3], ["relu"], "categorical")
+    parameters = [w.float() for w in he_initialization(network, generator)]
+    inputs = 620 * torch.randn(8, 6, generator=generator)
+    targets = torch.eye(3)[torch.randint(3, (8,), generator=generator)]
+    options = KFACOptions(lambda_initial="auto", inverse=inverse, l2=l2, tau1=1, tau2=1)
+    optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
+    for _ in range(3):
+        assert math.isfinite(optimizer.step(inputs, targets).objective)
+
+
+def test_trials_at_parameters_that_a_step_is_reverted_from_do_not_decrease_lambda(monkeypatch):
+    network, parameters, inputs, targets = problem("bernoulli")
+    optimizer = KFAC(network, parameters, KFACOptions(), torch.Generator().manual_seed(4))
+    optimizer.step(inputs, targets)
+    damping, gamma = optimizer.damping, optimizer.gamma
+    monkeypatch.setattr(kfac, "calibrated_lambda", lambda *_: damping / 1e6)
+    monkeypatch.setattr(Acceptance, "judge_last_step", lambda *_: "the last step was bad")
+    assert optimizer.step(inputs, targets).outcome == "reverted"
+    assert optimizer.damping == pytest.approx(10 * max(damping, 1e-5))
+    assert optimizer.gamma >= gamma

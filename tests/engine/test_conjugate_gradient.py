@@ -47,6 +47,7 @@ class Setting:
             self.here.batch.cases,
             self.inverse,
             self.unvec(start),
+            oracles.model_change(self.curvature, self.slope, start).item(),
             DAMPING,
             steps,
         )

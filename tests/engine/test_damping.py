@@ -175,3 +175,10 @@ def test_options_given_replace_the_derived_ones():
 def test_bad_options_are_named(wrong, named):
     with pytest.raises(ValueError, match=named):
         KFACOptions(**wrong)
+
+
+@pytest.mark.parametrize(("l2", "expected"), [(1e-5, 1e-4), (0.0, 10 * 0.01**2)])
+def test_an_increase_lifts_a_vanished_lambda_to_where_it_has_an_effect(l2, expected):
+    damping = Damping(KFACOptions(lambda_initial=1e-60, gamma_initial=0.01, gamma_min=0, l2=l2))
+    damping.increase()
+    assert damping.value == pytest.approx(expected)

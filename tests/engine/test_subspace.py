@@ -86,7 +86,9 @@ def test_conjugate_gradient_steps_from_a_near_parallel_direction_are_as_accurate
             return setting.unvec(-direction)
 
     start = setting.unvec(last)
-    found, _ = continue_conjugate_gradient(setting.here, CASES, Preconditioner(), start, DAMPING, 1)
+    found, _ = continue_conjugate_gradient(
+        setting.here, CASES, Preconditioner(), start, 0.0, DAMPING, 1
+    )
     residual = setting.slope + setting.curvature @ last.double()
     basis, _ = torch.linalg.qr(torch.stack([direction.double(), last.double()], dim=1))
     reduced = torch.linalg.solve(basis.T @ setting.curvature @ basis, basis.T @ residual)

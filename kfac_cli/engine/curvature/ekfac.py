@@ -36,7 +36,7 @@ from kfac_cli.engine.transfer import fetch
 class EKFACInverse(Inverse):
     """diag((U_A⊗U_G) diag(D + γ²) (U_A⊗U_G)ᵀ)⁻¹, where γ² takes the role of λ + η (section 6.3).
 
-    D + γ² is clipped from below at (dim Ā + dim G)·eps times its largest entry, in float64.
+    D + γ² is clipped from below at (dim Ā + dim G)·eps times its largest entry, with float64's eps.
     """
 
     def __init__(self, bases: Bases, scalings: list[Tensor], gamma: float) -> None:
@@ -173,8 +173,9 @@ class EKFAC(FactoredCurvature):
 
 def _reciprocals(scalings: Tensor, gamma: float) -> Tensor:
     """1 / (D + γ²)."""
-    damped = scalings.to(torch.float64) + gamma**2
-    limit = clipping_limit(damped.max(), damped.shape)
+    damped = scalings + gamma**2
+    limit = clipping_limit(damped.max().to(torch.float64), damped.shape)
+    limit = limit.to(damped.dtype).clamp_min(torch.finfo(damped.dtype).tiny)
     return clipped_reciprocals(damped, limit, scalings.dtype)
 
 

@@ -44,6 +44,8 @@ class FewCases:
         gradient = [_Span.of(rows) for rows in gradients]
         self._layers = [_Layer(*each) for each in zip(vectors, activation, gradient, strict=True)]
         means = fetch_numbers(*(span.mean_eigenvalue for span in (*activation, *gradient)))
+        tiny = torch.finfo(vectors[0].dtype).tiny  # below it Ā and G themselves would be 0
+        means = [mean if mean >= tiny else 0.0 for mean in means]
         self._means = list(zip(means[: len(activation)], means[len(activation) :], strict=True))
 
     def mean_eigenvalue(self) -> float:
@@ -172,6 +174,9 @@ class _Layer:
     def whole(self, inside: Tensor, a: _Damped, g: _Damped) -> Tensor:
         """The product with (A + aI)⁻¹ ⊗ (G + gI)⁻¹, given its part `inside`."""
         rows = inside @ a.span.basis.T
-        rows.addcmul_(self.only_g, g.inverse[:, None], value=1 / a.damping)
-        product = torch.addmm(self.outside, g.span.basis, rows, beta=1 / (a.damping * g.damping))
-        return product.addmm_(self.only_a * a.inverse, a.span.basis.T, alpha=1 / g.damping)
+        largest = torch.finfo(rows.dtype).max  # torch takes no number beyond it
+        outside_a, outside_g = (min(1 / each.damping, largest) for each in (a, g))
+        rows.addcmul_(self.only_g, g.inverse[:, None], value=outside_a)
+        beta = min(1 / (a.damping * g.damping), largest)
+        product = torch.addmm(self.outside, g.span.basis, rows, beta=beta)
+        return product.addmm_(self.only_a * a.inverse, a.span.basis.T, alpha=outside_g)
