@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kfac_cli.report.endings import lost
 from kfac_cli.report.figures import (
     MAX_LINES,
     Figure,
@@ -18,7 +19,6 @@ from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import COSTS, MEASURES, Cost, Measure, Values, measured, spent
 from kfac_cli.report.problem import OTHER_DATA, Problem, machine_mark
 from kfac_cli.report.runs import Run
-from kfac_cli.report.verdicts import lost
 
 FEW = 5
 """With fewer seeds than this the band is the full range, otherwise from 20 to 80 per cent."""

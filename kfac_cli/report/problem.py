@@ -64,12 +64,15 @@ class Problem:
         A target that takes more iterations than the budget is a miss. Without a run that can be
         ranked, those of all runs.
         """
-        runs = [run for run in group.runs if self.comparable(run, cost)] or list(group.runs)
         times = [
             time_to(run, target, cost) if time_to(run, target, ITERATIONS) <= budget else math.inf
-            for run in runs
+            for run in self.timed(group, cost)
         ]
         return np.array(times)
+
+    def timed(self, group: Group, cost: Cost) -> list[Run]:
+        """The runs whose cost can be ranked; all of the group if there is none."""
+        return [run for run in group.runs if self.comparable(run, cost)] or list(group.runs)
 
     def is_ranked(self, group: Group, cost: Cost) -> bool:
         """Whether the times of a group can be compared with those of others."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from kfac_cli.report.endings import ended_earlier, slowest_hits, stopped
 from kfac_cli.report.measures import ITERATIONS, MEASURES, measured
 from kfac_cli.report.problem import Problem, median, typical_error
 
@@ -44,7 +45,10 @@ def rounded_up(value: float, digits: int = 2) -> float:
 
 
 def decisive_target(problem: Problem, targets: Sequence[float]) -> float | None:
-    """The hardest target that at least one group reaches in the median; else the easiest one."""
+    """The hardest target that at least one group reaches in the median; else the easiest one.
+
+    If possible, one that no group missed only because it ended earlier than others reached it.
+    """
     reached = [
         target
         for target in targets
@@ -53,4 +57,15 @@ def decisive_target(problem: Problem, targets: Sequence[float]) -> float | None:
             for group in problem.ranked
         )
     ]
-    return min(reached) if reached else max(targets, default=None)
+    fair = [target for target in reached if not _budgets_differ(problem, target)]
+    return min(fair or reached, default=max(targets, default=None))
+
+
+def _budgets_differ(problem: Problem, target: float) -> bool:
+    """Whether a group that was not stopped missed the target and ended before others reached it."""
+    slowest = slowest_hits(problem, problem.ranked, target)
+    return any(
+        ended_earlier(problem, group, target, ITERATIONS, slowest)
+        for group in problem.ranked
+        if not any(map(stopped, group.runs))
+    )

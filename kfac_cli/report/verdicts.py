@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kfac_cli.report.endings import ENDED_EARLIER, earliest_times, lost, slowest_hits
 from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import ITERATIONS, MEASURES, SECONDS, Cost, Values, measured
 from kfac_cli.report.problem import Problem
 from kfac_cli.report.runs import Run
-from kfac_cli.report.statistics import LEVEL, seeds_needed, verdict
+from kfac_cli.report.statistics import LEVEL, Verdict, seeds_needed, verdict
 from kfac_cli.report.table import Cell, Table, text_cell
 from kfac_cli.report.time_table import group_cell
 
@@ -67,11 +68,6 @@ def error_at(run: Run, iteration: float) -> float:
     return math.inf if lost(run) else math.nan
 
 
-def lost(run: Run) -> bool:
-    """Whether the run ended without a usable result, so that its errors count as infinite."""
-    return run.status in ("diverged", "failed")
-
-
 def last_common_iteration(runs: Sequence[Run]) -> float | None:
     """The last iteration at which all runs that neither diverged nor failed were evaluated."""
     each = [
@@ -84,10 +80,19 @@ def last_common_iteration(runs: Sequence[Run]) -> float | None:
 
 
 def _time_cell(problem: Problem, pair: Sequence[Group], target: float, cost: Cost) -> Cell:
+    """The verdict that holds whenever the runs that ended too early would have got there."""
     if not all(problem.is_ranked(group, cost) for group in pair):
         return Cell(None, "not comparable", "quiet")
-    samples = [problem.times(group, target, cost) for group in pair]
-    return _cell(pair, [values[~np.isnan(values)] for values in samples])
+    times = [problem.times(group, target, cost) for group in pair]
+    earliest = [
+        earliest_times(problem, group, target, cost, slowest_hits(problem, [other], target))
+        for group, other in (pair, pair[::-1])
+    ]
+    extremes = [_verdict((earliest[0], times[1])), _verdict((times[0], earliest[1]))]
+    censored = any((early < late).any() for early, late in zip(earliest, times, strict=True))
+    if censored and (extremes[0].better is None or extremes[0].better != extremes[1].better):
+        return Cell(None, f"{INSUFFICIENT} (runs {ENDED_EARLIER})", "quiet")
+    return _cell(pair, max(extremes, key=lambda verdict: verdict.p))
 
 
 def _error_cell(pair: Sequence[Group]) -> Cell:
@@ -96,11 +101,16 @@ def _error_cell(pair: Sequence[Group]) -> Cell:
     if iteration is None:
         return Cell(None, "no iteration in common", "quiet")
     samples = [np.array([error_at(run, iteration) for run in group.runs]) for group in pair]
-    return _cell(pair, [values[~np.isnan(values)] for values in samples], f" at {iteration:.0f}")
+    return _cell(pair, _verdict(samples), f" at {iteration:.0f}")
 
 
-def _cell(pair: Sequence[Group], samples: Sequence[Values], where: str = "") -> Cell:
-    result = verdict(samples[0].tolist(), samples[1].tolist())
+def _verdict(samples: Sequence[Values]) -> Verdict:
+    """The verdict on two samples, of which nans do not count."""
+    first, second = (values[~np.isnan(values)].tolist() for values in samples)
+    return verdict(first, second)
+
+
+def _cell(pair: Sequence[Group], result: Verdict, where: str = "") -> Cell:
     if math.isnan(result.p):
         return Cell(None, INSUFFICIENT, "quiet")
     p = f"p\u00a0=\u00a0{result.p:.2g}{where}"
@@ -114,8 +124,10 @@ def _note(pairs: int, problem: Problem) -> str:
     parts = [
         "Exact permutation test of Mann and Whitney over the seeds, two-sided, since the better "
         f"group was not named in advance; level {LEVEL:g}. A run that misses the target counts as "
-        f"worse than any that reaches it. With fewer than {seeds_needed(LEVEL, 2)} seeds each no "
-        "difference is large enough."
+        "worse than any that reaches it, unless it was stopped, is still running, or ended before "
+        "the slowest run of the other group got there: then a group is named only if the verdict "
+        "is the same whenever that run would have reached the target. With fewer than "
+        f"{seeds_needed(LEVEL, 2)} seeds each no difference is large enough."
     ]
     if pairs > 1:
         parts.append(
