@@ -90,6 +90,26 @@ def test_automatic_targets_reach_from_what_all_reach_to_what_the_best_reaches(tw
     )
 
 
+def test_the_hardest_automatic_target_can_show_a_perfect_separation(tmp_path):
+    """Every run of K-FAC ends below every one of Adam, and so reaches the target that decides."""
+    for seed in range(4):
+        errors = [30.0, 10.0, 4.0 + seed / 10]
+        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=errors)
+        errors = [30.0, 12.0, 5.0 + seed / 10]
+        write_run(tmp_path / f"a{seed}", settings("adam", seed=seed), errors=errors)
+    problem = problem_of(tmp_path)
+    assert automatic_targets(problem)[-1] == 4.3
+    (verdicts,) = texts(contents(read(tmp_path)).parts[0].verdicts)
+    assert verdicts[3] == "kfac_tridiag (p\u00a0=\u00a00.029)"
+
+
+def test_the_target_that_decides_is_one_that_all_runs_of_a_group_reach(two_groups):
+    problem = problem_of(two_groups)
+    assert decisive_target(problem, [4.5, 1.025]) == 4.5
+    assert decisive_target(problem, [1.025]) == 1.025
+    assert decisive_target(problem, [0.5, 0.4]) == 0.5
+
+
 def test_the_table_of_times_has_median_range_and_misses(two_groups):
     part = contents(read(two_groups), targets=[4.05, 2.0]).parts[0]
     assert [row[:4] for row in texts(part.times)] == [
