@@ -106,7 +106,7 @@ def _line(
     cost: Cost,
     measure: Measure,
 ) -> Line | None:
-    runs = [run for run in group.runs if problem.comparable(run, cost)] or list(group.runs)
+    runs = problem.comparable_runs(group, cost)
     x, rows = at_common_iterations(
         runs, [(spent(run, cost), measured(run, measure)) for run in runs]
     )

@@ -52,7 +52,7 @@ def earliest_times(
     comparable; its earliest time is then 0.
     """
     times = problem.times(group, target, cost)
-    runs = problem.timed(group, cost)
+    runs = problem.timed(group, target, cost)
     for place in np.flatnonzero(np.isinf(times)):
         run = runs[place]
         own = cost if problem.comparable(run, cost) else ITERATIONS

@@ -123,7 +123,7 @@ def _line(
     cost: Cost,
     values: Callable[[Run], Values | None],
 ) -> Line | None:
-    runs = [run for run in group.runs if problem.comparable(run, cost)] or list(group.runs)
+    runs = problem.comparable_runs(group, cost)
     pairs = [_pair(run, cost, values) for run in runs]
     known = [(run, pair) for run, pair in zip(runs, pairs, strict=True) if pair is not None]
     if not known:

@@ -66,11 +66,27 @@ class Problem:
         """
         times = [
             time_to(run, target, cost) if time_to(run, target, ITERATIONS) <= budget else math.inf
-            for run in self.timed(group, cost)
+            for run in self.timed(group, target, cost)
         ]
         return np.array(times)
 
-    def timed(self, group: Group, cost: Cost) -> list[Run]:
+    def timed(self, group: Group, target: float, cost: Cost) -> list[Run]:
+        """The runs whose times to the target count.
+
+        A run whose machine was not recorded, as that of a run that was killed, counts if it missed
+        the target, which it did in any unit; whether a run is of another machine does not depend on
+        what it reached, so that such runs can be left out.
+        """
+        if not any(self.comparable(run, cost) for run in group.runs):
+            return list(group.runs)
+        return [
+            run
+            for run in group.runs
+            if self.comparable(run, cost)
+            or (run.environment.key is None and math.isinf(time_to(run, target, ITERATIONS)))
+        ]
+
+    def comparable_runs(self, group: Group, cost: Cost) -> list[Run]:
         """The runs whose cost can be ranked; all of the group if there is none."""
         return [run for run in group.runs if self.comparable(run, cost)] or list(group.runs)
 

@@ -19,7 +19,8 @@ NOTE = (
     "The first evaluation with a training error of at most the target counts. Median over the "
     "seeds and, in parentheses, the whole range; a run that does not get there counts as infinite, "
     f'and "{ENDED_EARLIER}" says that it was stopped, or ended before the slowest run that '
-    "got there. The smallest median for each target is bold."
+    "got there; n is the number of runs where the seconds of some are not comparable. The smallest "
+    "median for each target is bold."
 )
 
 
@@ -91,6 +92,9 @@ def _cost_cell(
     text = range_text(times)
     if ended_earlier(problem, group, target, cost, slowest):
         text += f" ({ENDED_EARLIER})"
+    known = int((~np.isnan(times)).sum())
+    if known < len(group.runs):
+        text += f" (n = {known})"
     if not problem.is_ranked(group, cost):
         unknown = cost == SECONDS and math.isfinite(middle)
         mark = f" ({machine_mark(group.runs[0])})" if unknown else ""

@@ -114,6 +114,8 @@ def _cell(pair: Sequence[Group], result: Verdict, where: str = "") -> Cell:
     if math.isnan(result.p):
         return Cell(None, INSUFFICIENT, "quiet")
     p = f"p\u00a0=\u00a0{result.p:.2g}{where}"
+    if result.sizes != tuple(len(group.runs) for group in pair):
+        p += ", n\u00a0=\u00a0" + " + ".join(map(str, result.sizes))
     if result.better is None:
         return Cell(result.p, f"{INSUFFICIENT} ({p})", "quiet")
     return Cell(result.p, f"{pair[result.better].label} ({p})", "best")

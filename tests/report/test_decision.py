@@ -9,24 +9,12 @@ from kfac_cli.errors import UserError
 from kfac_cli.report.claim import parse_claim
 from kfac_cli.report.decision import decide
 from kfac_cli.report.runs import load_runs
-from tests.report.folders import settings, write_run
+from tests.report.folders import nested, settings, write_run
 
 FAST = (9.0, 4.0, 2.0, 1.0)
 SLOW = (30.0, 10.0, 6.0, 4.5)
 NEVER = (30.0, 29.0, 28.0, 27.0)
 CLAIM = "optimizer=kfac_tridiag < optimizer=adam at error 5"
-
-
-def nested(flat):
-    """Settings as a file nests them."""
-    tree = {}
-    for name, value in flat.items():
-        *sections, last = name.split(".")
-        place = tree
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[last] = value
-    return tree
 
 
 @pytest.fixture

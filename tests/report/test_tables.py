@@ -5,6 +5,7 @@ import io
 import math
 
 import pytest
+import yaml
 
 from kfac_cli.report.contents import contents
 from kfac_cli.report.groups import group_runs
@@ -14,7 +15,7 @@ from kfac_cli.report.runs import load_runs
 from kfac_cli.report.scores import scores
 from kfac_cli.report.targets import automatic_targets, decisive_target, rounded_up
 from kfac_cli.report.time_table import headline
-from tests.report.folders import settings, write_run
+from tests.report.folders import nested, settings, write_run
 
 FAST = (20.0, 4.0, 2.0, 1.0)
 SLOW = (30.0, 20.0, 9.0, 4.5)
@@ -260,3 +261,27 @@ def test_a_machine_that_was_not_recorded_is_not_called_another_one(tmp_path):
     (folder / "config.yaml").write_text("iterations: 9\noptimizer:\n  name: sgd\n")
     table = contents(read(tmp_path)).runs
     assert {row[-1].text for row in table.rows} == {"", "machine not recorded"}
+
+
+def test_a_killed_run_that_missed_the_target_missed_it_in_seconds_too(tmp_path):
+    """Of five runs three were killed, and one that reached the target ran on another machine."""
+    for seed in range(5):
+        killed = seed < 3
+        folder = write_run(
+            tmp_path / f"k{seed}",
+            settings(seed=seed),
+            errors=(30.0, 20.0) if killed else FAST,
+            status=None if killed else "finished",
+            device_name="Another processor" if seed == 3 else "A processor",
+        )
+        if killed:
+            (folder / "config.yaml").write_text(yaml.safe_dump(nested(settings(seed=seed))))
+        write_run(tmp_path / f"a{seed}", settings("adam", seed=seed), errors=SLOW)
+    times = {row[1]: row[2:] for row in texts(contents(read(tmp_path), [], [4.5]).parts[0].times)}
+    assert times["kfac_tridiag"] == [
+        "2 of 5",
+        "not reached (50–not reached) (ended earlier)",
+        "not reached (5,000–not reached) (ended earlier)",
+        "not reached (5–not reached) (ended earlier) (n = 4)",
+    ]
+    assert times["adam"] == ["5 of 5", "100", "10,000", "10"]
