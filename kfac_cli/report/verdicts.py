@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kfac_cli.report.endings import ENDED_EARLIER, earliest_times, lost, slowest_hits
+from kfac_cli.report.endings import ENDED_EARLIER, earliest_times, lost, slowest_hits, stopped
 from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import ITERATIONS, MEASURES, SECONDS, Cost, Values, measured
 from kfac_cli.report.problem import Problem
@@ -23,7 +23,7 @@ INSUFFICIENT = "evidence insufficient"
 def verdict_table(problem: Problem, target: float | None, name: str) -> Table:
     """A row for each pair of the best groups: time to the target, and error at the last iteration.
 
-    That is the last one that all runs of the pair were evaluated at.
+    That is the last one at which all runs of the pair that were not stopped were evaluated.
     """
     groups = contenders(problem)
     pairs = list(itertools.combinations(groups, 2))
@@ -96,11 +96,12 @@ def _time_cell(problem: Problem, pair: Sequence[Group], target: float, cost: Cos
 
 
 def _error_cell(pair: Sequence[Group]) -> Cell:
-    runs = [run for group in pair for run in group.runs]
-    iteration = last_common_iteration(runs)
+    """The verdict on the errors of the runs that were not stopped."""
+    ended = [[run for run in group.runs if not stopped(run)] for group in pair]
+    iteration = last_common_iteration([*ended[0], *ended[1]])
     if iteration is None:
         return Cell(None, "no iteration in common", "quiet")
-    samples = [np.array([error_at(run, iteration) for run in group.runs]) for group in pair]
+    samples = [np.array([error_at(run, iteration) for run in runs]) for runs in ended]
     return _cell(pair, _verdict(samples), f" at {iteration:.0f}")
 
 
@@ -129,7 +130,9 @@ def _note(pairs: int, problem: Problem) -> str:
         "worse than any that reaches it, unless it was stopped, is still running, or ended before "
         "the slowest run of the other group got there: then a group is named only if the verdict "
         "is the same whenever that run would have reached the target. With fewer than "
-        f"{seeds_needed(LEVEL, 2)} seeds each no difference is large enough."
+        f"{seeds_needed(LEVEL, 2)} seeds each no difference is large enough. "
+        "Errors are compared without the runs that were stopped or are still running, seconds "
+        "without those of other machines; n is then the number of runs that count."
     ]
     if pairs > 1:
         parts.append(

@@ -83,3 +83,23 @@ def test_a_verdict_that_a_stopped_run_cannot_change_is_given(stopped_at):
     """Adam is faster even if K-FAC had reached 4.5 right after it was stopped at 150."""
     errors = (30.0, 20.0, 10.0, 9.0, 8.0, 7.0)
     assert stopped_at("interrupted", errors) == "adam (p\u00a0=\u00a00.029)"
+
+
+@pytest.mark.parametrize("status", ["interrupted", "pruned"])
+def test_errors_are_compared_where_the_runs_ended_that_were_not_stopped(tmp_path, status):
+    """A run that was stopped after 25 iterations, where errors are alike, does not decide it."""
+    for seed in range(4):
+        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=(9.0, 2.0 + seed / 10))
+        own = settings("adam", seed=seed)
+        write_run(tmp_path / f"a{seed}", own, errors=(9.0, 5.0 + seed / 10))
+    write_run(tmp_path / "stopped", settings(seed=4), errors=(9.0,), status=status)
+    (verdicts,) = texts(contents(read(tmp_path)).parts[0].verdicts)
+    assert verdicts[2] == "5 + 4"
+    assert verdicts[-1] == "kfac_tridiag (p\u00a0=\u00a00.029 at 50, n\u00a0=\u00a04 + 4)"
+
+
+def test_without_a_run_that_ended_no_errors_are_compared(tmp_path):
+    for name in ("kfac_tridiag", "adam"):
+        write_run(tmp_path / name, settings(name), errors=(9.0, 5.0), status="interrupted")
+    (verdicts,) = texts(contents(read(tmp_path)).parts[0].verdicts)
+    assert verdicts[-1] == "no iteration in common"
