@@ -9,8 +9,9 @@ from typing import TypeVar
 import numpy as np
 
 from kfac_cli.report.groups import Group
+from kfac_cli.report.machine import Environment
 from kfac_cli.report.measures import ITERATIONS, SECONDS, Cost, Values, best_error, time_to
-from kfac_cli.report.runs import Environment, Run
+from kfac_cli.report.runs import Run
 
 Common = TypeVar("Common")
 
