@@ -19,7 +19,8 @@ WIDE = 8
 
 NOTE = (
     "A trial is one choice of settings, with however many seeds. An optimizer that was given more "
-    "trials, or a larger budget, had the better chance to look good."
+    "trials, or a larger budget, had the better chance to look good. Seconds are those of the runs "
+    "on the machine on which they are compared; n is the number of runs that count if not all do."
 )
 
 
@@ -49,7 +50,7 @@ def tuning_table(problem: Problem, name: str) -> Table:
                 text_cell(optimizer),
                 Cell(len(groups), str(len(groups))),
                 Cell(len(runs), str(len(runs))),
-                *(_sum(runs, cost) for cost in (ITERATIONS, CASES, SECONDS)),
+                *(_sum(problem, runs, cost) for cost in (ITERATIONS, CASES, SECONDS)),
                 text_cell(", ".join(searched) or "nothing"),
                 number_cell(typical_error(best), infinite="none"),
                 text_cell(chosen or "–"),
@@ -62,10 +63,16 @@ def tuning_table(problem: Problem, name: str) -> Table:
     return Table(name, "Tuning", columns, tuple(rows), NOTE)
 
 
-def _sum(runs: Sequence[Run], cost: Cost) -> Cell:
-    """The cost of all runs, those without a record not counted."""
-    costs = [total(run, cost) for run in runs]
-    return number_cell(sum(value for value in costs if not math.isnan(value)))
+def _sum(problem: Problem, runs: Sequence[Run], cost: Cost) -> Cell:
+    """The cost of the comparable runs, those without a record not counted; a dash for none."""
+    costs = [total(run, cost) for run in runs if problem.comparable(run, cost)]
+    known = [value for value in costs if not math.isnan(value)]
+    cell = number_cell(sum(known) if known else math.nan)
+    return (
+        cell
+        if len(known) in (0, len(runs))
+        else cell._replace(text=f"{cell.text} (n = {len(known)})")
+    )
 
 
 def tuning_figure(problem: Problem, name: str) -> Figure | None:

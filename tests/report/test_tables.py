@@ -216,6 +216,24 @@ def test_the_table_of_tuning_counts_trials_and_what_they_cost(tmp_path):
     assert panel.x_log
 
 
+def test_seconds_of_different_machines_are_not_added_up(tmp_path):
+    """Four runs of 10 s here and one of 100 s elsewhere; Adam ran elsewhere only."""
+    for seed in range(4):
+        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=FAST)
+    far = {"errors": FAST, "seconds_per_iteration": 1.0, "device_name": "Another processor"}
+    write_run(tmp_path / "far", settings(seed=4), **far)
+    write_run(tmp_path / "a", settings("adam"), **far)
+    part = contents(read(tmp_path)).parts[0]
+    seconds = {row[0]: row[5] for row in texts(part.tuning)}
+    assert seconds == {"kfac_tridiag": "40 (n = 4)", "adam": "–"}
+    (panel,) = part.seconds.panels
+    optimizer = panel.bars[0].lengths
+    assert dict(zip(panel.bar_names, optimizer, strict=True)) == {
+        "kfac_tridiag": pytest.approx(10),
+        "adam (other machine)": pytest.approx(100),
+    }
+
+
 def test_the_table_of_runs_has_the_settings_that_differ_only(tmp_path):
     write_run(tmp_path / "a", settings("adam", optimizer__arguments__lr=0.1))
     write_run(tmp_path / "b", settings("adam"))
