@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from kfac_cli.recording.summary import DIVERGED
 from kfac_cli.report.groups import Group
 from kfac_cli.report.machine import Environment
 from kfac_cli.report.measures import ITERATIONS, SECONDS, Cost, Values, best_error, time_to
@@ -116,6 +117,15 @@ def typical_error(group: Group) -> float:
     return median([best_error(run) for run in group.runs])
 
 
+def place_of(group: Group) -> tuple[bool, float, str]:
+    """What groups are ordered by: those that diverged last, then by the typical error and the name.
+
+    A group diverged if the median of its runs did, whatever their errors had been before.
+    """
+    diverged = sum(run.status == DIVERGED for run in group.runs)
+    return 2 * diverged >= len(group.runs), typical_error(group), group.label
+
+
 def median(values: Iterable[float]) -> float:
     """The median, in which an infinite value is larger than any other; nan of nothing.
 
@@ -134,7 +144,7 @@ def _problem(dataset: str, groups: Sequence[Group]) -> Problem:
     keys = [run.environment for run in runs if run.environment.key is not None]
     key = _most_common([environment.key for environment in keys])
     machine = next((each for each in keys if each.key == key), None)
-    ordered = sorted(groups, key=lambda group: (typical_error(group), group.label))
+    ordered = sorted(groups, key=place_of)
     return Problem(dataset, tuple(ordered), data, machine)
 
 

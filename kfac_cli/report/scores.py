@@ -8,7 +8,7 @@ import numpy as np
 from kfac_cli.report.endings import ended_earlier, slowest_hits
 from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import ITERATIONS, SECONDS, Cost
-from kfac_cli.report.problem import Problem, median, typical_error
+from kfac_cli.report.problem import Problem, median, place_of, typical_error
 from kfac_cli.report.table import Cell, Table, number, number_cell
 from kfac_cli.report.time_table import group_cell
 
@@ -58,7 +58,7 @@ def score_table(problem: Problem, targets: Sequence[float], name: str) -> Table:
     early = {cost: _ended_earlier(problem, targets, cost) for cost in (ITERATIONS, SECONDS)}
     ordered = sorted(
         problem.ranked,
-        key=lambda group: (-by_iterations.get(group.label, 0), typical_error(group)),
+        key=lambda group: (-by_iterations.get(group.label, 0), place_of(group)),
     )
     rows = []
     for rank, group in enumerate(ordered, start=1):

@@ -8,7 +8,7 @@ import numpy as np
 from kfac_cli.report.figures import COLORS, Figure, Line, Panel, Style
 from kfac_cli.report.groups import Group, differing_settings, setting_text
 from kfac_cli.report.measures import CASES, ITERATIONS, SECONDS, Cost, best_error, total
-from kfac_cli.report.problem import Problem, typical_error
+from kfac_cli.report.problem import Problem, place_of, typical_error
 from kfac_cli.report.runs import Run
 from kfac_cli.report.table import Cell, Table, number_cell, text_cell
 
@@ -42,7 +42,7 @@ def tuning_table(problem: Problem, name: str) -> Table:
     rows = []
     for optimizer, groups in by_optimizer(problem).items():
         runs = [run for group in groups for run in group.runs]
-        best = min(groups, key=typical_error)
+        best = min(groups, key=place_of)
         searched = searched_settings(groups)
         chosen = ", ".join(f"{each}={setting_text(best.settings, each)}" for each in searched)
         rows.append(

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -138,6 +139,14 @@ def _note(pairs: int, problem: Problem) -> str:
         parts.append(
             f"Of {pairs} comparisons of equal groups, {LEVEL * pairs:.2g} would be below the "
             "level by chance."
+        )
+    tried = Counter(group.runs[0].optimizer for group in problem.ranked)
+    several = ", ".join(f"{name} {count}" for name, count in tried.items() if count > 1)
+    if several:
+        parts.append(
+            f"Where an optimizer has several groups ({several}), the best was chosen by the errors "
+            "of the seeds that are tested here, which makes its p too small: confirm it with other "
+            "seeds."
         )
     if left_out > 0:
         parts.append(

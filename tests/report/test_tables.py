@@ -234,6 +234,33 @@ def test_seconds_of_different_machines_are_not_added_up(tmp_path):
     }
 
 
+def test_a_setting_chosen_by_the_seeds_that_are_tested_is_said_to_be(tmp_path):
+    for seed in range(2):
+        for rate in (0.1, 0.2, 0.3):
+            own = settings("adam", seed=seed, optimizer__arguments__lr=rate)
+            write_run(tmp_path / f"a{rate}{seed}", own, errors=(9.0, 5.0 + rate))
+        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=(9.0, 4.0))
+    assert (
+        "several groups (adam 3), the best was" in contents(read(tmp_path)).parts[0].verdicts.note
+    )
+
+
+def test_with_one_group_of_each_optimizer_none_was_chosen(two_groups):
+    assert "was chosen" not in contents(read(two_groups)).parts[0].verdicts.note
+
+
+def test_groups_that_diverged_are_last_whatever_their_errors_had_been(tmp_path):
+    for rate, status in ((0.1, "finished"), (0.2, "diverged"), (0.3, "finished")):
+        own = settings("adam", optimizer__arguments__lr=rate)
+        write_run(tmp_path / str(rate), own, errors=(9.0, 5.0 - rate), status=status)
+    write_run(tmp_path / "k", settings(), errors=(9.0, 8.0))
+    part = contents(read(tmp_path)).parts[0]
+    labels = [group.label for group in part.problem.groups]
+    assert labels == ["adam lr=0.3", "adam lr=0.1", "kfac_tridiag", "adam lr=0.2"]
+    tuned = {row[0]: row[-1] for row in texts(part.tuning)}
+    assert tuned["adam"] == "optimizer.arguments.lr=0.3"
+
+
 def test_the_table_of_runs_has_the_settings_that_differ_only(tmp_path):
     write_run(tmp_path / "a", settings("adam", optimizer__arguments__lr=0.1))
     write_run(tmp_path / "b", settings("adam"))
