@@ -5,7 +5,6 @@ import io
 import math
 
 import pytest
-import yaml
 
 from kfac_cli.report.contents import contents
 from kfac_cli.report.groups import group_runs
@@ -15,7 +14,7 @@ from kfac_cli.report.runs import load_runs
 from kfac_cli.report.scores import scores
 from kfac_cli.report.targets import automatic_targets, decisive_target, rounded_up
 from kfac_cli.report.time_table import headline
-from tests.report.folders import nested, settings, write_run
+from tests.report.folders import settings, write_run
 
 FAST = (20.0, 4.0, 2.0, 1.0)
 SLOW = (30.0, 20.0, 9.0, 4.5)
@@ -36,13 +35,17 @@ def texts(table):
     return [[cell.text for cell in row] for row in table.rows]
 
 
-@pytest.fixture
-def two_groups(tmp_path):
+def write_two_groups(folder):
     """K-FAC reaches 4.5 at 50 iterations, Adam at 100, each with four seeds."""
     for seed in range(4):
         fast = [error * (1 + seed / 100) for error in FAST]
-        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=fast)
-        write_run(tmp_path / f"a{seed}", settings("adam", seed=seed), errors=SLOW)
+        write_run(folder / f"k{seed}", settings(seed=seed), errors=fast)
+        write_run(folder / f"a{seed}", settings("adam", seed=seed), errors=SLOW)
+
+
+@pytest.fixture
+def two_groups(tmp_path):
+    write_two_groups(tmp_path)
     return tmp_path
 
 
@@ -155,26 +158,6 @@ def test_a_diverged_run_counts_as_a_miss_and_as_infinite(tmp_path):
     assert ended.count("diverged: train_error not finite") == 4
 
 
-def test_seconds_of_another_machine_are_marked_and_not_ranked(two_groups):
-    write_run(
-        two_groups / "far",
-        settings("nesterov_sgd"),
-        errors=FAST,
-        seconds_per_iteration=1e-3,
-        device_name="Another processor",
-    )
-    part = contents(read(two_groups), targets=[4.5]).parts[0]
-    times = {row[1]: row for row in texts(part.times)}
-    assert times["nesterov_sgd"][5] == "0.0500 (other machine)"
-    assert times["nesterov_sgd"][3] == "50"
-    looks = {row[1].text: row[5].look for row in part.times.rows}
-    assert looks["kfac_tridiag"] == "best"
-    assert "nesterov_sgd" not in scores(part.problem, [4.5], SECONDS)
-    assert "nesterov_sgd" in scores(part.problem, [4.5], ITERATIONS)
-    seconds = [row[4].text for row in part.verdicts.rows if "nesterov_sgd" in {c.text for c in row}]
-    assert seconds == ["not comparable"] * 2
-
-
 def test_runs_on_other_data_are_marked_and_not_ranked(two_groups):
     write_run(two_groups / "other", settings(seed=9), errors=(0.1,), data="b" * 64)
     part = contents(read(two_groups), targets=[4.5]).parts[0]
@@ -214,24 +197,6 @@ def test_the_table_of_tuning_counts_trials_and_what_they_cost(tmp_path):
     assert panel.x_label == "optimizer.arguments.lr"
     assert sorted(panel.lines["optimizer.arguments.lr"][0].x) == [0.001, 0.01, 0.1]
     assert panel.x_log
-
-
-def test_seconds_of_different_machines_are_not_added_up(tmp_path):
-    """Four runs of 10 s here and one of 100 s elsewhere; Adam ran elsewhere only."""
-    for seed in range(4):
-        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=FAST)
-    far = {"errors": FAST, "seconds_per_iteration": 1.0, "device_name": "Another processor"}
-    write_run(tmp_path / "far", settings(seed=4), **far)
-    write_run(tmp_path / "a", settings("adam"), **far)
-    part = contents(read(tmp_path)).parts[0]
-    seconds = {row[0]: row[5] for row in texts(part.tuning)}
-    assert seconds == {"kfac_tridiag": "40 (n = 4)", "adam": "–"}
-    (panel,) = part.seconds.panels
-    optimizer = panel.bars[0].lengths
-    assert dict(zip(panel.bar_names, optimizer, strict=True)) == {
-        "kfac_tridiag": pytest.approx(10),
-        "adam (other machine)": pytest.approx(100),
-    }
 
 
 def test_a_setting_chosen_by_the_seeds_that_are_tested_is_said_to_be(tmp_path):
@@ -298,35 +263,3 @@ def test_of_many_groups_the_page_shows_the_fastest_and_the_csv_all(tmp_path):
     assert len(times.rows) == 30
     assert len(times.shown) == 24
     assert times.note.endswith("tables/time-to-target.csv has all.")
-
-
-def test_a_machine_that_was_not_recorded_is_not_called_another_one(tmp_path):
-    write_run(tmp_path / "a", settings("adam"))
-    folder = write_run(tmp_path / "b", settings(), status=None)
-    (folder / "config.yaml").write_text("iterations: 9\noptimizer:\n  name: sgd\n")
-    table = contents(read(tmp_path)).runs
-    assert {row[-1].text for row in table.rows} == {"", "machine not recorded"}
-
-
-def test_a_killed_run_that_missed_the_target_missed_it_in_seconds_too(tmp_path):
-    """Of five runs three were killed, and one that reached the target ran on another machine."""
-    for seed in range(5):
-        killed = seed < 3
-        folder = write_run(
-            tmp_path / f"k{seed}",
-            settings(seed=seed),
-            errors=(30.0, 20.0) if killed else FAST,
-            status=None if killed else "finished",
-            device_name="Another processor" if seed == 3 else "A processor",
-        )
-        if killed:
-            (folder / "config.yaml").write_text(yaml.safe_dump(nested(settings(seed=seed))))
-        write_run(tmp_path / f"a{seed}", settings("adam", seed=seed), errors=SLOW)
-    times = {row[1]: row[2:] for row in texts(contents(read(tmp_path), [], [4.5]).parts[0].times)}
-    assert times["kfac_tridiag"] == [
-        "2 of 5",
-        "not reached (50–not reached) (ended earlier)",
-        "not reached (5,000–not reached) (ended earlier)",
-        "not reached (5–not reached) (ended earlier) (n = 4)",
-    ]
-    assert times["adam"] == ["5 of 5", "100", "10,000", "10"]
