@@ -117,13 +117,14 @@ def typical_error(group: Group) -> float:
     return median([best_error(run) for run in group.runs])
 
 
-def place_of(group: Group) -> tuple[bool, float, str]:
-    """What groups are ordered by: those that diverged last, then by the typical error and the name.
+def diverged(group: Group) -> bool:
+    """Whether the median of its runs did, whatever their errors had been before."""
+    return 2 * sum(run.status == DIVERGED for run in group.runs) >= len(group.runs)
 
-    A group diverged if the median of its runs did, whatever their errors had been before.
-    """
-    diverged = sum(run.status == DIVERGED for run in group.runs)
-    return 2 * diverged >= len(group.runs), typical_error(group), group.label
+
+def place_of(group: Group) -> tuple[bool, float, str]:
+    """What groups are ordered by: whether they diverged, the typical error, the name."""
+    return diverged(group), typical_error(group), group.label
 
 
 def median(values: Iterable[float]) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 
 from kfac_cli.report.endings import ended_earlier, slowest_hits, stopped
 from kfac_cli.report.measures import ITERATIONS, MEASURES, best_error, measured
-from kfac_cli.report.problem import Problem, median, typical_error
+from kfac_cli.report.problem import Problem, diverged, median, typical_error
 
 MAX_TARGETS = 3
 
@@ -22,10 +22,12 @@ def automatic_targets(problem: Problem) -> tuple[float, ...]:
     The hardest is one that all runs of a group reach, so that a test over the seeds can separate
     groups that differ in every run. The easiest is what every group reaches in the median, the
     third in the middle between them on a logarithmic scale; all rounded up to two digits. A group
-    that hardly moved from its first evaluation does not count, unless there is no other. Where
+    that diverged, or hardly moved from its first evaluation, does not count, unless there is no
+    other. Where
     nothing lies between groups, the easiest is in the middle between their start and the hardest.
     """
-    best = [typical_error(group) for group in problem.ranked]
+    groups = [group for group in problem.ranked if not diverged(group)] or problem.ranked
+    best = [typical_error(group) for group in groups]
     finite = [value for value in best if math.isfinite(value) and value > 0]
     if not finite:
         return ()
@@ -36,7 +38,7 @@ def automatic_targets(problem: Problem) -> tuple[float, ...]:
             if len(values := measured(run, MEASURES[0])) and math.isfinite(values[0])
         ]
     )
-    worst = [max(best_error(run) for run in group.runs) for group in problem.ranked]
+    worst = [max(best_error(run) for run in group.runs) for group in groups]
     low = min([value for value in worst if 0 < value < MOVED * start], default=min(finite))
     high = max([value for value in finite if value < MOVED * start], default=low)
     if high <= low < start:

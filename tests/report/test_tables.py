@@ -222,6 +222,7 @@ def test_groups_that_diverged_are_last_whatever_their_errors_had_been(tmp_path):
     part = contents(read(tmp_path)).parts[0]
     labels = [group.label for group in part.problem.groups]
     assert labels == ["adam lr=0.3", "adam lr=0.1", "kfac_tridiag", "adam lr=0.2"]
+    assert min(part.targets) == 4.7
     tuned = {row[0]: row[-1] for row in texts(part.tuning)}
     assert tuned["adam"] == "optimizer.arguments.lr=0.3"
 
