@@ -132,22 +132,26 @@ def headline(problem: Problem, target: float | None) -> str:
         second, other = reached[1]
         text += f", {other} after {number(second)}"
     missed = [group for group in problem.ranked if not math.isfinite(medians[group.label])]
-    slowest = slowest_hits(problem, problem.ranked, target)
-    if early := [
-        group for group in missed if ended_earlier(problem, group, target, ITERATIONS, slowest)
-    ]:
-        text += f"; {_ends(early)}"
+    if early := _ended_before(problem, missed, target):
+        text += f"; {early}"
     elif len(reached) == 1 and missed:
         text += ", the only group that reached it"
     return f"{text}."
 
 
-def _ends(groups: Sequence[Group]) -> str:
-    """Where groups ended that might have reached a target later."""
-    group = groups[0]
-    end = number(median(end_of(run, ITERATIONS) for run in group.runs))
-    others = f", and {counted(len(groups) - 1, 'other group')}" if len(groups) > 1 else ""
-    return f"{group.label} {ENDED_EARLIER}, after {end}{others}"
+def _ended_before(problem: Problem, groups: Sequence[Group], target: float) -> str:
+    """Which of the groups ended before others reached the target; empty if none did."""
+    slowest = slowest_hits(problem, problem.ranked, target)
+    ends = {
+        group.label: median(end_of(run, ITERATIONS) for run in group.runs)
+        for group in groups
+        if ended_earlier(problem, group, target, ITERATIONS, slowest)
+    }
+    early = [label for label, end in ends.items() if end < slowest[ITERATIONS]]
+    if not early:
+        return ""
+    others = f", and {counted(len(early) - 1, 'other group')}" if len(early) > 1 else ""
+    return f"{early[0]} {ENDED_EARLIER}, after {number(ends[early[0]])}{others}"
 
 
 def group_cell(label: str) -> Cell:

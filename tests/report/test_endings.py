@@ -62,27 +62,35 @@ def test_a_miss_with_the_same_budget_but_for_the_last_step_counts(tmp_path):
 
 @pytest.fixture
 def stopped_at(tmp_path):
-    """The verdict by iterations on K-FAC, stopped, and Adam, which is at 4.5 after 100."""
+    """The report on K-FAC, stopped, and Adam, which is at 4.5 after 100 iterations."""
 
-    def verdict(status, errors):
+    def compared(status, errors):
         for seed in range(4):
             write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=errors, status=status)
             own = settings("adam", seed=seed)
             write_run(tmp_path / f"a{seed}", own, errors=(30.0, 20.0, 9.0, 4.5))
-        return texts(contents(read(tmp_path), targets=[4.5]).parts[0].verdicts)[0][3]
+        return contents(read(tmp_path), targets=[4.5])
 
-    return verdict
+    return compared
+
+
+def verdict_by_iterations(compared):
+    return texts(compared.parts[0].verdicts)[0][3]
 
 
 @pytest.mark.parametrize("status", ["interrupted", "pruned"])
 def test_a_run_that_was_stopped_could_have_reached_the_target(stopped_at, status):
-    assert stopped_at(status, (30.0, 20.0, 10.0)) == INSUFFICIENT
+    compared = stopped_at(status, (30.0, 20.0, 10.0))
+    assert verdict_by_iterations(compared) == INSUFFICIENT
+    assert compared.headlines[0].endswith("; kfac_tridiag ended earlier, after 75.")
 
 
 def test_a_verdict_that_a_stopped_run_cannot_change_is_given(stopped_at):
     """Adam is faster even if K-FAC had reached 4.5 right after it was stopped at 150."""
     errors = (30.0, 20.0, 10.0, 9.0, 8.0, 7.0)
-    assert stopped_at("interrupted", errors) == "adam (p\u00a0=\u00a00.029)"
+    compared = stopped_at("interrupted", errors)
+    assert verdict_by_iterations(compared) == "adam (p\u00a0=\u00a00.029)"
+    assert compared.headlines[0].endswith(", the only group that reached it.")
 
 
 @pytest.mark.parametrize("status", ["interrupted", "pruned"])
