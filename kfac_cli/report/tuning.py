@@ -14,6 +14,9 @@ from kfac_cli.report.table import Cell, Table, number_cell, text_cell
 
 MAX_PANELS = 12
 
+UNSEARCHED = ("optimizer.name", "processes")
+"""What may differ among the groups of one optimizer and is no choice of its settings."""
+
 WIDE = 8
 """A setting whose largest value is so many times the smallest is drawn on a logarithmic axis."""
 
@@ -34,7 +37,7 @@ def by_optimizer(problem: Problem) -> dict[str, list[Group]]:
 
 def searched_settings(groups: Sequence[Group]) -> list[str]:
     """The settings of one optimizer that were varied."""
-    return [name for name in differing_settings(groups) if name != "optimizer.name"]
+    return [name for name in differing_settings(groups) if name not in UNSEARCHED]
 
 
 def tuning_table(problem: Problem, name: str) -> Table:
