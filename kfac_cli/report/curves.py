@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kfac_cli.report.endings import lost
 from kfac_cli.report.figures import (
     MAX_LINES,
     Figure,
@@ -18,7 +19,6 @@ from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import COSTS, MEASURES, Cost, Measure, Values, measured, spent
 from kfac_cli.report.problem import OTHER_DATA, Problem, machine_mark
 from kfac_cli.report.runs import Run
-from kfac_cli.report.verdicts import lost
 
 FEW = 5
 """With fewer seeds than this the band is the full range, otherwise from 20 to 80 per cent."""
@@ -30,8 +30,8 @@ NOTE = (
     "The iterate or its Polyak average, whichever has the smaller training error (section 13). A "
     "point is the median over the seeds of error and cost at one evaluation; the band is the full "
     f"range of fewer than {FEW} seeds, and from the 20 to the 80 per cent quantile of more. A run "
-    "that diverged or failed counts as infinite from there on, and a line ends where fewer than "
-    "half of its runs continue."
+    "that diverged or failed counts as infinite from there on, and a line has the points that more "
+    "than half of its runs have."
 )
 
 
@@ -106,7 +106,7 @@ def _line(
     cost: Cost,
     measure: Measure,
 ) -> Line | None:
-    runs = [run for run in group.runs if problem.comparable(run, cost)] or list(group.runs)
+    runs = problem.comparable_runs(group, cost)
     x, rows = at_common_iterations(
         runs, [(spent(run, cost), measured(run, measure)) for run in runs]
     )
@@ -135,10 +135,16 @@ def at_common_iterations(
 
 
 def band_line(label: str, style: Style, x: Values, rows: Values) -> Line | None:
-    """Median and band of `rows` (runs, n) as a line; None if nothing of it is finite."""
+    """Median and band of `rows` (runs, n) as a line; None if nothing of it is finite.
+
+    Only where more than half of the runs have a value, so that no run alone draws it, and where x
+    does not go back, as the median of the costs of fewer runs may.
+    """
     count = len(rows)
     present = ~np.isnan(rows)
-    kept = (2 * present.sum(axis=0) >= count) & np.isfinite(x)
+    kept = (2 * present.sum(axis=0) > count) & np.isfinite(x)
+    before = np.maximum.accumulate(np.where(kept, x, -math.inf))
+    kept[1:] &= x[1:] >= before[:-1]
     rows, x = rows[:, kept], x[kept]
     middle = _quantile(rows, 0.5)
     finite = np.isfinite(middle)

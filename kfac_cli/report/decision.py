@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kfac_cli.errors import UserError, shown
-from kfac_cli.recording.summary import DIVERGED, FAILED, INTERRUPTED
+from kfac_cli.recording.summary import FAILED
 from kfac_cli.report.claim import Claim, CostToError, ErrorAtIteration, Selection
+from kfac_cli.report.claimed_costs import check_costs, cost_text, costs, judged
 from kfac_cli.report.comparison import Comparison, compare
 from kfac_cli.report.groups import compared_settings, group_runs, shown_fully, with_data
-from kfac_cli.report.measures import CASES, ITERATIONS, SECONDS, spent, time_to
 from kfac_cli.report.problem import median
-from kfac_cli.report.runs import UNFINISHED, Run
+from kfac_cli.report.runs import Run
 from kfac_cli.report.statistics import LEVEL, seeds_needed
 from kfac_cli.report.verdicts import error_at
-
-COST_NAMED = {"iterations": ITERATIONS, "cases": CASES, "seconds": SECONDS}
 
 BUDGETS = frozenset(
     {"iterations", "max_seconds", "max_optimizer_seconds", "target_error", "require_target"}
@@ -86,20 +84,22 @@ def decide(claim: Claim, runs: Sequence[Run], level: float = LEVEL) -> Decision:
     a note says where it had less time than those took.
 
     Raises UserError if a side stands for no run or for runs that differ in more than the seed, both
-    sides have a run in common or are on different data, no run was evaluated at the iteration, or
-    seconds were measured in different circumstances.
+    sides have a run in common or are on different data, no run was evaluated at the iteration, a
+    cost was not recorded, or seconds were measured in different or unknown circumstances.
     """
     notes: list[str] = []
     runs = with_data(runs)
     better, worse = (_side(side, runs, notes) for side in (claim.better, claim.worse))
-    _check_comparable(claim, [*better, *worse])
+    _check_data(claim, [*better, *worse])
     if any(run in worse for run in better):
         raise UserError("--claim: a run belongs to both sides")
     if isinstance(claim.measure, ErrorAtIteration):
         _check_evaluated(claim.measure, [*better, *worse])
         samples = _errors(claim.measure, better, notes), _errors(claim.measure, worse, notes)
     else:
-        samples = _costs(claim.measure, better, worse, notes)
+        better, worse = (judged(claim.measure, side, notes) for side in (better, worse))
+        check_costs(claim.measure, [*better, *worse])
+        samples = costs(claim.measure, better, worse, notes)
     comparison = compare(*samples, level) if all(samples) else None
     return Decision(claim, level, *samples, comparison, tuple(notes))
 
@@ -147,17 +147,9 @@ def _known(selection: Selection, runs: Sequence[Run]) -> str:
     return " together"
 
 
-def _check_comparable(claim: Claim, runs: Sequence[Run]) -> None:
+def _check_data(claim: Claim, runs: Sequence[Run]) -> None:
     if len({run.data for run in runs if run.data is not None}) > 1:
         raise UserError(f"--claim: {claim.better.text} and {claim.worse.text} ran on other data")
-    by_seconds = isinstance(claim.measure, CostToError) and claim.measure.cost == "seconds"
-    timed = [run for run in runs if len(run.evaluations.get("iteration", ()))]
-    if by_seconds and len({run.environment.key for run in timed}) > 1:
-        places = ", ".join(dict.fromkeys(str(run.environment) for run in timed))
-        raise UserError(
-            f"--claim: seconds of different machines, thread counts or versions ({places}) are not "
-            "comparable; claim by iterations or by cases"
-        )
 
 
 def _check_evaluated(measure: ErrorAtIteration, runs: Sequence[Run]) -> None:
@@ -183,41 +175,11 @@ def _errors(measure: ErrorAtIteration, runs: Sequence[Run], notes: list[str]) ->
     return tuple(values)
 
 
-def _costs(
-    measure: CostToError, better: Sequence[Run], worse: Sequence[Run], notes: list[str]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    cost = COST_NAMED[measure.cost]
-    kept: list[tuple[float, ...]] = []
-    budget = math.inf
-    for side in (better, worse):
-        values = []
-        for run in side:
-            value = time_to(run, measure.error, cost)
-            if math.isinf(value) and run.status in (INTERRUPTED, UNFINISHED, FAILED):
-                notes.append(f"{run.name}: {run.status} before the target and not counted")
-                continue
-            if math.isinf(value) and run.status != DIVERGED:
-                budget = min(budget, *spent(run, cost)[-1:].tolist() or [0.0])
-            values.append(value)
-        kept.append(tuple(values))
-    slowest = max((value for side in kept for value in side if value < math.inf), default=0.0)
-    if budget < slowest:
-        notes.append(
-            f"a run that missed the target ended after {_number(budget)} {measure.cost}, before "
-            f"the slowest that reached it ({_number(slowest)}): longer runs would be fairer"
-        )
-    return kept[0], kept[1]
-
-
 def _sample(values: Sequence[float], claim: Claim) -> str:
     if not values:
         return "no runs"
-    text = _number if isinstance(claim.measure, CostToError) else _error_text
+    text = cost_text if isinstance(claim.measure, CostToError) else _error_text
     return f"{', '.join(map(text, values))} (n = {len(values)}, median {text(median(values))})"
-
-
-def _number(value: float) -> str:
-    return "not reached" if math.isinf(value) else f"{value:.4g}" if value < 1e4 else f"{value:.0f}"
 
 
 def _error_text(value: float) -> str:

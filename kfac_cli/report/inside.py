@@ -10,8 +10,8 @@ from kfac_cli.recording.values import as_finite
 from kfac_cli.report.curves import at_common_iterations, band_line
 from kfac_cli.report.figures import COLORS, MAX_LINES, Bar, Figure, Line, Panel, Style, top_of
 from kfac_cli.report.groups import Group
-from kfac_cli.report.measures import COSTS, Cost, Values
-from kfac_cli.report.problem import Problem
+from kfac_cli.report.measures import COSTS, SECONDS, Cost, Values
+from kfac_cli.report.problem import Problem, machine_mark
 from kfac_cli.report.runs import Run
 
 SHOWN = ("lambda", "gamma", "alpha", "mu", "rho", "batch_size")
@@ -62,19 +62,28 @@ def inside_figure(problem: Problem, looks: Mapping[str, Style], name: str) -> Fi
 
 
 def time_figure(problem: Problem, name: str) -> Figure | None:
-    """Where the time of each group went: seconds per run, the mean over its runs."""
-    groups = [(group, spent) for group in problem.groups if (spent := _seconds(group)) is not None][
-        :MAX_LINES
-    ]
+    """Where the time of each group went: seconds per run, the mean over its comparable runs."""
+    groups = [
+        (group, spent)
+        for group in problem.groups
+        if (spent := _seconds(problem.comparable_runs(group, SECONDS))) is not None
+    ][:MAX_LINES]
     if not groups:
         return None
-    names = tuple(group.label for group, _ in groups)
+    names = tuple(_bar_name(problem, group) for group, _ in groups)
     bars = [Bar(part, color, tuple(spent[part] for _, spent in groups)) for part, color in PARTS]
     bars.append(Bar("other", OTHER_COLOR, tuple(spent["other"] for _, spent in groups)))
     panel = Panel("time", "seconds per run, mean over the seeds", bars=tuple(bars),
                   bar_names=names, x_label="seconds")  # fmt: skip
     legend = tuple((bar.label, Style(bar.color), "") for bar in bars)
     return Figure(name, "Where the time went", (panel,), legend=legend)
+
+
+def _bar_name(problem: Problem, group: Group) -> str:
+    """The label of the group, with a remark if its seconds are of another machine."""
+    run = problem.comparable_runs(group, SECONDS)[0]
+    marked = problem.machine is not None and not problem.comparable(run, SECONDS)
+    return f"{group.label} ({machine_mark(run)})" if marked else group.label
 
 
 def inverse_age(run: Run) -> Values | None:
@@ -123,7 +132,7 @@ def _line(
     cost: Cost,
     values: Callable[[Run], Values | None],
 ) -> Line | None:
-    runs = [run for run in group.runs if problem.comparable(run, cost)] or list(group.runs)
+    runs = problem.comparable_runs(group, cost)
     pairs = [_pair(run, cost, values) for run in runs]
     known = [(run, pair) for run, pair in zip(runs, pairs, strict=True) if pair is not None]
     if not known:
@@ -152,9 +161,9 @@ def _thinned(line: Line) -> Line:
     return Line(line.label, line.style, line.x[kept], line.y[kept], low, high)
 
 
-def _seconds(group: Group) -> dict[str, float] | None:
-    """Mean seconds of each part; None if no run of the group recorded them."""
-    rows = [parts for run in group.runs if (parts := _parts(run)) is not None]
+def _seconds(runs: Sequence[Run]) -> dict[str, float] | None:
+    """Mean seconds of each part; None if none of the runs recorded them."""
+    rows = [parts for run in runs if (parts := _parts(run)) is not None]
     return {part: float(np.mean([row[part] for row in rows])) for part in rows[0]} if rows else None
 
 

@@ -8,9 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from kfac_cli.recording.summary import DIVERGED
 from kfac_cli.report.groups import Group
+from kfac_cli.report.machine import Environment
 from kfac_cli.report.measures import ITERATIONS, SECONDS, Cost, Values, best_error, time_to
-from kfac_cli.report.runs import Environment, Run
+from kfac_cli.report.runs import Run
 
 Common = TypeVar("Common")
 
@@ -64,12 +66,31 @@ class Problem:
         A target that takes more iterations than the budget is a miss. Without a run that can be
         ranked, those of all runs.
         """
-        runs = [run for run in group.runs if self.comparable(run, cost)] or list(group.runs)
         times = [
             time_to(run, target, cost) if time_to(run, target, ITERATIONS) <= budget else math.inf
-            for run in runs
+            for run in self.timed(group, target, cost)
         ]
         return np.array(times)
+
+    def timed(self, group: Group, target: float, cost: Cost) -> list[Run]:
+        """The runs whose times to the target count.
+
+        A run whose machine was not recorded, as that of a run that was killed, counts if it missed
+        the target, which it did in any unit; whether a run is of another machine does not depend on
+        what it reached, so that such runs can be left out.
+        """
+        if not any(self.comparable(run, cost) for run in group.runs):
+            return list(group.runs)
+        return [
+            run
+            for run in group.runs
+            if self.comparable(run, cost)
+            or (run.environment.key is None and math.isinf(time_to(run, target, ITERATIONS)))
+        ]
+
+    def comparable_runs(self, group: Group, cost: Cost) -> list[Run]:
+        """The runs whose cost can be ranked; all of the group if there is none."""
+        return [run for run in group.runs if self.comparable(run, cost)] or list(group.runs)
 
     def is_ranked(self, group: Group, cost: Cost) -> bool:
         """Whether the times of a group can be compared with those of others."""
@@ -96,6 +117,16 @@ def typical_error(group: Group) -> float:
     return median([best_error(run) for run in group.runs])
 
 
+def diverged(group: Group) -> bool:
+    """Whether the median of its runs did, whatever their errors had been before."""
+    return 2 * sum(run.status == DIVERGED for run in group.runs) >= len(group.runs)
+
+
+def place_of(group: Group) -> tuple[bool, float, str]:
+    """What groups are ordered by: whether they diverged, the typical error, the name."""
+    return diverged(group), typical_error(group), group.label
+
+
 def median(values: Iterable[float]) -> float:
     """The median, in which an infinite value is larger than any other; nan of nothing.
 
@@ -114,7 +145,7 @@ def _problem(dataset: str, groups: Sequence[Group]) -> Problem:
     keys = [run.environment for run in runs if run.environment.key is not None]
     key = _most_common([environment.key for environment in keys])
     machine = next((each for each in keys if each.key == key), None)
-    ordered = sorted(groups, key=lambda group: (typical_error(group), group.label))
+    ordered = sorted(groups, key=place_of)
     return Problem(dataset, tuple(ordered), data, machine)
 
 

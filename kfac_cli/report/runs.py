@@ -19,11 +19,11 @@ import numpy as np
 from kfac_cli.config.settings_file import CONFIG_FILE, read_settings
 from kfac_cli.errors import UserError, one_line, shown
 from kfac_cli.files import open_file, shown_folder
-from kfac_cli.recording.environment import RECORDED_PACKAGES
 from kfac_cli.recording.summary import FAILED, SUMMARY_FILE
 from kfac_cli.recording.tables import EVALUATIONS_FILE, METRICS_FILE
 from kfac_cli.report.columns import Columns, read_columns
 from kfac_cli.report.find import ERROR_FILE, run_folders
+from kfac_cli.report.machine import Environment, environment_of, processes_of
 
 UNFINISHED = "unfinished"
 """The status of a run without a summary: it was killed, or it is still running."""
@@ -32,34 +32,11 @@ MAX_SUMMARY_BYTES = 5_000_000
 
 
 @dataclass(frozen=True)
-class Environment:
-    """What a run's seconds depend on; entries that were not recorded are None."""
-
-    device: str | None
-    device_name: str | None
-    threads: int | None
-    versions: Mapping[str, str | None]
-
-    @property
-    def key(self) -> tuple[object, ...] | None:
-        """Equal for runs whose seconds can be compared; None if too little was recorded."""
-        if self.device is None or self.device_name is None or self.threads is None:
-            return None
-        return (self.device, self.device_name, self.threads, *sorted(self.versions.items()))
-
-    def __str__(self) -> str:
-        threads = "" if self.threads is None else f", {self.threads} thread"
-        plural = "s" if self.threads not in (None, 1) else ""
-        torch = self.versions.get("torch")
-        version = "" if torch is None else f", torch {torch}"
-        return f"{self.device_name or self.device or 'unknown machine'}{threads}{plural}{version}"
-
-
-@dataclass(frozen=True)
 class Run:
     """One run.
 
-    `name` is unique among the runs that were loaded together. `settings` has dotted names.
+    `name` is unique among the runs that were loaded together. `settings` has dotted names, and
+    `processes`, how many did it together, which is given outside the settings.
     `evaluations` and `metrics` hold a float64 array (n,) for each numeric column of the tables,
     with nan for an empty cell, and `metrics["outcome"]` an array of words. `status` is one of those
     in `recording/summary.py`, or UNFINISHED. `data` identifies the contents of the dataset;
@@ -131,7 +108,7 @@ def load_runs(
 
 def _load(folder: Path, name: str, complaints: list[str]) -> Run:
     summary = _read_summary(folder / SUMMARY_FILE)
-    settings = _settings(folder, summary)
+    settings = {**_settings(folder, summary), "processes": processes_of(summary)}
     tables = []
     for file in (EVALUATIONS_FILE, METRICS_FILE):
         columns, complaint = read_columns(folder / file)
@@ -149,7 +126,7 @@ def _load(folder: Path, name: str, complaints: list[str]) -> Run:
         evaluations=_with_cost(evaluations, metrics),
         metrics=_with_outcome(metrics),
         summary=summary,
-        environment=_environment(summary),
+        environment=environment_of(summary),
         data=_data(summary),
     )
 
@@ -234,20 +211,6 @@ def _with_outcome(metrics: Columns) -> Columns:
         return metrics
     words = np.where(metrics["rejected"] == 1, "rejected", "accepted").astype(object)
     return {**metrics, "outcome": words}
-
-
-def _environment(summary: Mapping[str, Any]) -> Environment:
-    def text(name: str) -> str | None:
-        value = summary.get(name)
-        return None if value is None else str(value)
-
-    threads = summary.get("thread_count")
-    return Environment(
-        device=text("device"),
-        device_name=text("device_name"),
-        threads=threads if isinstance(threads, int) else None,
-        versions={name: text(name) for name in ("python", *RECORDED_PACKAGES, "cuda")},
-    )
 
 
 def _data(summary: Mapping[str, Any]) -> str | None:

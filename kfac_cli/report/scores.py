@@ -1,13 +1,14 @@
 """Rank the groups by their times to several targets, as AlgoPerf does, and how far that holds."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import numpy as np
 
+from kfac_cli.report.endings import ended_earlier, slowest_hits
 from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import ITERATIONS, SECONDS, Cost
-from kfac_cli.report.problem import Problem, median, typical_error
+from kfac_cli.report.problem import Problem, median, place_of, typical_error
 from kfac_cli.report.table import Cell, Table, number, number_cell
 from kfac_cli.report.time_table import group_cell
 
@@ -23,7 +24,8 @@ RULE = (
     "score is the area under the share of the targets that a group reaches within r times the "
     f"shortest time, r from 1 to {LARGEST_RATIO:g}, divided by the largest possible area. 1 is the "
     "fastest to every target, 0 reaches none in time. AlgoPerf takes many workloads; here they are "
-    "the targets of the first table."
+    "the targets of the first table. ≥ marks a group that missed a target because its runs were "
+    "stopped, or ended before the slowest run that reached it."
 )
 
 SENSITIVITY = (
@@ -53,9 +55,10 @@ def score_table(problem: Problem, targets: Sequence[float], name: str) -> Table:
     """The groups by their scores in iterations; also in seconds where they are comparable."""
     by_iterations = scores(problem, targets, ITERATIONS)
     by_seconds = scores(problem, targets, SECONDS)
+    early = {cost: _ended_earlier(problem, targets, cost) for cost in (ITERATIONS, SECONDS)}
     ordered = sorted(
         problem.ranked,
-        key=lambda group: (-by_iterations.get(group.label, 0), typical_error(group)),
+        key=lambda group: (-by_iterations.get(group.label, 0), place_of(group)),
     )
     rows = []
     for rank, group in enumerate(ordered, start=1):
@@ -63,8 +66,8 @@ def score_table(problem: Problem, targets: Sequence[float], name: str) -> Table:
             (
                 Cell(rank, str(rank)),
                 group_cell(group.label),
-                _score_cell(by_iterations, group),
-                _score_cell(by_seconds, group),
+                _score_cell(by_iterations, group, early[ITERATIONS]),
+                _score_cell(by_seconds, group, early[SECONDS]),
                 number_cell(typical_error(group), infinite="none"),
                 Cell(len(group.runs), str(len(group.runs))),
             )
@@ -122,8 +125,23 @@ def _ranked(times: Mapping[str, float]) -> Callable[[Group], Cell]:
     return cell
 
 
-def _score_cell(values: Mapping[str, float], group: Group) -> Cell:
+def _ended_earlier(problem: Problem, targets: Sequence[float], cost: Cost) -> set[str]:
+    """The labels of the groups that longer runs could have given a higher score."""
+    early = set()
+    for target in targets:
+        slowest = slowest_hits(problem, problem.ranked, target)
+        early |= {
+            group.label
+            for group in problem.ranked
+            if math.isinf(median(problem.times(group, target, cost)))
+            and ended_earlier(problem, group, target, cost, slowest)
+        }
+    return early
+
+
+def _score_cell(values: Mapping[str, float], group: Group, early: Container[str]) -> Cell:
     if group.label not in values:
         return Cell(math.nan, "not comparable", "quiet")
     value = values[group.label]
-    return Cell(value, f"{value:.2f}", "best" if value == max(values.values()) > 0 else "")
+    text = f"{'≥ ' if group.label in early else ''}{value:.2f}"
+    return Cell(value, text, "best" if value == max(values.values()) > 0 else "")

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kfac_cli.errors import counted
+from kfac_cli.report.endings import ENDED_EARLIER, end_of, ended_earlier, slowest_hits
 from kfac_cli.report.figures import MAX_LINES
 from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import COSTS, ITERATIONS, SECONDS, Cost, Values
@@ -15,8 +17,10 @@ NOT_REACHED = "not reached"
 
 NOTE = (
     "The first evaluation with a training error of at most the target counts. Median over the "
-    "seeds and, in parentheses, the whole range; a run that does not get there counts as infinite. "
-    "The smallest median for each target is bold."
+    "seeds and, in parentheses, the whole range; a run that does not get there counts as infinite, "
+    f'and "{ENDED_EARLIER}" says that it was stopped, or ended before the slowest run that '
+    "got there; n is the number of runs where the seconds of some are not comparable. The smallest "
+    "median for each target is bold."
 )
 
 
@@ -33,8 +37,9 @@ def time_table(problem: Problem, targets: Sequence[float], name: str) -> Table:
             ),
         )
         best = {cost: _best(problem, groups, target, cost) for cost in COSTS}
+        slowest = slowest_hits(problem, problem.ranked, target)
         for place, group in enumerate(groups):
-            row = _row(problem, group, target, best)
+            row = _row(problem, group, target, best, slowest)
             rows.append(row)
             if place < MAX_LINES:
                 brief.append(row)
@@ -47,16 +52,20 @@ def time_table(problem: Problem, targets: Sequence[float], name: str) -> Table:
 
 
 def _row(
-    problem: Problem, group: Group, target: float, best: Mapping[Cost, float]
+    problem: Problem,
+    group: Group,
+    target: float,
+    best: Mapping[Cost, float],
+    slowest: Mapping[Cost, float],
 ) -> tuple[Cell, ...]:
-    times = {cost: problem.times(group, target, cost) for cost in COSTS}
-    hits, count = int(np.isfinite(times[ITERATIONS]).sum()), len(times[ITERATIONS])
+    times = problem.times(group, target, ITERATIONS)
+    hits, count = int(np.isfinite(times).sum()), len(times)
     mark = f" ({OTHER_DATA})" if problem.on_other_data(group) else ""
     return (
         Cell(target, f"{target:g}"),
         Cell(group.label, group.label + mark, "name"),
         Cell(hits / count, f"{hits} of {count}", "" if hits == count else "poor"),
-        *(_cost_cell(problem, group, cost, times[cost], best[cost]) for cost in COSTS),
+        *(_cost_cell(problem, group, target, cost, best[cost], slowest) for cost in COSTS),
     )
 
 
@@ -70,9 +79,22 @@ def range_text(times: Values) -> str:
     return text
 
 
-def _cost_cell(problem: Problem, group: Group, cost: Cost, times: Values, best: float) -> Cell:
+def _cost_cell(
+    problem: Problem,
+    group: Group,
+    target: float,
+    cost: Cost,
+    best: float,
+    slowest: Mapping[Cost, float],
+) -> Cell:
+    times = problem.times(group, target, cost)
     middle = median(times)
     text = range_text(times)
+    if ended_earlier(problem, group, target, cost, slowest):
+        text += f" ({ENDED_EARLIER})"
+    known = int((~np.isnan(times)).sum())
+    if known < len(group.runs):
+        text += f" (n = {known})"
     if not problem.is_ranked(group, cost):
         unknown = cost == SECONDS and math.isfinite(middle)
         mark = f" ({machine_mark(group.runs[0])})" if unknown else ""
@@ -95,22 +117,41 @@ def _finite_first(value: float) -> float:
 
 
 def headline(problem: Problem, target: float | None) -> str:
-    """One sentence: which group reached the target first."""
+    """One sentence: which group reached the target first, and which ended too early to say."""
     if target is None:
         return "No run has a finite training error."
-    medians = [
-        (median(problem.times(group, target, ITERATIONS)), group.label) for group in problem.ranked
-    ]
-    reached = sorted((value, label) for value, label in medians if math.isfinite(value))
+    medians = {
+        group.label: median(problem.times(group, target, ITERATIONS)) for group in problem.ranked
+    }
+    reached = sorted((value, label) for label, value in medians.items() if math.isfinite(value))
     if not reached:
         return f"No group reached a training error of {target:g} in the median."
     first, label = reached[0]
     text = f"{label} reached a training error of {target:g} after {number(first)} iterations"
-    if len(reached) == 1:
-        others = len(medians) - 1
-        return text + (", the only group that reached it." if others else ".")
-    second, other = reached[1]
-    return f"{text}, {other} after {number(second)}."
+    if len(reached) > 1:
+        second, other = reached[1]
+        text += f", {other} after {number(second)}"
+    missed = [group for group in problem.ranked if not math.isfinite(medians[group.label])]
+    if early := _ended_before(problem, missed, target):
+        text += f"; {early}"
+    elif len(reached) == 1 and missed:
+        text += ", the only group that reached it"
+    return f"{text}."
+
+
+def _ended_before(problem: Problem, groups: Sequence[Group], target: float) -> str:
+    """Which of the groups ended before others reached the target; empty if none did."""
+    slowest = slowest_hits(problem, problem.ranked, target)
+    ends = {
+        group.label: median(end_of(run, ITERATIONS) for run in group.runs)
+        for group in groups
+        if ended_earlier(problem, group, target, ITERATIONS, slowest)
+    }
+    early = [label for label, end in ends.items() if end < slowest[ITERATIONS]]
+    if not early:
+        return ""
+    others = f", and {counted(len(early) - 1, 'other group')}" if len(early) > 1 else ""
+    return f"{early[0]} {ENDED_EARLIER}, after {number(ends[early[0]])}{others}"
 
 
 def group_cell(label: str) -> Cell:

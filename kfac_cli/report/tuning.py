@@ -8,18 +8,22 @@ import numpy as np
 from kfac_cli.report.figures import COLORS, Figure, Line, Panel, Style
 from kfac_cli.report.groups import Group, differing_settings, setting_text
 from kfac_cli.report.measures import CASES, ITERATIONS, SECONDS, Cost, best_error, total
-from kfac_cli.report.problem import Problem, typical_error
+from kfac_cli.report.problem import Problem, place_of, typical_error
 from kfac_cli.report.runs import Run
 from kfac_cli.report.table import Cell, Table, number_cell, text_cell
 
 MAX_PANELS = 12
+
+UNSEARCHED = ("optimizer.name", "processes")
+"""What may differ among the groups of one optimizer and is no choice of its settings."""
 
 WIDE = 8
 """A setting whose largest value is so many times the smallest is drawn on a logarithmic axis."""
 
 NOTE = (
     "A trial is one choice of settings, with however many seeds. An optimizer that was given more "
-    "trials, or a larger budget, had the better chance to look good."
+    "trials, or a larger budget, had the better chance to look good. Seconds are those of the runs "
+    "on the machine on which they are compared; n is the number of runs that count if not all do."
 )
 
 
@@ -33,7 +37,7 @@ def by_optimizer(problem: Problem) -> dict[str, list[Group]]:
 
 def searched_settings(groups: Sequence[Group]) -> list[str]:
     """The settings of one optimizer that were varied."""
-    return [name for name in differing_settings(groups) if name != "optimizer.name"]
+    return [name for name in differing_settings(groups) if name not in UNSEARCHED]
 
 
 def tuning_table(problem: Problem, name: str) -> Table:
@@ -41,7 +45,7 @@ def tuning_table(problem: Problem, name: str) -> Table:
     rows = []
     for optimizer, groups in by_optimizer(problem).items():
         runs = [run for group in groups for run in group.runs]
-        best = min(groups, key=typical_error)
+        best = min(groups, key=place_of)
         searched = searched_settings(groups)
         chosen = ", ".join(f"{each}={setting_text(best.settings, each)}" for each in searched)
         rows.append(
@@ -49,7 +53,7 @@ def tuning_table(problem: Problem, name: str) -> Table:
                 text_cell(optimizer),
                 Cell(len(groups), str(len(groups))),
                 Cell(len(runs), str(len(runs))),
-                *(_sum(runs, cost) for cost in (ITERATIONS, CASES, SECONDS)),
+                *(_sum(problem, runs, cost) for cost in (ITERATIONS, CASES, SECONDS)),
                 text_cell(", ".join(searched) or "nothing"),
                 number_cell(typical_error(best), infinite="none"),
                 text_cell(chosen or "–"),
@@ -62,10 +66,16 @@ def tuning_table(problem: Problem, name: str) -> Table:
     return Table(name, "Tuning", columns, tuple(rows), NOTE)
 
 
-def _sum(runs: Sequence[Run], cost: Cost) -> Cell:
-    """The cost of all runs, those without a record not counted."""
-    costs = [total(run, cost) for run in runs]
-    return number_cell(sum(value for value in costs if not math.isnan(value)))
+def _sum(problem: Problem, runs: Sequence[Run], cost: Cost) -> Cell:
+    """The cost of the comparable runs, those without a record not counted; a dash for none."""
+    costs = [total(run, cost) for run in runs if problem.comparable(run, cost)]
+    known = [value for value in costs if not math.isnan(value)]
+    cell = number_cell(sum(known) if known else math.nan)
+    return (
+        cell
+        if len(known) in (0, len(runs))
+        else cell._replace(text=f"{cell.text} (n = {len(known)})")
+    )
 
 
 def tuning_figure(problem: Problem, name: str) -> Figure | None:

@@ -44,6 +44,18 @@ def settings(optimizer: str = "kfac_tridiag", seed: int = 0, **changes: Any) -> 
     return values | {name.replace("__", "."): value for name, value in changes.items()}
 
 
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a file nests them."""
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *sections, last = name.split(".")
+        place = tree
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    return tree
+
+
 def write_run(
     folder: Path,
     given: Mapping[str, Any] | None = None,

@@ -9,24 +9,12 @@ from kfac_cli.errors import UserError
 from kfac_cli.report.claim import parse_claim
 from kfac_cli.report.decision import decide
 from kfac_cli.report.runs import load_runs
-from tests.report.folders import settings, write_run
+from tests.report.folders import nested, settings, write_run
 
 FAST = (9.0, 4.0, 2.0, 1.0)
 SLOW = (30.0, 10.0, 6.0, 4.5)
 NEVER = (30.0, 29.0, 28.0, 27.0)
 CLAIM = "optimizer=kfac_tridiag < optimizer=adam at error 5"
-
-
-def nested(flat):
-    """Settings as a file nests them."""
-    tree = {}
-    for name, value in flat.items():
-        *sections, last = name.split(".")
-        place = tree
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[last] = value
-    return tree
 
 
 @pytest.fixture
@@ -158,6 +146,40 @@ def test_a_claim_about_runs_that_are_not_there_is_refused(decided, claim, says):
 def test_seconds_of_different_machines_are_refused(decided):
     with pytest.raises(UserError, match=r"A processor, 1 thread.*Another, 1 thread.*claim by iter"):
         decided(f"{CLAIM} by seconds", [FAST] * 3, [SLOW] * 3, device_name="Another")
+
+
+def test_seconds_of_unknown_machines_are_refused(tmp_path):
+    for name, errors in (("kfac_tridiag", FAST), ("adam", SLOW)):
+        for seed in range(3):
+            own = settings(name, seed=seed)
+            write_run(tmp_path / f"{name}{seed}", own, errors=errors, device_name=None)
+    runs, _ = load_runs([tmp_path])
+    with pytest.raises(UserError, match=r"kfac_tridiag0: its machine was not recorded.*by iter"):
+        decide(parse_claim(f"{CLAIM} by seconds"), runs)
+
+
+def test_tables_without_the_seconds_of_the_optimizer_are_refused(decided, tmp_path):
+    """An error, and no claim that did not hold."""
+    for seed in (3, 4):
+        folder = write_run(tmp_path / "old" / str(seed), settings(seed=seed), errors=FAST)
+        for name in ("evaluations.csv", "metrics.csv"):
+            text = (folder / name).read_text()
+            (folder / name).write_text(text.replace("optimizer_seconds", "renamed"))
+    claim = f"{CLAIM} by seconds"
+    with pytest.raises(UserError, match=r"old/3: has no optimizer_seconds at the target; claim by"):
+        decided(claim, [FAST] * 3, [SLOW] * 3)
+
+
+def test_a_run_that_is_not_counted_does_not_need_a_machine(decided, tmp_path):
+    killed = write_run(tmp_path / "killed", settings(seed=9), errors=NEVER, status=None)
+    (killed / "config.yaml").write_text(yaml.safe_dump(nested(settings(seed=9))))
+    verdict = decided(f"{CLAIM} by seconds", [FAST] * 3, [SLOW] * 3)
+    assert verdict.outcome == "held"
+    assert verdict.notes == ("killed: unfinished before the target and not counted",)
+
+
+def test_a_pruned_run_is_not_counted(decided):
+    assert decided(CLAIM, [FAST] * 3, [NEVER] * 3, status="pruned").worse == ()
 
 
 def test_other_data_are_refused(decided):

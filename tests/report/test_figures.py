@@ -48,9 +48,32 @@ def test_an_infinite_value_moves_the_median():
     np.testing.assert_array_equal(line.high, [3, math.inf])
 
 
-def test_a_line_ends_where_fewer_than_half_of_its_runs_continue():
+def test_a_line_ends_where_no_more_than_half_of_its_runs_continue():
     line = line_of([[1, 1, 1], [2, 2, math.nan], [3, math.nan, math.nan]])
     np.testing.assert_array_equal(line.x, [0, 1])
+    line = line_of([[1, 1], [2, math.nan]])
+    np.testing.assert_array_equal(line.x, [0])
+
+
+def test_a_line_does_not_go_back(tmp_path):
+    """Two runs with a time limit, which ended at iterations of their own."""
+    for seed, seconds in enumerate((1.0, 2.0)):
+        folder = write_run(
+            tmp_path / str(seed), settings(seed=seed), errors=(4.0, 3.0, 2.0, 1.0),
+            seconds_per_iteration=seconds,
+        )  # fmt: skip
+        table = folder / "evaluations.csv"
+        table.write_text(table.read_text().replace("\n100,", f"\n{90 + seed},"))
+    panels = contents(load_runs([tmp_path])[0]).parts[0].curves.panels
+    for lines in panels[0].lines.values():
+        assert (np.diff(lines[0].x) > 0).all()
+    np.testing.assert_array_equal(panels[0].lines["iterations"][0].x, [25, 50, 75])
+
+
+def test_a_line_stays_out_where_the_runs_left_are_faster():
+    x = np.array([10.0, 20.0, 15.0, 30.0])
+    line = band_line("group", STYLE, x, np.array([[4.0, 3.0, 2.0, 1.0]]))
+    np.testing.assert_array_equal(line.x, [10, 20, 30])
 
 
 def test_a_diverged_run_is_infinite_after_its_end(tmp_path):

@@ -67,6 +67,14 @@ def test_a_repeated_seed_counts_once_and_the_longer_run_stays(tmp_path):
     assert complaints[0].startswith("short: repeats long")
 
 
+def test_a_run_of_several_processes_repeats_none_of_a_single_one(tmp_path):
+    write_run(tmp_path / "a", settings(), processes=1)
+    write_run(tmp_path / "b", settings(), processes=4)
+    groups, complaints = group_runs(load_runs([tmp_path])[0])
+    assert [group.label for group in groups] == ["processes=1", "processes=4"]
+    assert complaints == []
+
+
 def test_the_same_settings_on_other_data_are_another_group(tmp_path):
     write_run(tmp_path / "a", settings(seed=0), data="1" * 64)
     write_run(tmp_path / "b", settings(seed=1), data="2" * 64)

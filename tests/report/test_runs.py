@@ -31,6 +31,17 @@ def test_a_run_has_its_settings_tables_and_environment(tmp_path):
     assert str(run.environment) == "A processor, 1 thread, torch 2.14.1"
 
 
+def test_seconds_depend_on_processes_and_on_how_matrices_were_multiplied(tmp_path):
+    write_run(tmp_path / "0", matmul="blas")
+    write_run(tmp_path / "1", matmul="blas", processes=1)
+    write_run(tmp_path / "2", matmul="blas", processes=4)
+    write_run(tmp_path / "3", matmul="onednn")
+    alone, same, several, onednn = (run.environment for run in load_runs([tmp_path])[0])
+    assert alone.key == same.key
+    assert len({alone.key, several.key, onednn.key}) == 3
+    assert str(several) == "A processor, 1 thread, 4 processes, matmul=blas, torch 2.14.1"
+
+
 def test_a_sweep_is_its_jobs_in_the_order_of_their_numbers(tmp_path):
     for name, seed in (("10_seed=10", 10), ("2_seed=2", 2), ("0", 0)):
         write_run(tmp_path / "sweep" / name, settings(seed=seed))
@@ -100,7 +111,9 @@ def test_a_row_cut_off_by_a_killed_process_is_no_complaint(tmp_path):
     assert complaints == []
     assert run.status == UNFINISHED
     assert run.iterations == 49
-    assert run.settings == {"iterations": 500, "seed": 1, "optimizer.name": "adam"}
+    assert run.settings == {
+        "iterations": 500, "seed": 1, "optimizer.name": "adam", "processes": 1,
+    }  # fmt: skip
 
 
 def test_a_job_that_failed_says_why(tmp_path):

@@ -35,13 +35,17 @@ def texts(table):
     return [[cell.text for cell in row] for row in table.rows]
 
 
-@pytest.fixture
-def two_groups(tmp_path):
+def write_two_groups(folder):
     """K-FAC reaches 4.5 at 50 iterations, Adam at 100, each with four seeds."""
     for seed in range(4):
         fast = [error * (1 + seed / 100) for error in FAST]
-        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=fast)
-        write_run(tmp_path / f"a{seed}", settings("adam", seed=seed), errors=SLOW)
+        write_run(folder / f"k{seed}", settings(seed=seed), errors=fast)
+        write_run(folder / f"a{seed}", settings("adam", seed=seed), errors=SLOW)
+
+
+@pytest.fixture
+def two_groups(tmp_path):
+    write_two_groups(tmp_path)
     return tmp_path
 
 
@@ -90,6 +94,26 @@ def test_automatic_targets_reach_from_what_all_reach_to_what_the_best_reaches(tw
     )
 
 
+def test_the_hardest_automatic_target_can_show_a_perfect_separation(tmp_path):
+    """Every run of K-FAC ends below every one of Adam, and so reaches the target that decides."""
+    for seed in range(4):
+        errors = [30.0, 10.0, 4.0 + seed / 10]
+        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=errors)
+        errors = [30.0, 12.0, 5.0 + seed / 10]
+        write_run(tmp_path / f"a{seed}", settings("adam", seed=seed), errors=errors)
+    problem = problem_of(tmp_path)
+    assert automatic_targets(problem)[-1] == 4.3
+    (verdicts,) = texts(contents(read(tmp_path)).parts[0].verdicts)
+    assert verdicts[3] == "kfac_tridiag (p\u00a0=\u00a00.029)"
+
+
+def test_the_target_that_decides_is_one_that_all_runs_of_a_group_reach(two_groups):
+    problem = problem_of(two_groups)
+    assert decisive_target(problem, [4.5, 1.025]) == 4.5
+    assert decisive_target(problem, [1.025]) == 1.025
+    assert decisive_target(problem, [0.5, 0.4]) == 0.5
+
+
 def test_the_table_of_times_has_median_range_and_misses(two_groups):
     part = contents(read(two_groups), targets=[4.05, 2.0]).parts[0]
     assert [row[:4] for row in texts(part.times)] == [
@@ -134,26 +158,6 @@ def test_a_diverged_run_counts_as_a_miss_and_as_infinite(tmp_path):
     assert ended.count("diverged: train_error not finite") == 4
 
 
-def test_seconds_of_another_machine_are_marked_and_not_ranked(two_groups):
-    write_run(
-        two_groups / "far",
-        settings("nesterov_sgd"),
-        errors=FAST,
-        seconds_per_iteration=1e-3,
-        device_name="Another processor",
-    )
-    part = contents(read(two_groups), targets=[4.5]).parts[0]
-    times = {row[1]: row for row in texts(part.times)}
-    assert times["nesterov_sgd"][5] == "0.0500 (other machine)"
-    assert times["nesterov_sgd"][3] == "50"
-    looks = {row[1].text: row[5].look for row in part.times.rows}
-    assert looks["kfac_tridiag"] == "best"
-    assert "nesterov_sgd" not in scores(part.problem, [4.5], SECONDS)
-    assert "nesterov_sgd" in scores(part.problem, [4.5], ITERATIONS)
-    seconds = [row[4].text for row in part.verdicts.rows if "nesterov_sgd" in {c.text for c in row}]
-    assert seconds == ["not comparable"] * 2
-
-
 def test_runs_on_other_data_are_marked_and_not_ranked(two_groups):
     write_run(two_groups / "other", settings(seed=9), errors=(0.1,), data="b" * 64)
     part = contents(read(two_groups), targets=[4.5]).parts[0]
@@ -195,6 +199,34 @@ def test_the_table_of_tuning_counts_trials_and_what_they_cost(tmp_path):
     assert panel.x_log
 
 
+def test_a_setting_chosen_by_the_seeds_that_are_tested_is_said_to_be(tmp_path):
+    for seed in range(2):
+        for rate in (0.1, 0.2, 0.3):
+            own = settings("adam", seed=seed, optimizer__arguments__lr=rate)
+            write_run(tmp_path / f"a{rate}{seed}", own, errors=(9.0, 5.0 + rate))
+        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=(9.0, 4.0))
+    assert (
+        "several groups (adam 3), the best was" in contents(read(tmp_path)).parts[0].verdicts.note
+    )
+
+
+def test_with_one_group_of_each_optimizer_none_was_chosen(two_groups):
+    assert "was chosen" not in contents(read(two_groups)).parts[0].verdicts.note
+
+
+def test_groups_that_diverged_are_last_whatever_their_errors_had_been(tmp_path):
+    for rate, status in ((0.1, "finished"), (0.2, "diverged"), (0.3, "finished")):
+        own = settings("adam", optimizer__arguments__lr=rate)
+        write_run(tmp_path / str(rate), own, errors=(9.0, 5.0 - rate), status=status)
+    write_run(tmp_path / "k", settings(), errors=(9.0, 8.0))
+    part = contents(read(tmp_path)).parts[0]
+    labels = [group.label for group in part.problem.groups]
+    assert labels == ["adam lr=0.3", "adam lr=0.1", "kfac_tridiag", "adam lr=0.2"]
+    assert min(part.targets) == 4.7
+    tuned = {row[0]: row[-1] for row in texts(part.tuning)}
+    assert tuned["adam"] == "optimizer.arguments.lr=0.3"
+
+
 def test_the_table_of_runs_has_the_settings_that_differ_only(tmp_path):
     write_run(tmp_path / "a", settings("adam", optimizer__arguments__lr=0.1))
     write_run(tmp_path / "b", settings("adam"))
@@ -232,11 +264,3 @@ def test_of_many_groups_the_page_shows_the_fastest_and_the_csv_all(tmp_path):
     assert len(times.rows) == 30
     assert len(times.shown) == 24
     assert times.note.endswith("tables/time-to-target.csv has all.")
-
-
-def test_a_machine_that_was_not_recorded_is_not_called_another_one(tmp_path):
-    write_run(tmp_path / "a", settings("adam"))
-    folder = write_run(tmp_path / "b", settings(), status=None)
-    (folder / "config.yaml").write_text("iterations: 9\noptimizer:\n  name: sgd\n")
-    table = contents(read(tmp_path)).runs
-    assert {row[-1].text for row in table.rows} == {"", "machine not recorded"}

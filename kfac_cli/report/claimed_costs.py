@@ -1,0 +1,80 @@
+"""What reaching an error took the runs that a claim is about, and whether that can be compared."""
+
+import math
+from collections.abc import Sequence
+
+from kfac_cli.errors import UserError
+from kfac_cli.recording.summary import FAILED
+from kfac_cli.report.claim import CostToError
+from kfac_cli.report.endings import end_of, lost, stopped
+from kfac_cli.report.measures import CASES, ITERATIONS, SECONDS, time_to
+from kfac_cli.report.runs import Run
+
+COST_NAMED = {"iterations": ITERATIONS, "cases": CASES, "seconds": SECONDS}
+
+
+def judged(measure: CostToError, runs: Sequence[Run], notes: list[str]) -> list[Run]:
+    """The runs without those that ended before the target for another reason than the optimizer.
+
+    A line for each of those is added to the notes.
+    """
+    kept = []
+    for run in runs:
+        missed = math.isinf(time_to(run, measure.error, ITERATIONS))
+        if missed and (stopped(run) or run.status == FAILED):
+            notes.append(f"{run.name}: {run.status} before the target and not counted")
+        else:
+            kept.append(run)
+    return kept
+
+
+def check_costs(measure: CostToError, runs: Sequence[Run]) -> None:
+    """Raise UserError if a cost was not recorded, or seconds are not of one known machine."""
+    instead = "claim by iterations" + " or by cases" * (measure.cost == "seconds")
+    for run in runs:
+        if math.isnan(time_to(run, measure.error, COST_NAMED[measure.cost])):
+            column = COST_NAMED[measure.cost].column
+            raise UserError(f"--claim: {run.name}: has no {column} at the target; {instead}")
+    if measure.cost != "seconds":
+        return
+    timed = [run for run in runs if len(run.evaluations.get("iteration", ()))]
+    for run in timed:
+        if run.environment.key is None:
+            raise UserError(
+                f"--claim: {run.name}: its machine was not recorded, so that its seconds are not "
+                f"comparable; {instead}"
+            )
+    if len({run.environment.key for run in timed}) > 1:
+        places = ", ".join(dict.fromkeys(str(run.environment) for run in timed))
+        raise UserError(
+            f"--claim: seconds of different machines, thread counts or versions ({places}) are not "
+            f"comparable; {instead}"
+        )
+
+
+def costs(
+    measure: CostToError, better: Sequence[Run], worse: Sequence[Run], notes: list[str]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The costs of both sides, infinite for a miss; a note says if a miss had less time."""
+    cost = COST_NAMED[measure.cost]
+    first, second = (
+        tuple(time_to(run, measure.error, cost) for run in side) for side in (better, worse)
+    )
+    missed = [
+        run
+        for run, value in zip([*better, *worse], first + second, strict=True)
+        if math.isinf(value) and not lost(run)
+    ]
+    budget = min((end_of(run, cost) for run in missed), default=math.inf)
+    slowest = max((value for value in first + second if value < math.inf), default=0.0)
+    if budget < slowest:
+        notes.append(
+            f"a run that missed the target ended after {cost_text(budget)} {measure.cost}, before "
+            f"the slowest that reached it ({cost_text(slowest)}): longer runs would be fairer"
+        )
+    return first, second
+
+
+def cost_text(value: float) -> str:
+    """A cost in words."""
+    return "not reached" if math.isinf(value) else f"{value:.4g}" if value < 1e4 else f"{value:.0f}"

@@ -1,0 +1,64 @@
+"""What a run's seconds depend on besides its settings, as its summary records it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kfac_cli.errors import counted
+from kfac_cli.recording.environment import RECORDED_PACKAGES
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a run's seconds depend on; entries that were not recorded are None.
+
+    `matmul` is how matrices were multiplied, which the setting `auto` leaves to the processor.
+    """
+
+    device: str | None
+    device_name: str | None
+    threads: int | None
+    processes: int
+    matmul: str | None
+    versions: Mapping[str, str | None]
+
+    @property
+    def key(self) -> tuple[object, ...] | None:
+        """Equal for runs whose seconds can be compared; None if too little was recorded."""
+        if self.device is None or self.device_name is None or self.threads is None:
+            return None
+        own = (self.device, self.device_name, self.threads, self.processes, self.matmul)
+        return (*own, *sorted(self.versions.items()))
+
+    def __str__(self) -> str:
+        threads = "" if self.threads is None else f", {counted(self.threads, 'thread')}"
+        processes = "" if self.processes == 1 else f", {self.processes} processes"
+        matmul = "" if self.matmul is None else f", matmul={self.matmul}"
+        torch = self.versions.get("torch")
+        version = "" if torch is None else f", torch {torch}"
+        machine = self.device_name or self.device or "unknown machine"
+        return f"{machine}{threads}{processes}{matmul}{version}"
+
+
+def environment_of(summary: Mapping[str, Any]) -> Environment:
+    """The environment that the summary of a run describes."""
+
+    def text(name: str) -> str | None:
+        value = summary.get(name)
+        return None if value is None else str(value)
+
+    threads = summary.get("thread_count")
+    return Environment(
+        device=text("device"),
+        device_name=text("device_name"),
+        threads=threads if isinstance(threads, int) else None,
+        processes=processes_of(summary),
+        matmul=text("matmul"),
+        versions={name: text(name) for name in ("python", *RECORDED_PACKAGES, "cuda")},
+    )
+
+
+def processes_of(summary: Mapping[str, Any]) -> int:
+    """The processes that did a run together; 1 if that was not recorded."""
+    processes = summary.get("processes")
+    return processes if isinstance(processes, int) and processes > 1 else 1
