@@ -7,6 +7,14 @@ from dataclasses import dataclass
 
 from kfac_cli.paper.study import Finding, Verdict
 
+NEVER = "never"
+"""What an infinite value is shown as: of a cost, or of its ratio to a finite one."""
+
+
+def or_never(value: float, digits: int = 4) -> str:
+    """A value with so many digits, or that it is infinite."""
+    return f"{value:.{digits}g}" if math.isfinite(value) else NEVER
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -30,12 +38,13 @@ class Statement:
         numbers: Mapping[str, float | int | str] | None = None,
         note: str = "",
     ) -> Finding:
-        """What these values say about the statement; without a finite one it is not measured.
+        """What these values say about the statement; without any but nan it is not measured.
 
-        `where` is what they belong to, such as a problem; `numbers` are shown besides, and `note`
-        is what the reader must know besides the rule.
+        Infinite ones, of runs that never get there, count in the median. `where` is what the values
+        belong to, such as a problem; `numbers` are shown besides, and `note` is what the reader
+        must know besides the rule.
         """
-        known = [float(value) for value in values if math.isfinite(value)]
+        known = [float(value) for value in values if not math.isnan(value)]
         text = f"{where}: {self.text}" if where else self.text
         rule = f"Paper: {self.paper}. Confirmed if {self.rule}."
         if not known:
@@ -45,8 +54,8 @@ class Statement:
             )
         middle = statistics.median(known)
         shown: dict[str, float | int | str] = {
-            f"{self.quantity}, median": middle,
-            f"{self.quantity}, range": f"{min(known):.3g} to {max(known):.3g}",
+            f"{self.quantity}, median": middle if math.isfinite(middle) else NEVER,
+            f"{self.quantity}, range": f"{or_never(min(known), 3)} to {or_never(max(known), 3)}",
             **(numbers or {}),
         }
         verdict = Verdict.CONFIRMED if self.holds(middle) else Verdict.NOT_CONFIRMED

@@ -34,10 +34,40 @@ def test_the_median_decides_and_the_finding_says_by_which_rule():
     assert ABOVE_TWO.finding([1, 2, 9]).verdict is Verdict.NOT_CONFIRMED
 
 
-@pytest.mark.parametrize("values", [[], [math.nan], [math.inf]])
-def test_without_a_finite_value_nothing_is_measured(values):
+@pytest.mark.parametrize("values", [[], [math.nan]])
+def test_without_a_value_nothing_is_measured(values):
     finding = ABOVE_TWO.finding(values)
     assert (finding.verdict, finding.n) == (Verdict.NOT_MEASURED, 0)
+
+
+def test_a_miss_is_infinite_in_the_median_and_a_word_in_the_finding(tmp_path):
+    finding = ABOVE_TWO.finding([1, 3, math.inf])
+    assert finding.numbers == {"ratio, median": 3, "ratio, range": "1 to never"}
+    finding = ABOVE_TWO.finding([1, math.inf, math.inf])
+    assert (finding.verdict, finding.n) == (Verdict.CONFIRMED, 3)
+    assert finding.numbers == {"ratio, median": "never", "ratio, range": "1 to never"}
+
+
+def test_seeds_of_which_one_run_never_gets_there_decide_and_are_counted(tmp_path):
+    comparison = compare.COMPARISONS[3]
+    own, stuck = made_up(tmp_path / "own"), made_up(tmp_path / "stuck", errors=(16.7, 16.7))
+    slower = made_up(tmp_path / "slower", 30)
+    method, other = comparison.method, comparison.other
+    finding = comparison.finding("curves", {method: [own] * 3, other: [stuck, stuck, slower]})
+    assert (finding.verdict, finding.n) == (Verdict.CONFIRMED, 18)
+    quantity = comparison.statement.quantity
+    assert finding.numbers == {
+        f"{quantity}, median": "never",
+        f"{quantity}, range": "1.2 to never",
+        "seeds": 3,
+        f"seeds of which {other} never reaches an error of {method}": 2,
+        f"iterations of {method} and {other} to error 1": "100 and never",
+    }
+    finding = comparison.finding("curves", {method: [stuck, stuck], other: [own, stuck]})
+    assert (finding.verdict, finding.n) == (Verdict.NOT_CONFIRMED, 6)
+    assert finding.numbers["seeds"] == 1
+    assert finding.numbers[f"seeds of which {method} never reaches an error of {other}"] == 1
+    assert finding.numbers["seeds whose runs have no errors to compare"] == 1
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda c: c.statement.text[:40])
