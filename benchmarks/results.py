@@ -49,8 +49,8 @@ HEADER = (
     "what a process does only once, such as loading kernels, is included. Errors are squared "
     "errors summed over pixels, means over the training cases, of the iterate or its average, "
     "whichever is smaller. K-FAC has this project's values (`preset=default`), unless its name "
-    "says otherwise. Medians over the seeds, and their range. The lowest error is that within the time "
-    "of the shortest run that did not diverge."
+    "says otherwise. Medians over the seeds, and their range. The lowest error is that in "
+    "the time of the shortest run that did not diverge."
 )
 
 RATIOS = (

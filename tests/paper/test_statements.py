@@ -70,6 +70,20 @@ def test_seeds_of_which_one_run_never_gets_there_decide_and_are_counted(tmp_path
     assert finding.numbers["seeds whose runs have no errors to compare"] == 1
 
 
+def test_seconds_of_different_machines_are_not_compared_and_iterations_are(tmp_path):
+    own, other = made_up(tmp_path / "own"), made_up(tmp_path / "other", 50)
+    moved = replace(other, environment=replace(other.environment, device_name="another"))
+    iterations, seconds = compare.COMPARISONS[3:5]
+    runs = {seconds.method: [own, own], seconds.other: [other, moved]}
+    assert iterations.finding("curves", runs).n == 12
+    finding = seconds.finding("curves", runs)
+    assert (finding.n, finding.numbers["seeds"]) == (6, 1)
+    assert "Left out: 1 seed with runs on different machines" in finding.note
+    finding = seconds.finding("curves", {seconds.method: [own], seconds.other: [moved]})
+    assert finding.verdict is Verdict.NOT_MEASURED
+    assert "Left out: 1 seed" in finding.note
+
+
 @pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda c: c.statement.text[:40])
 def test_a_comparison_follows_the_rule_and_comes_out_either_way(tmp_path, comparison):
     own = made_up(tmp_path / "own", 25)
@@ -126,8 +140,10 @@ def test_the_time_that_subsets_save_is_judged_either_way(tmp_path, every, verdic
         "curves", {options.WHOLE: [whole], options.SUBSETS: [subsets]}
     )
     assert finding.verdict == verdict
-    [finding] = options.time_findings("curves", {})
-    assert finding.verdict is Verdict.NOT_MEASURED
+    moved = replace(subsets, environment=replace(subsets.environment, threads=7))
+    for runs in ({}, {options.WHOLE: [whole], options.SUBSETS: [moved]}):
+        [finding] = options.time_findings("curves", runs)
+        assert finding.verdict is Verdict.NOT_MEASURED
 
 
 def _timed(run, seconds):
