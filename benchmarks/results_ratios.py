@@ -38,8 +38,8 @@ def ratios(runs: Sequence[Curve], method: str, other: str, cost: str) -> Iterato
     theirs = {run.seed: run for run in runs if run.method == other}
     for own in runs:
         if own.method == method and (beside := theirs.get(own.seed)) is not None:
-            curves = ((run.errors, run.costs[cost]) for run in (own, beside))
-            yield from (ratio.value for ratio in compared(*curves))
+            mine, others = ((run.errors, run.costs[cost]) for run in (own, beside))
+            yield from (ratio.value for ratio in compared(mine, others))
 
 
 def figures_or_never(value: float | str) -> str:

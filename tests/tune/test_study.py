@@ -12,6 +12,9 @@ from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.data.options import ArraysOptions
 from kfac_cli.data.registry import DATASETS
 from kfac_cli.tune import trial as trial_module
+from kfac_cli.tune.options import TuneOptions
+from kfac_cli.tune.plan import start_or_join
+from kfac_cli.tune.study import SharedStudy
 
 from .conftest import RANGE, send, trials
 
@@ -310,3 +313,35 @@ def test_the_protocol_gives_every_optimizer_the_same_and_counts_the_median_study
     assert repeated.out.splitlines()[-3:] == answer.out.splitlines()[-3:]
     refused = kfac_tune("--protocol", "optimizer=adam,torch", *shared)
     assert "optimizer=torch: --protocol needs optimizers with a ready-made space" in refused.err
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_the_protocol_scores_no_study_whose_trials_another_process_runs(
+    kfac_tune, words, tmp_path, in_step, ends
+):
+    shared = [word for word in words if not word.startswith("optimizer")]
+    arguments = ["--protocol", "optimizer=sgd,nesterov_sgd", *shared, "studies=1", "output=all"]
+    assert kfac_tune(*arguments, "trials=1").code == 0
+    other = SharedStudy(start_or_join(tmp_path / "all/sgd/0", [], TuneOptions(trials=2), {}))
+    claim = other.claim()  # as another process does
+
+    def acting(session):
+        if ends and not claim.trial.study.get_trials()[1].state.is_finished():
+            other.tell(claim, TrialState.COMPLETE, 1e-9)
+
+    in_step(acting)  # of the other optimizer's trial, after the work on this study
+    answer = kfac_tune(*arguments, "trials=2")
+    assert answer.code == 0
+    sgd, nesterov = table(tmp_path / "all/protocol.csv")
+    assert float(nesterov["median"]) == float(nesterov["study_0"]) > 0
+    open_line = "  1 study has trials running in other processes, and no score yet: "
+    if ends:
+        assert (sgd["median"], sgd["study_0"]) == ("1e-09", "1e-09")
+        assert open_line not in answer.out
+    else:
+        assert (sgd["median"], sgd["study_0"]) == ("", "")
+        assert "  sgd           not finished  (not finished)\n" in answer.out
+        assert open_line + "the same command completes the table\n" in answer.out
+        claim.lock.release()
+        assert open_line not in kfac_tune(*arguments, "trials=2").out
+        assert float(table(tmp_path / "all/protocol.csv")[0]["median"]) > 0
