@@ -49,6 +49,11 @@ def run_protocol(
     mine = {optimizer: _options(optimizer, options) for optimizer in optimizers}
     checked = [new_plan(folder, others, mine[optimizer]) for optimizer in optimizers]
     first = checked[0]
+    if (limit := first.first.config.max_seconds) is not None:
+        raise UserError(
+            f"max_seconds={limit:g}: counts evaluations too; --protocol compares by the time of "
+            f"the steps: max_optimizer_seconds={limit:g}"
+        )
     studies: list[list[SharedStudy]] = []
     for optimizer in optimizers:
         print(f"{optimizer}:", flush=True)

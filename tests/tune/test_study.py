@@ -191,6 +191,16 @@ def test_time_to_target_is_the_objective_where_there_is_a_target(kfac_tune, word
     assert ranking(tmp_path / "study")[0]["iterations"] == str(reached["iterations"])
 
 
+def test_a_budget_is_the_time_of_the_steps_of_a_trial(kfac_tune, words, tmp_path):
+    words = [word for word in words if not word.startswith("iterations")]
+    budget = ("iterations=1000000", "max_optimizer_seconds=1e-3")
+    assert kfac_tune(*words, *budget, "trials=2", "output=study").code == 0
+    for number in range(2):
+        ended = summary(tmp_path / "study", number)
+        assert ended["status"] == "time limit reached"
+        assert ended["optimizer_seconds"] >= 1e-3
+
+
 def test_a_larger_number_of_trials_continues_a_study(kfac_tune, words, tmp_path):
     assert kfac_tune(*words, "trials=1", "output=study").code == 0
     assert kfac_tune("trials=2", "output=study").code == 0
@@ -311,6 +321,12 @@ def test_the_protocol_gives_every_optimizer_the_same_and_counts_the_median_study
     assert "median of 3 studies, each the best of 2 quasi-random trials:" in answer.out
     repeated = kfac_tune(*arguments, *shared, "output=protocol")  # nothing is left to do
     assert repeated.out.splitlines()[-3:] == answer.out.splitlines()[-3:]
+    timed = kfac_tune(*arguments, *shared, "max_seconds=60", "output=timed")
+    assert timed.err == (
+        "kfac-tune: error: max_seconds=60: counts evaluations too; --protocol compares by the time "
+        "of the steps: max_optimizer_seconds=60\n"
+    )
+    assert not (tmp_path / "timed").exists()
     refused = kfac_tune("--protocol", "optimizer=adam,torch", *shared)
     assert "optimizer=torch: --protocol needs optimizers with a ready-made space" in refused.err
 
