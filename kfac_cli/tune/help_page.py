@@ -2,7 +2,7 @@
 
 PAGE = """\
 kfac-tune searches for the settings of kfac-run with which it trains best. Each trial is an ordinary
-run in a folder of its own; bad trials are stopped early; a search that was interrupted continues.
+run in a folder of its own; bad trials can be stopped early; an interrupted search continues.
 
 usage:  kfac-tune [SETTING=RANGE ...] [SETTING=VALUE ...] [OPTION=VALUE ...]
         kfac-tune output=FOLDER                continue or join the study in FOLDER
@@ -23,7 +23,9 @@ Options
   trials=40                of the whole study; a larger number continues a study that has ended
   sampler=tpe              tpe, qmc (quasi-random), random or grid (all combinations)
   sampler_seed=0           the same seed gives the same trials
-  pruner=median            median, hyperband or none
+  pruner=median            median, hyperband or none: none is the default where equal iterations are
+                           unfair, the objective being seconds or the range one of t1, t2, t3, tau1,
+                           tau2, samples, cg_steps, inverse, schedule or rate_schedule
   objective=error          the best training error, the default; or what it takes until
                            target_error: seconds (of the optimizer; the default where there is a
                            target_error), iterations or cases

@@ -7,7 +7,8 @@ import pytest
 from kfac_cli.commands.messages import choices
 from kfac_cli.config.compose import composed, load_config
 from kfac_cli.errors import UserError
-from kfac_cli.tune.options import TuneOptions
+from kfac_cli.tune.options import TuneOptions, is_option, read_options
+from kfac_cli.tune.plan import new_plan
 from kfac_cli.tune.samplers import Grid, QuasiRandom, number_of_trials
 from kfac_cli.tune.settings import check_space, trial_settings
 from kfac_cli.tune.space import read_space, ready_made_names
@@ -19,6 +20,34 @@ def test_a_ready_made_space_is_valid_and_of_the_optimizer_that_it_is_named_after
     space = read_space(["dataset=curves_small"], name)
     assert check_space(space).config.optimizer.name == name
     assert len(space.dimensions) >= 2
+
+
+LEARNING_RATE = "optimizer.learning_rate=0.1,0.2"
+
+
+@pytest.mark.parametrize(
+    ("words", "pruner"),
+    [
+        ([LEARNING_RATE], "median"),
+        ([LEARNING_RATE, "target_error=1", "objective=iterations"], "median"),
+        ([LEARNING_RATE, "target_error=1"], "none"),  # in seconds
+        ([LEARNING_RATE, "schedule=fixed,exponential"], "none"),
+        ([LEARNING_RATE, "schedule.size=10,20", "schedule=fixed"], "none"),
+        (["search=nesterov_sgd"], "median"),
+        *(([f"search={name}"], "none") for name in ready_made_names() if name != "nesterov_sgd"),
+    ],
+    ids=str,
+)
+def test_trials_are_not_pruned_by_default_where_equal_iterations_are_unfair(
+    tmp_path, words, pruner
+):
+    options, given = read_options([word for word in words if is_option(word)])
+    settings = ["dataset=curves_small", *(word for word in words if not is_option(word))]
+    if "search" not in given:
+        settings.append("optimizer=nesterov_sgd")
+    assert new_plan(tmp_path, settings, options).options.pruner == pruner
+    chosen = replace(options, pruner="hyperband")
+    assert new_plan(tmp_path, settings, chosen).options.pruner == "hyperband"
 
 
 def test_the_baselines_space_is_the_grid_of_sutskever_and_others_and_another_rate():
