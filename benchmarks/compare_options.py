@@ -4,8 +4,8 @@
 
 Each row is a run of `kfac-run`, all with the same seed, mini-batches and initial parameters, except
 for the second, which shows the effect of another seed. Errors are those of the mini-batch before
-the update, averaged over the last five iterations, and times include training only: a run that ended
-before SECONDS has a dash, and its own seconds, in that column. Runs are saved in
+the update, averaged over the last five iterations, and times include training only: a run that
+ended before SECONDS has a dash, and its own seconds, in that column. Runs are saved in
 outputs/compare_options.
 """
 
