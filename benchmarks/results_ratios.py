@@ -1,14 +1,13 @@
 """How many times what K-FAC takes first-order methods take to the same training error."""
 
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 
 from benchmarks.common.document import markdown_table
 from benchmarks.common.timing import figures
 from benchmarks.results_curves import COSTS, Curve
 from kfac_cli.paper.progress import compared
-from kfac_cli.paper.statement import NEVER
+from kfac_cli.paper.statement import NEVER, middle_values
 
 
 def ratios_table(runs: Sequence[Curve], methods: Sequence[str], others: Sequence[str]) -> str:
@@ -30,7 +29,7 @@ def _cell(runs: Sequence[Curve], method: str, other: str) -> str:
 
 
 def _median(values: Sequence[float]) -> str:
-    return figures_or_never(statistics.median(values)) if values else "–"
+    return " to ".join(map(figures_or_never, middle_values(values))) if values else "–"
 
 
 def ratios(runs: Sequence[Curve], method: str, other: str, cost: str) -> Iterator[float]:
@@ -43,5 +42,7 @@ def ratios(runs: Sequence[Curve], method: str, other: str, cost: str) -> Iterato
 
 
 def figures_or_never(value: float | str) -> str:
-    """A ratio, or that it is infinite: the other method never gets there."""
-    return figures(value) if isinstance(value, float | int) and math.isfinite(value) else NEVER
+    """A ratio, or that it is infinite: the other method never gets there. Text stays."""
+    if isinstance(value, str):
+        return value
+    return figures(value) if math.isfinite(value) else NEVER

@@ -16,6 +16,14 @@ def or_never(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}" if math.isfinite(value) else NEVER
 
 
+def middle_values(values: Sequence[float]) -> tuple[float, ...]:
+    """The median; the two values that it is between if only one of them is finite."""
+    low, high = statistics.median_low(values), statistics.median_high(values)
+    if math.isfinite(high) or low == high:
+        return (statistics.median(values),)
+    return low, high
+
+
 @dataclass(frozen=True)
 class Statement:
     """A statement about the median of several values, such as ratios of costs.
@@ -40,7 +48,8 @@ class Statement:
     ) -> Finding:
         """What these values say about the statement; without any but nan it is not measured.
 
-        Infinite ones, of runs that never get there, count in the median. `where` is what the values
+        Infinite ones, of runs that never get there, count in the median; where it is between a
+        finite and an infinite one, the rule must hold for both. `where` is what the values
         belong to, such as a problem; `numbers` are shown besides, and `note` is what the reader
         must know besides the rule.
         """
@@ -52,11 +61,17 @@ class Statement:
             return Finding(
                 text, self.source, Verdict.NOT_MEASURED, numbers or {}, 0, f"{rule} {reason}"
             )
-        middle = statistics.median(known)
+        middle = middle_values(known)
         shown: dict[str, float | int | str] = {
-            f"{self.quantity}, median": middle if math.isfinite(middle) else NEVER,
+            f"{self.quantity}, median": _shown(middle),
             f"{self.quantity}, range": f"{or_never(min(known), 3)} to {or_never(max(known), 3)}",
             **(numbers or {}),
         }
-        verdict = Verdict.CONFIRMED if self.holds(middle) else Verdict.NOT_CONFIRMED
+        verdict = Verdict.CONFIRMED if all(map(self.holds, middle)) else Verdict.NOT_CONFIRMED
         return Finding(text, self.source, verdict, shown, len(known), f"{rule} {note}".strip())
+
+
+def _shown(middle: Sequence[float]) -> float | str:
+    if len(middle) == 1 and math.isfinite(middle[0]):
+        return middle[0]
+    return " to ".join(map(or_never, middle))

@@ -94,6 +94,10 @@ def test_a_run_that_learns_nothing_never_gets_there():
     runs = curves(rows + stuck)
     assert list(ratios(runs, "ekfac", "adam", "seconds")) == [math.inf] * 6
     assert ratios_table(runs, ("ekfac",), ("adam",)).endswith("| ekfac | never, never, never |")
+    rows += halving("ekfac", 1, 10, 1000, 1.0)
+    two = curves(rows + stuck + halving("adam", 1, 80, 500, 3.0))
+    table = ratios_table(two, ("ekfac",), ("adam",))
+    assert table.endswith("| ekfac | 8.00 to never, 0.500 to never, 3.00 to never |")
 
 
 def test_a_finding_whose_median_is_infinite_says_never(study, tmp_path):

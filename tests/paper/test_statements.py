@@ -48,6 +48,15 @@ def test_a_miss_is_infinite_in_the_median_and_a_word_in_the_finding(tmp_path):
     assert finding.numbers == {"ratio, median": "never", "ratio, range": "1 to never"}
 
 
+def test_a_median_between_a_finite_value_and_a_miss_needs_the_rule_for_both():
+    finding = ABOVE_TWO.finding([0, 0, math.inf, math.inf])
+    assert finding.verdict is Verdict.NOT_CONFIRMED
+    assert finding.numbers["ratio, median"] == "0 to never"
+    finding = ABOVE_TWO.finding([0, 3, math.inf, math.inf])
+    assert finding.verdict is Verdict.CONFIRMED
+    assert finding.numbers["ratio, median"] == "3 to never"
+
+
 def test_seeds_of_which_one_run_never_gets_there_decide_and_are_counted(tmp_path):
     comparison = compare.COMPARISONS[3]
     own, stuck = made_up(tmp_path / "own"), made_up(tmp_path / "stuck", errors=(16.7, 16.7))
