@@ -4,8 +4,9 @@
 
 Each row is a run of `kfac-run`, all with the same seed, mini-batches and initial parameters, except
 for the second, which shows the effect of another seed. Errors are those of the mini-batch before
-the update, averaged over the last five iterations, and times include training only. Runs are saved
-in outputs/compare_options.
+the update, averaged over the last five iterations, and times include training only: a run that
+ended before SECONDS has a dash, and its own seconds, in that column. Runs are saved in
+outputs/compare_options.
 """
 
 import io
@@ -65,9 +66,8 @@ def main() -> None:
     print(f"{'':32} {at_iteration:>14} {at_seconds:>14} {'seconds':>8}")
     for name, variant in VARIANTS.items():
         rows = metrics(name, [*overrides, "tensorboard=false", *variant])
-        timed = [row for row in rows if row["optimizer_seconds"] <= seconds]
         print(
-            f"{name:32} {recent(rows):14.4g} {recent(timed):14.4g} "
+            f"{name:32} {recent(rows):14.4g} {within(rows, seconds):>14} "
             f"{rows[-1]['optimizer_seconds']:8.1f}",
             flush=True,
         )
@@ -93,6 +93,13 @@ def recent(rows: list[dict[str, float]]) -> float:
     """The mean error of the last few rows."""
     errors = [row["error"] for row in rows[-LAST:]]
     return sum(errors) / len(errors) if errors else float("nan")
+
+
+def within(rows: list[dict[str, float]], seconds: float) -> str:
+    """The error after so many seconds; a dash and the run's own seconds if it ended before."""
+    if (ended := rows[-1]["optimizer_seconds"]) < seconds:
+        return f"– ({ended:.3g} s)"
+    return f"{recent([row for row in rows if row['optimizer_seconds'] <= seconds]):.4g}"
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from typing import Any
 from benchmarks.common.document import PERFORMANCE, markdown_table, write_section
 from benchmarks.common.part import say
 from benchmarks.common.timing import figures
-from benchmarks.results_curves import KEPT, Curve, curves, read_rows
-from benchmarks.results_ratios import ratios_table
+from benchmarks.results_curves import KEPT, Curve, common_seconds, curves, read_rows
+from benchmarks.results_ratios import figures_or_never, ratios_table
 from kfac_cli.errors import UserError, counted
 from kfac_cli.files import replace_bytes, replace_text
 
@@ -49,14 +49,16 @@ HEADER = (
     "what a process does only once, such as loading kernels, is included. Errors are squared "
     "errors summed over pixels, means over the training cases, of the iterate or its average, "
     "whichever is smaller. K-FAC has this project's values (`preset=default`), unless its name "
-    "says otherwise. Medians over the seeds, and their range."
+    "says otherwise. Medians over the seeds, and their range. The lowest error is that in "
+    "the time of the shortest run that did not diverge."
 )
 
 RATIOS = (
     "How many times as many iterations, cases and seconds a first-order method (column) takes as "
     "K-FAC (row) to the same training errors, six of each pair of runs in equal ratios down to the "
-    "last one that both reach; medians over errors and seeds, without pairs of which one run "
-    "learns nothing:"
+    "last one that both reach; medians over errors and seeds. Where one run never reaches what the "
+    "other one does, the six are infinite, or 0 if it is K-FAC's; a median of that is `never` or "
+    "0. A dash: their best errors are about the same, and they share no others:"
 )
 
 
@@ -146,7 +148,7 @@ def _text(section: Section, runs: Sequence[Curve], found: dict[str, Any]) -> str
     versions = f"Python {where['python']}, torch {where['torch']}"
     threads = counted(where["thread_count"], "thread")
     header = f"`{' '.join(words)}` on {where['device_name']}, {threads}, {versions}: {HEADER}"
-    budget = min(float(run.costs["seconds"][-1]) for run in runs)
+    budget = common_seconds(runs)
     columns = ["method", "seeds", "iterations", "seconds"]
     columns += [
         *(f"to {target:g}" for target in section.targets),
@@ -177,7 +179,7 @@ def _numbers(numbers: dict[str, Any]) -> str:
     """What the verdict follows from: the median of what the statement is about, and the range."""
     name = next(name for name in numbers if name.endswith(", median"))
     what = name.removesuffix(", median")
-    return f"{what} {figures(numbers[name])} (range {numbers[f'{what}, range']})"
+    return f"{what} {figures_or_never(numbers[name])} (range {numbers[f'{what}, range']})"
 
 
 def _spread(values: Sequence[float]) -> str:

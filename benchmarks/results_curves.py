@@ -36,9 +36,27 @@ class Curve(NamedTuple):
         return reached_at(self.errors, self.costs[cost], target)
 
     def best_within(self, seconds: float) -> float:
-        """The lowest error in so many optimizer seconds; nan if none was measured in them."""
-        known = self.errors[self.costs["seconds"] <= seconds]
-        return float(np.nanmin(known)) if np.isfinite(known).any() else math.nan
+        """The lowest error in so many optimizer seconds; nan if none was measured in them.
+
+        Between two evaluations the logarithm of the error is linear, as for `first`.
+        """
+        clock = self.costs["seconds"]
+        known = self.errors[(clock <= seconds) & np.isfinite(self.errors)]
+        if not len(known):
+            return math.nan
+        around = np.isfinite(self.errors) & (self.errors > 0)
+        after = np.flatnonzero(clock > seconds)
+        if not len(after) or not around[after[0] - 1 : after[0] + 1].all():
+            return float(known.min())
+        place = slice(after[0] - 1, after[0] + 1)
+        at_end = math.exp(np.interp(seconds, clock[place], np.log(self.errors[place])))
+        return min(float(known.min()), at_end)
+
+
+def common_seconds(runs: Sequence[Curve]) -> float:
+    """The optimizer seconds that all runs took but those that diverged, unless all did."""
+    ends = [run for run in runs if math.isfinite(run.errors[-1])]
+    return min(float(run.costs["seconds"][-1]) for run in ends or runs)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -1,13 +1,13 @@
 """How many times what K-FAC takes first-order methods take to the same training error."""
 
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 
 from benchmarks.common.document import markdown_table
 from benchmarks.common.timing import figures
 from benchmarks.results_curves import COSTS, Curve
-from kfac_cli.paper.progress import shared_errors
+from kfac_cli.paper.progress import compared
+from kfac_cli.paper.statement import NEVER, middle_values
 
 
 def ratios_table(runs: Sequence[Curve], methods: Sequence[str], others: Sequence[str]) -> str:
@@ -29,15 +29,20 @@ def _cell(runs: Sequence[Curve], method: str, other: str) -> str:
 
 
 def _median(values: Sequence[float]) -> str:
-    return figures(statistics.median(values)) if values else "–"
+    return " to ".join(map(figures_or_never, middle_values(values))) if values else "–"
 
 
 def ratios(runs: Sequence[Curve], method: str, other: str, cost: str) -> Iterator[float]:
-    """What `other` takes over what `method` takes, at errors that their runs of a seed share."""
+    """What `other` takes over what `method` takes, at errors that are compared, of each seed."""
     theirs = {run.seed: run for run in runs if run.method == other}
     for own in runs:
         if own.method == method and (beside := theirs.get(own.seed)) is not None:
-            for error in shared_errors([own.errors, beside.errors]):
-                mine, others = own.first(error, cost), beside.first(error, cost)
-                if mine > 0 and math.isfinite(others / mine):
-                    yield others / mine
+            mine, others = ((run.errors, run.costs[cost]) for run in (own, beside))
+            yield from (ratio.value for ratio in compared(mine, others))
+
+
+def figures_or_never(value: float | str) -> str:
+    """A ratio, or that it is infinite: the other method never gets there. Text stays."""
+    if isinstance(value, str):
+        return value
+    return figures(value) if math.isfinite(value) else NEVER

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kfac_cli.report.curves import at_common_iterations, band_line
 from kfac_cli.report.figures import Figure, Line, Panel, Style, styles
 from kfac_cli.report.measures import COSTS, MEASURES, Cost, Values, measured, spent
 from kfac_cli.report.runs import Run
@@ -19,7 +20,8 @@ COLUMNS = ("train_error", "train_error_average")
 def curves_figure(name: str, title: str, runs: Runs, costs: Sequence[Cost]) -> Figure:
     """The error against each of the costs, a panel for each problem, both axes logarithmic.
 
-    The smaller error of the iterate and its average counts, as in the paper.
+    The smaller error of the iterate and its average counts, as in the paper; lines are medians over
+    the seeds and bands their range, and a line ends where fewer than half of its runs continue.
     """
     labels = list(dict.fromkeys(method for methods in runs.values() for method in methods))
     looks = styles(labels)
@@ -28,7 +30,11 @@ def curves_figure(name: str, title: str, runs: Runs, costs: Sequence[Cost]) -> F
             problem,
             f"{problem}, {title}",
             {
-                cost.label: tuple(_line(method, looks[method], each, cost) for method, each in own)
+                cost.label: tuple(
+                    line
+                    for method, each in own
+                    if (line := _line(method, looks[method], each, cost)) is not None
+                )
                 for cost in costs
             },
             x_log=True,
@@ -59,17 +65,19 @@ def curves_table(name: str, runs: Runs, keys: tuple[str, str] = ("problem", "met
     return Table(name, name, columns, tuple(rows))
 
 
-def _line(label: str, style: Style, runs: Sequence[Run], cost: Cost) -> Line:
-    """The median over the seeds with their range; evaluations that all have and are finite."""
-    shared = min(len(run.evaluations.get("iteration", ())) for run in runs)
-    errors = np.stack([measured(run, MEASURES[0])[:shared] for run in runs])
-    costs = np.stack([spent(run, cost)[:shared] for run in runs])
-    known = np.isfinite(errors).all(0) & np.isfinite(costs).all(0) & (errors > 0).all(0)
-    errors, costs = errors[:, known], costs[:, known]
-    band: tuple[Values | None, Values | None] = (None, None)
-    if len(runs) > 1:
-        band = errors.min(0), errors.max(0)
-    return Line(label, style, np.median(costs, axis=0), np.median(errors, axis=0), *band)
+def _line(label: str, style: Style, runs: Sequence[Run], cost: Cost) -> Line | None:
+    """The median over the seeds with their range, at common iterations, as in `kfac-report`.
+
+    A run that diverged counts as infinite from there on; None without a finite error.
+    """
+    pairs = [(spent(run, cost), _positive(measured(run, MEASURES[0]))) for run in runs]
+    return band_line(label, style, *at_common_iterations(runs, pairs))
+
+
+def _positive(errors: Values) -> Values:
+    """The errors that a logarithmic axis has; nan for others."""
+    values: Values = np.where(errors > 0, errors, math.nan)
+    return values
 
 
 def _rows(problem: str, method: str, run: Run) -> list[tuple[Cell, ...]]:

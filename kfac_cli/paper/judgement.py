@@ -1,12 +1,14 @@
 """What runs say about statements that compare two methods on a problem."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kfac_cli.errors import counted
 from kfac_cli.paper.progress import Ratio, ratios
-from kfac_cli.paper.statement import Statement
+from kfac_cli.paper.statement import Statement, or_never
 from kfac_cli.paper.study import Finding
-from kfac_cli.report.measures import Cost
+from kfac_cli.report.measures import SECONDS, Cost
 from kfac_cli.report.runs import Run
 from kfac_cli.report.table import Table, number_cell, text_cell
 
@@ -15,6 +17,16 @@ MethodRuns = Mapping[str, Sequence[Run]]
 
 TUNED = ("optimizer.learning_rate", "optimizer.mu_max", "schedule.size")
 """What is chosen for the baseline, which a reader must know."""
+
+_OTHER_MACHINES = (
+    "Left out: {count} with runs on different machines, devices, threads or versions, whose "
+    "seconds cannot be compared."
+)
+
+
+def comparable(own: Run, other: Run, cost: Cost) -> bool:
+    """Whether the costs of two runs can be compared: seconds only of the same environment."""
+    return cost != SECONDS or own.environment.key == other.environment.key
 
 
 @dataclass(frozen=True)
@@ -31,9 +43,8 @@ class Comparison:
     cost: Cost
 
     def ratios(self, runs: MethodRuns) -> list[Ratio]:
-        """The ratios at the common errors of each seed; none without runs of both methods."""
-        pairs = zip(runs.get(self.method, ()), runs.get(self.other, ()), strict=False)
-        return [ratio for own, other in pairs for ratio in ratios(own, other, self.cost)]
+        """The ratios at the compared errors of each seed; none without runs of both methods."""
+        return [ratio for pair in self._pairs(runs) for ratio in ratios(*pair, self.cost)]
 
     def finding(self, problem: str, runs: MethodRuns) -> Finding:
         """What the runs on a problem say."""
@@ -41,14 +52,41 @@ class Comparison:
         if missing:
             note = f"There is no run of {' and '.join(missing)}."
             return self.statement.finding([], problem, note=note)
-        found = self.ratios(runs)
-        numbers: dict[str, float | int | str] = {"seeds": len(runs[self.method])}
+        by_pair = [ratios(*pair, self.cost) for pair in self._pairs(runs)]
+        found = [ratio for of_pair in by_pair for ratio in of_pair]
+        left_out = len(self._all_pairs(runs)) - len(by_pair)
+        note = _OTHER_MACHINES.format(count=counted(left_out, "seed")) if left_out else ""
+        numbers: dict[str, float | int | str] = {
+            "seeds": sum(map(bool, by_pair)),
+            **self._censored(by_pair),
+        }
         if found:
             last = min(found, key=lambda ratio: ratio.error)
             what = f"{self.cost.label} of {self.method} and {self.other} to error {last.error:.3g}"
-            numbers[what] = f"{last.own:.4g} and {last.other:.4g}"
+            numbers[what] = f"{or_never(last.own)} and {or_never(last.other)}"
         numbers |= _baseline([*runs[self.method], *runs[self.other]])
-        return self.statement.finding([ratio.value for ratio in found], problem, numbers)
+        return self.statement.finding([ratio.value for ratio in found], problem, numbers, note)
+
+    def _pairs(self, runs: MethodRuns) -> list[tuple[Run, Run]]:
+        """Those runs of both methods with the same seed whose costs can be compared."""
+        return [pair for pair in self._all_pairs(runs) if comparable(*pair, self.cost)]
+
+    def _all_pairs(self, runs: MethodRuns) -> list[tuple[Run, Run]]:
+        return list(zip(runs.get(self.method, ()), runs.get(self.other, ()), strict=False))
+
+    def _censored(self, by_pair: Sequence[Sequence[Ratio]]) -> dict[str, int]:
+        """How many seeds are no ratio of two costs, by the reason; only what there is."""
+        first = [of_pair[0] for of_pair in by_pair if of_pair]
+        counts = {
+            f"seeds of which {self.other} never reaches an error of {self.method}": sum(
+                math.isinf(ratio.other) for ratio in first
+            ),
+            f"seeds of which {self.method} never reaches an error of {self.other}": sum(
+                math.isinf(ratio.own) for ratio in first
+            ),
+            "seeds whose runs have no errors to compare": len(by_pair) - len(first),
+        }
+        return {name: count for name, count in counts.items() if count}
 
 
 def ratios_table(comparisons: Sequence[Comparison], runs: Mapping[str, MethodRuns]) -> Table:

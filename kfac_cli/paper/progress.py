@@ -23,16 +23,19 @@ LEAST_RANGE = 1.1
 
 
 class Ratio(NamedTuple):
-    """How many times the cost of a run another one takes to reach the same training error."""
+    """How many times the cost of a run another one takes to reach the same training error.
+
+    A cost is infinite where a run never reaches the error.
+    """
 
     error: float
     own: float
     other: float
-    seed: int | None
+    seed: int | None = None
 
     @property
     def value(self) -> float:
-        """The other's cost in units of the run's own."""
+        """The other's cost in units of the run's own: infinite, or 0, if one never gets there."""
         return self.other / self.own if self.own > 0 else math.nan
 
 
@@ -82,13 +85,39 @@ def shared_errors(curves: Sequence[Values], count: int = TARGETS) -> Values:
     return np.geomspace(high, low, count + 1)[1:]
 
 
+def compared_errors(own: Values, other: Values, count: int = TARGETS) -> Values:
+    """Errors at which two curves of errors are compared: `shared_errors`, if there are any.
+
+    If not, the lower of their best errors, which the other curve never reaches: `count` times, so
+    that a miss has the weight of any other pair. None if their best errors are within a factor of
+    `LEAST_RANGE`, which says nothing of speed.
+    """
+    shared = shared_errors((own, other), count)
+    if len(shared):
+        return shared
+    better, worse = sorted(map(_lowest, (own, other)))
+    return np.full(count, better) if better * LEAST_RANGE < worse else np.array([])
+
+
+def compared(
+    own: tuple[Values, Values],
+    other: tuple[Values, Values],
+    count: int = TARGETS,
+    seed: int | None = None,
+) -> list[Ratio]:
+    """What two curves of errors and costs (evaluations,) each take to the same errors.
+
+    Those of `compared_errors`, without costs that were not recorded.
+    """
+    errors = compared_errors(own[0], other[0], count)
+    found = [Ratio(float(e), reached_at(*own, e), reached_at(*other, e), seed) for e in errors]
+    return [ratio for ratio in found if not math.isnan(ratio.value)]
+
+
 def ratios(run: Run, other: Run, cost: Cost, count: int = TARGETS) -> list[Ratio]:
-    """How many times the cost of `run` the other one takes, at each of their common errors."""
-    found = [
-        Ratio(float(error), cost_at(run, error, cost), cost_at(other, error, cost), run.seed)
-        for error in common_errors((run, other), count)
-    ]
-    return [ratio for ratio in found if math.isfinite(ratio.value)]
+    """How many times the cost of `run` the other one takes, at each of `compared_errors`."""
+    own, others = ((measured(each, MEASURES[0]), spent(each, cost)) for each in (run, other))
+    return compared(own, others, count, run.seed)
 
 
 def average_ratios(run: Run) -> Values:
@@ -105,3 +134,7 @@ def average_ratios(run: Run) -> Values:
     known = np.isfinite(iterate) & np.isfinite(average) & (iterate > 0) & (iterate != average)
     values: Values = average[known] / iterate[known]
     return values
+
+
+def _lowest(errors: Values) -> float:
+    return float(np.min(errors, initial=math.inf, where=np.isfinite(errors)))

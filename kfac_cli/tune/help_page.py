@@ -2,7 +2,7 @@
 
 PAGE = """\
 kfac-tune searches for the settings of kfac-run with which it trains best. Each trial is an ordinary
-run in a folder of its own; bad trials are stopped early; a search that was interrupted continues.
+run in a folder of its own; bad trials can be stopped early; an interrupted search continues.
 
 usage:  kfac-tune [SETTING=RANGE ...] [SETTING=VALUE ...] [OPTION=VALUE ...]
         kfac-tune output=FOLDER                continue or join the study in FOLDER
@@ -23,14 +23,17 @@ Options
   trials=40                of the whole study; a larger number continues a study that has ended
   sampler=tpe              tpe, qmc (quasi-random), random or grid (all combinations)
   sampler_seed=0           the same seed gives the same trials
-  pruner=median            median, hyperband or none
+  pruner=median            median, hyperband or none: none is the default where equal iterations are
+                           unfair, the objective being seconds or the range one of t1, t2, t3, tau1,
+                           tau2, samples, cg_steps, inverse, schedule or rate_schedule
   objective=error          the best training error, the default; or what it takes until
                            target_error: seconds (of the optimizer; the default where there is a
                            target_error), iterations or cases
   storage=sqlite:////P     a database instead of the file study.journal in the folder
   study=kfac-tune          the study's name in a database that several share
 
-Budgets are settings: iterations=N, max_seconds=S, target_error=E, evaluate_every=N.
+Budgets are settings: iterations=N, max_optimizer_seconds=S (of the steps, without evaluations),
+target_error=E, evaluate_every=N.
 
 Any number of kfac-tune processes with the same output= work on one study. Ctrl-C or a kill loses
 nothing: kfac-tune output=FOLDER continues each trial from its checkpoint.
@@ -40,10 +43,11 @@ quasi-random trials (trials=5) of its ready-made space, nothing pruned, the same
 counts by its best trial, an optimizer by its median study.
 
 Examples
-  kfac-tune search=adam dataset=mnist max_seconds=120 trials=20 output=adam_mnist
+  kfac-tune search=adam dataset=mnist max_optimizer_seconds=120 iterations=4000 trials=20
   kfac-tune dataset=mnist optimizer=nesterov_sgd optimizer.mu_max=0.9,0.99,0.995 \\
     'optimizer.learning_rate=tag(log,interval(1e-4,0.1))' trials=40 output=FOLDER
-  kfac-tune --protocol optimizer=kfac_tridiag,adam,nesterov_sgd dataset=curves max_seconds=60
+  kfac-tune --protocol optimizer=kfac_tridiag,adam,nesterov_sgd dataset=curves iterations=2500 \\
+    max_optimizer_seconds=60
 
 It leaves ranking.csv, importances.csv, experiment/best.yaml (kfac-run --config-dir FOLDER
 experiment=best) and trials/N in FOLDER; kfac-report FOLDER draws them. More: docs/tuning.md.

@@ -28,8 +28,9 @@ class TuneOptions:
     ] = "tpe"
     sampler_seed: Annotated[Seed, About("seed of the sampler")] = 0
     pruner: Annotated[
-        Literal["median", "hyperband", "none"], About("which trials are stopped early")
-    ] = "median"
+        Literal["median", "hyperband", "none"] | None,
+        About("which trials are stopped early; null for median where equal iterations are fair"),
+    ] = None
     objective: Annotated[
         Objective | None,
         About(

@@ -11,7 +11,7 @@ from kfac_cli.errors import UserError, shown
 from kfac_cli.files import replace_text, shown_folder
 from kfac_cli.tune.locks import locked
 from kfac_cli.tune.options import IDENTITY, TuneOptions, option_word
-from kfac_cli.tune.samplers import number_of_trials
+from kfac_cli.tune.samplers import default_pruner, number_of_trials
 from kfac_cli.tune.settings import FirstPoint, check_space
 from kfac_cli.tune.space import Space, read_space
 from kfac_cli.tune.storage import HIDDEN, absolute, open_storage, without_password
@@ -60,6 +60,7 @@ def new_plan(folder: Path, words: Sequence[str], options: TuneOptions) -> Plan:
     if options.storage is not None:
         options = replace(options, storage=absolute(options.storage))
     plan = Plan(folder, space, options, check_space(space), secrets.token_hex(8))
+    plan = replace(plan, options=_with_pruner(options, plan))
     if options.objective not in (None, "error") and plan.first.config.target_error is None:
         raise UserError(
             f"objective={options.objective}: needs target_error=E, up to which it is counted"
@@ -146,6 +147,7 @@ def _recorded(folder: Path) -> Plan:
 def _joined(plan: Plan, words: Sequence[str], options: TuneOptions, given: dict[str, Any]) -> Plan:
     """The plan with the number of trials and the storage's password that are given."""
     where = shown_folder(plan.folder)
+    options = _with_pruner(options, plan)
     if words or options.search is not None:
         own, theirs = read_space(words, options.search).words, plan.space.words
         if sorted(own) != sorted(theirs):
@@ -166,6 +168,12 @@ def _joined(plan: Plan, words: Sequence[str], options: TuneOptions, given: dict[
     if options.trials is not None:
         joined = replace(joined, trials=options.trials)
     return replace(plan, options=joined)
+
+
+def _with_pruner(options: TuneOptions, plan: Plan) -> TuneOptions:
+    """The options with the pruner that the study has by default, unless one is chosen."""
+    pruner = options.pruner or default_pruner(plan.space.dimensions, plan.objective)
+    return replace(options, pruner=pruner)
 
 
 def _storage(recorded: str | None, given: str | None, where: Path) -> str | None:

@@ -49,26 +49,39 @@ def run_protocol(
     mine = {optimizer: _options(optimizer, options) for optimizer in optimizers}
     checked = [new_plan(folder, others, mine[optimizer]) for optimizer in optimizers]
     first = checked[0]
-    scores = []
+    if (limit := first.first.config.max_seconds) is not None:
+        raise UserError(
+            f"max_seconds={limit:g}: counts evaluations too; --protocol compares by the time of "
+            f"the steps: max_optimizer_seconds={limit:g}"
+        )
+    studies: list[list[SharedStudy]] = []
     for optimizer in optimizers:
-        studies = (folder / optimizer / str(number) for number in range(options.studies))
         print(f"{optimizer}:", flush=True)
         plans = [
             _join(
-                study,
+                folder / optimizer / str(number),
                 number,
                 [*others, f"seed={first.first.config.seed + number}"],
                 mine[optimizer],
             )
-            for number, study in enumerate(studies)
+            for number in range(options.studies)
         ]
-        scores.append([_score(work(plan)) for plan in plans])
+        studies.append([work(plan) for plan in plans])
+    # only now: others may have ended since the trials that they were running
+    scores = [[_score(study) for study in row] for row in studies]
+    unfinished = sum(math.isnan(score) for row in scores for score in row)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         replace_text(folder / TABLE, _csv(optimizers, scores))
     print("\n".join(_table(optimizers, scores, first.objective, first.trials)))
+    if unfinished:
+        which = "1 study has" if unfinished == 1 else f"{unfinished} studies have"
+        print(
+            f"  {which} trials running in other processes, and no score yet: the same command "
+            "completes the table"
+        )
     print(f"  kfac-report {shown_folder(folder)}  draws and compares the trials", flush=True)
-    return int(all(math.isinf(score) for row in scores for score in row))
+    return int(all(score == math.inf for row in scores for score in row))
 
 
 def _optimizers(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -104,24 +117,43 @@ def _join(folder: Path, number: int, words: Sequence[str], options: TuneOptions)
 
 
 def _score(study: SharedStudy) -> float:
-    """The best value of a study; infinite if no trial has one."""
+    """The best value of a study; infinite if no trial has one, nan while any of them runs."""
+    if study.trials((TrialState.RUNNING,)):
+        return math.nan
     values = [trial.value for trial in study.trials((TrialState.COMPLETE,))]
     return min((value for value in values if value is not None), default=math.inf)
+
+
+def _median(scores: Sequence[float]) -> float:
+    """The median of the studies of an optimizer; nan while one has no score."""
+    return math.nan if any(map(math.isnan, scores)) else statistics.median(scores)
 
 
 def _table(
     optimizers: Sequence[str], scores: Sequence[Sequence[float]], objective: str, trials: int
 ) -> list[str]:
-    """The optimizers, the best first, with the scores of their studies."""
-    rows = sorted(zip(optimizers, scores, strict=True), key=lambda row: statistics.median(row[1]))
+    """The optimizers, the best first and the open ones last, with the scores of their studies."""
+
+    def place(row: tuple[str, Sequence[float]]) -> tuple[bool, float]:
+        return math.isnan(_median(row[1])), _median(row[1])
+
+    rows = sorted(zip(optimizers, scores, strict=True), key=place)
     width = max(len(name) for name in optimizers)
     lines = [f"median of {len(scores[0])} studies, each the best of {trials} quasi-random trials:"]
     for name, row in rows:
-        median = statistics.median(row)
-        score = "no trial reached it" if math.isinf(median) else measured(objective, median)
-        each = ", ".join("none" if math.isinf(value) else f"{value:.4g}" for value in row)
+        median = _median(row)
+        score = measured(objective, median)
+        if not math.isfinite(median):
+            score = "not finished" if math.isnan(median) else "no trial reached it"
+        each = ", ".join(map(_short, row))
         lines.append(f"  {name:<{width}}  {score}  ({each})")
     return lines
+
+
+def _short(score: float) -> str:
+    if math.isnan(score):
+        return "not finished"
+    return "none" if math.isinf(score) else f"{score:.4g}"
 
 
 def _csv(optimizers: Sequence[str], scores: Sequence[Sequence[float]]) -> str:
@@ -129,5 +161,6 @@ def _csv(optimizers: Sequence[str], scores: Sequence[Sequence[float]]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["optimizer", "median", *(f"study_{n}" for n in range(len(scores[0])))])
     for name, row in zip(optimizers, scores, strict=True):
-        writer.writerow([name, statistics.median(row), *row])
+        values = (_median(row), *row)
+        writer.writerow([name, *("" if math.isnan(value) else value for value in values)])
     return buffer.getvalue()

@@ -6,7 +6,7 @@ the trials that have ended: not on which process samples it, nor on how often it
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from optuna import Study
@@ -21,6 +21,12 @@ from kfac_cli.tune.dimension import Dimension
 from kfac_cli.tune.options import TuneOptions
 
 DEFAULT_TRIALS = 40
+
+UNFAIR = ("t1", "t2", "t3", "tau1", "tau2", "samples", "cg_steps", "inverse", "rate_schedule")
+"""Settings with which runs are not to be compared at equal iterations: costs, decaying rates."""
+
+UNFAIR_GROUPS = ("schedule",)
+"""Groups of which that is true, and all of their settings."""
 
 
 class SeededByNumber(BaseSampler):
@@ -123,6 +129,19 @@ def make_sampler(options: TuneOptions, dimensions: Sequence[Dimension]) -> BaseS
     if options.sampler == "grid":
         return Grid(dimensions)
     return SeededByNumber(options.sampler, options.sampler_seed)
+
+
+def default_pruner(dimensions: Sequence[Dimension], objective: str) -> Literal["median", "none"]:
+    """The pruner of a study that names none: median, unless equal iterations are unfair.
+
+    They are where a searched setting makes iterations cheaper and less effective, or lets the rate
+    fall later, and where seconds count.
+    """
+    unfair = objective == "seconds" or any(
+        d.name.partition(".")[0] in UNFAIR_GROUPS or d.name.rpartition(".")[2] in UNFAIR
+        for d in dimensions
+    )
+    return "none" if unfair else "median"
 
 
 def make_pruner(options: TuneOptions, config: RunConfig) -> BasePruner:

@@ -14,6 +14,7 @@ from kfac_cli.commands.messages import choices, unreadable
 from kfac_cli.config.compose import CONFIG_MODULE
 from kfac_cli.errors import UserError, listed, shown
 from kfac_cli.tune.dimension import Dimension, dimension
+from kfac_cli.tune.share import with_shares
 
 SEARCH_GROUP = "search"
 
@@ -39,7 +40,8 @@ def read_space(words: Sequence[str], ready_made: str | None = None) -> Space:
     """The space that words describe, over a ready-made one if it is named.
 
     What is typed wins over the ready-made space, a range or a value, and the last word over earlier
-    ones. Raises UserError for a word that cannot be read or is not for a search.
+    ones. Ready-made shares of the iterations become numbers (`with_shares`). Raises UserError for a
+    word that cannot be read or is not for a search.
     """
     before = [] if ready_made is None else read_ready_made(ready_made)
     overrides = {parsed.get_key_element(): parsed for parsed in map(parsed_word, [*before, *words])}
@@ -47,6 +49,8 @@ def read_space(words: Sequence[str], ready_made: str | None = None) -> Space:
     kept = [overrides[key] for key in overrides if named[key.lstrip("+~")] == key]
     fixed = [str(parsed.input_line) for parsed in kept if not parsed.is_sweep_override()]
     searched = [dimension(parsed) for parsed in kept if parsed.is_sweep_override()]
+    if before:
+        fixed = with_shares(fixed, [d.override(d.extremes()[0]) for d in searched])
     return Space(tuple(fixed), tuple(searched))
 
 

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from benchmarks.results import RATIOS, SECTIONS, picture, write
-from benchmarks.results_curves import KEPT, curves
+from benchmarks.results_curves import KEPT, common_seconds, curves
 from benchmarks.results_ratios import ratios, ratios_table
 
 ROWS = [
@@ -65,9 +65,9 @@ def written(study, tmp_path):
 
 def test_the_table_has_medians_and_ranges_over_the_seeds(written):
     row = "| tridiagonal | 2 | 20 | 2.50 (2.00–2.50) | 1.56 (1.17–1.56) | 2.03 (1.80–2.03) |"
-    assert f"{row} missed | missed | missed | 11.0 (4.00–11.0) |" in written
+    assert f"{row} missed | missed | missed | 5.24 (4.00–5.24) |" in written
     row = "| adam | 1 | 200 | 3.00 | 2.82 |"
-    assert f"{row} missed | missed | missed | missed | 30.0 |" in written
+    assert f"{row} missed | missed | missed | missed | 16.4 |" in written
 
 
 def test_findings_that_were_measured_stand_below_it_and_the_command_without_its_folder(written):
@@ -88,10 +88,24 @@ def test_what_the_picture_is_drawn_from_is_kept(written, tmp_path):
     assert header == ",".join(KEPT)
 
 
-def test_a_run_that_learns_nothing_is_compared_with_none():
+def test_a_run_that_learns_nothing_never_gets_there():
     rows = halving("ekfac", 0, 10, 1000, 1.0)
     stuck = [{**row, "method": "adam", "train_error": "16.7"} for row in rows]
-    assert list(ratios(curves(rows + stuck), "ekfac", "adam", "seconds")) == []
+    runs = curves(rows + stuck)
+    assert list(ratios(runs, "ekfac", "adam", "seconds")) == [math.inf] * 6
+    assert ratios_table(runs, ("ekfac",), ("adam",)).endswith("| ekfac | never, never, never |")
+    rows += halving("ekfac", 1, 10, 1000, 1.0)
+    two = curves(rows + stuck + halving("adam", 1, 80, 500, 3.0))
+    table = ratios_table(two, ("ekfac",), ("adam",))
+    assert table.endswith("| ekfac | 8.00 to never, 0.500 to never, 3.00 to never |")
+
+
+def test_a_finding_whose_median_is_infinite_says_never(study, tmp_path):
+    found = json.loads((study / "findings.json").read_text())
+    found["findings"][0]["numbers"][MEDIAN] = "never"
+    (study / "findings.json").write_text(json.dumps(found))
+    write(SECTIONS[0], study, tmp_path / "results.md", tmp_path / "results")
+    assert "those of K-FAC never (range 1.5 to 3)" in (tmp_path / "results.md").read_text()
 
 
 def test_the_smaller_of_iterate_and_average_counts():
@@ -101,10 +115,28 @@ def test_the_smaller_of_iterate_and_average_counts():
     assert curves(rows)[0].errors.tolist() == [3, 4, 4]
 
 
-def test_the_lowest_error_is_that_within_the_time_of_the_shortest_run():
+def test_the_lowest_error_within_a_time_is_interpolated_as_the_time_to_an_error_is():
     [run] = curves(halving("ekfac", 0, 10, 1000, 1.0))
-    assert run.best_within(3) == 16
+    assert run.best_within(3) == pytest.approx(16)
+    assert run.best_within(3.5) == pytest.approx(16 / 2**0.5)
+    assert run.first(run.best_within(3.5)) == pytest.approx(3.5)
+    assert run.best_within(100) == 2
     assert math.isnan(run.best_within(0.5))
+
+
+def test_the_lowest_error_stays_where_a_run_gets_worse_or_diverges():
+    rows = halving("ekfac", 0, 10, 1000, 1.0)[:3]
+    for error in ("100", "inf", "nan"):
+        [run] = curves([*rows, {**rows[-1], "optimizer_seconds": "4", "train_error": error}])
+        assert run.best_within(3.5) == run.best_within(9) == 16
+
+
+def test_a_run_that_diverged_does_not_end_the_time_in_which_the_others_are_compared():
+    whole, shorter = halving("ekfac", 0, 10, 1000, 1.0), halving("adam", 0, 10, 1000, 0.9)
+    diverged = halving("sgd", 0, 10, 1000, 0.1)
+    diverged[-1]["train_error"] = "nan"
+    assert common_seconds(curves([*whole, *shorter, *diverged])) == pytest.approx(5.4)
+    assert common_seconds(curves(diverged)) == pytest.approx(0.6)
 
 
 def test_a_curve_holds_one_run():

@@ -1,6 +1,7 @@
 """The study `cost`: what it measures, and what it makes of measurements that are made up."""
 
 import csv
+import json
 from dataclasses import replace
 
 import pytest
@@ -280,6 +281,31 @@ def test_it_leaves_tables_and_figure_and_measures_no_size_twice(job, tmp_path, m
     path_of(folder, 20).write_text("{}")
     with pytest.raises(UserError, match=r"20.json: is damaged; remove it to have it measured"):
         run(job(sizes="20"))
+
+
+def test_what_another_machine_measured_is_measured_again(job, tmp_path, monkeypatch):
+    measured = []
+
+    def pretend(make, cases):
+        measured.append(cases)
+        return made_up(cases)
+
+    monkeypatch.setattr(work, "measure", pretend)
+    run(job(sizes="20"))
+    with monkeypatch.context() as patch:
+        elsewhere = {"device_name": "another processor", "thread_count": 1}
+        patch.setattr(work, "environment_of", lambda device: elsewhere)
+        run(job(sizes="20"))
+        assert measured == [20, 20]
+    path = path_of(tmp_path / "study", 20)
+    run(job(sizes="20"))
+    contents = json.loads(path.read_text())
+    assert contents["environment"]["device"] == "cpu"
+    del contents["environment"]  # as earlier versions wrote it
+    path.write_text(json.dumps(contents))
+    run(job(sizes="20"))
+    run(job(sizes="20"))
+    assert measured == [20] * 4
 
 
 def test_each_optimizer_gets_the_options_that_it_has(job):

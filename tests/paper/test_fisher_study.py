@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from kfac_cli.errors import UserError
 from kfac_cli.paper.fisher import heat_map
@@ -105,6 +106,18 @@ def test_a_verdict_can_come_out_either_way(measured, index):
 
     assert verdicts(changed(FAILS[index]), error=0.2)[index] is Verdict.NOT_CONFIRMED
     assert verdicts(changed(HOLDS.get(index, {})))[index] is Verdict.CONFIRMED
+
+
+def test_f_breve_and_its_inverse_are_judged_with_the_same_damping(measured):
+    """Damping so strong that both are nearly it says nothing of inverses."""
+    eye = torch.eye(len(measured.tilde), dtype=measured.tilde.dtype)
+    pairs = {"breve": measured.breve + 100 * eye, "tilde": measured.tilde + 100 * eye}
+    inverses = {f"{name}_inverse": torch.linalg.inv(matrix) for name, matrix in pairs.items()}
+    finding = findings(replace(measured, **inverses), 0.05, 7, "")[7]
+    errors = {name.removeprefix("relative error of "): v for name, v in finding.numbers.items()}
+    assert errors["F̆, undamped"] > 0.5
+    assert errors["F̆, damped"] == pytest.approx(errors["F̆⁻¹, damped"], rel=0.1)
+    assert finding.verdict is Verdict.NOT_CONFIRMED
 
 
 @pytest.mark.parametrize(

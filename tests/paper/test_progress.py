@@ -45,6 +45,38 @@ def test_a_run_that_takes_twice_as_long_has_a_ratio_of_two_at_each_error(tmp_pat
     assert [ratio.value for ratio in ratios(slow, fast, cost)] == pytest.approx([0.5] * 6)
 
 
+STUCK = (16.7, 16.7, 16.6)
+
+
+@pytest.mark.parametrize(
+    ("errors", "best"),
+    [
+        ((90.0, 80.0), 1),  # ends where the other one begins
+        ((1.5, 1.49, 1.48), 1),  # stays where it begins, and the other one passes it
+        (STUCK, 1),
+        ((math.inf, math.nan), 1),
+        ((0.5, 0.3), 0.3),  # is better at once than the other one ever
+    ],
+    ids=str,
+)
+def test_a_run_that_never_gets_there_counts_as_a_miss_with_the_weight_of_any_other_pair(
+    tmp_path, errors, best
+):
+    run = made_up(tmp_path / "run")
+    other = made_up(tmp_path / "other", errors=errors)
+    missed = best == 1
+    assert [ratio.value for ratio in ratios(run, other, CASES)] == [math.inf if missed else 0] * 6
+    assert [ratio.value for ratio in ratios(other, run, CASES)] == [0 if missed else math.inf] * 6
+    assert {ratio.error for ratio in ratios(run, other, CASES)} == {best}
+
+
+def test_two_runs_that_learn_nothing_say_nothing_of_speed(tmp_path):
+    stuck = made_up(tmp_path / "stuck", errors=STUCK)
+    failed = made_up(tmp_path / "failed", errors=(math.inf,))
+    assert ratios(stuck, stuck, ITERATIONS) == []
+    assert ratios(failed, failed, ITERATIONS) == []
+
+
 def test_the_average_is_compared_in_the_second_half_where_it_differs(tmp_path):
     assert average_ratios(made_up(tmp_path / "a", average=0.5)).tolist() == [0.5, 0.5]
     assert average_ratios(made_up(tmp_path / "b", average=1)).tolist() == []

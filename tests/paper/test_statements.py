@@ -34,10 +34,63 @@ def test_the_median_decides_and_the_finding_says_by_which_rule():
     assert ABOVE_TWO.finding([1, 2, 9]).verdict is Verdict.NOT_CONFIRMED
 
 
-@pytest.mark.parametrize("values", [[], [math.nan], [math.inf]])
-def test_without_a_finite_value_nothing_is_measured(values):
+@pytest.mark.parametrize("values", [[], [math.nan]])
+def test_without_a_value_nothing_is_measured(values):
     finding = ABOVE_TWO.finding(values)
     assert (finding.verdict, finding.n) == (Verdict.NOT_MEASURED, 0)
+
+
+def test_a_miss_is_infinite_in_the_median_and_a_word_in_the_finding(tmp_path):
+    finding = ABOVE_TWO.finding([1, 3, math.inf])
+    assert finding.numbers == {"ratio, median": 3, "ratio, range": "1 to never"}
+    finding = ABOVE_TWO.finding([1, math.inf, math.inf])
+    assert (finding.verdict, finding.n) == (Verdict.CONFIRMED, 3)
+    assert finding.numbers == {"ratio, median": "never", "ratio, range": "1 to never"}
+
+
+def test_a_median_between_a_finite_value_and_a_miss_needs_the_rule_for_both():
+    finding = ABOVE_TWO.finding([0, 0, math.inf, math.inf])
+    assert finding.verdict is Verdict.NOT_CONFIRMED
+    assert finding.numbers["ratio, median"] == "0 to never"
+    finding = ABOVE_TWO.finding([0, 3, math.inf, math.inf])
+    assert finding.verdict is Verdict.CONFIRMED
+    assert finding.numbers["ratio, median"] == "3 to never"
+
+
+def test_seeds_of_which_one_run_never_gets_there_decide_and_are_counted(tmp_path):
+    comparison = compare.COMPARISONS[3]
+    own, stuck = made_up(tmp_path / "own"), made_up(tmp_path / "stuck", errors=(16.7, 16.7))
+    slower = made_up(tmp_path / "slower", 30)
+    method, other = comparison.method, comparison.other
+    finding = comparison.finding("curves", {method: [own] * 3, other: [stuck, stuck, slower]})
+    assert (finding.verdict, finding.n) == (Verdict.CONFIRMED, 18)
+    quantity = comparison.statement.quantity
+    assert finding.numbers == {
+        f"{quantity}, median": "never",
+        f"{quantity}, range": "1.2 to never",
+        "seeds": 3,
+        f"seeds of which {other} never reaches an error of {method}": 2,
+        f"iterations of {method} and {other} to error 1": "100 and never",
+    }
+    finding = comparison.finding("curves", {method: [stuck, stuck], other: [own, stuck]})
+    assert (finding.verdict, finding.n) == (Verdict.NOT_CONFIRMED, 6)
+    assert finding.numbers["seeds"] == 1
+    assert finding.numbers[f"seeds of which {method} never reaches an error of {other}"] == 1
+    assert finding.numbers["seeds whose runs have no errors to compare"] == 1
+
+
+def test_seconds_of_different_machines_are_not_compared_and_iterations_are(tmp_path):
+    own, other = made_up(tmp_path / "own"), made_up(tmp_path / "other", 50)
+    moved = replace(other, environment=replace(other.environment, device_name="another"))
+    iterations, seconds = compare.COMPARISONS[3:5]
+    runs = {seconds.method: [own, own], seconds.other: [other, moved]}
+    assert iterations.finding("curves", runs).n == 12
+    finding = seconds.finding("curves", runs)
+    assert (finding.n, finding.numbers["seeds"]) == (6, 1)
+    assert "Left out: 1 seed with runs on different machines" in finding.note
+    finding = seconds.finding("curves", {seconds.method: [own], seconds.other: [moved]})
+    assert finding.verdict is Verdict.NOT_MEASURED
+    assert "Left out: 1 seed" in finding.note
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda c: c.statement.text[:40])
@@ -96,8 +149,10 @@ def test_the_time_that_subsets_save_is_judged_either_way(tmp_path, every, verdic
         "curves", {options.WHOLE: [whole], options.SUBSETS: [subsets]}
     )
     assert finding.verdict == verdict
-    [finding] = options.time_findings("curves", {})
-    assert finding.verdict is Verdict.NOT_MEASURED
+    moved = replace(subsets, environment=replace(subsets.environment, threads=7))
+    for runs in ({}, {options.WHOLE: [whole], options.SUBSETS: [moved]}):
+        [finding] = options.time_findings("curves", runs)
+        assert finding.verdict is Verdict.NOT_MEASURED
 
 
 def _timed(run, seconds):

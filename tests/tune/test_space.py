@@ -1,11 +1,14 @@
 """Ready-made spaces, and what is typed over them."""
 
+from dataclasses import replace
+
 import pytest
 
 from kfac_cli.commands.messages import choices
 from kfac_cli.config.compose import composed, load_config
 from kfac_cli.errors import UserError
-from kfac_cli.tune.options import TuneOptions
+from kfac_cli.tune.options import TuneOptions, is_option, read_options
+from kfac_cli.tune.plan import new_plan
 from kfac_cli.tune.samplers import Grid, QuasiRandom, number_of_trials
 from kfac_cli.tune.settings import check_space, trial_settings
 from kfac_cli.tune.space import read_space, ready_made_names
@@ -19,15 +22,72 @@ def test_a_ready_made_space_is_valid_and_of_the_optimizer_that_it_is_named_after
     assert len(space.dimensions) >= 2
 
 
-def test_the_baselines_space_is_the_grid_of_sutskever_and_others():
+LEARNING_RATE = "optimizer.learning_rate=0.1,0.2"
+
+
+@pytest.mark.parametrize(
+    ("words", "pruner"),
+    [
+        ([LEARNING_RATE], "median"),
+        ([LEARNING_RATE, "target_error=1", "objective=iterations"], "median"),
+        ([LEARNING_RATE, "target_error=1"], "none"),  # in seconds
+        ([LEARNING_RATE, "schedule=fixed,exponential"], "none"),
+        ([LEARNING_RATE, "schedule.size=10,20", "schedule=fixed"], "none"),
+        (["search=nesterov_sgd"], "median"),
+        *(([f"search={name}"], "none") for name in ready_made_names() if name != "nesterov_sgd"),
+    ],
+    ids=str,
+)
+def test_trials_are_not_pruned_by_default_where_equal_iterations_are_unfair(
+    tmp_path, words, pruner
+):
+    options, given = read_options([word for word in words if is_option(word)])
+    settings = ["dataset=curves_small", *(word for word in words if not is_option(word))]
+    if "search" not in given:
+        settings.append("optimizer=nesterov_sgd")
+    assert new_plan(tmp_path, settings, options).options.pruner == pruner
+    chosen = replace(options, pruner="hyperband")
+    assert new_plan(tmp_path, settings, chosen).options.pruner == "hyperband"
+
+
+def test_the_baselines_space_is_the_grid_of_sutskever_and_others_and_another_rate():
     space = read_space([], "nesterov_sgd")
     rate, momentum = space.dimensions
-    assert rate.distribution.choices == (0.05, 0.01, 0.005, 0.001, 0.0005, 0.0001)
+    assert rate.distribution.choices == (0.05, 0.02, 0.01, 0.005, 0.001, 0.0005, 0.0001)
     assert momentum.distribution.choices == (0.9, 0.99, 0.995, 0.999)
     optimizer = check_space(space).config.optimizer
-    assert (optimizer.mu_final, optimizer.final_iterations) == (0.9, 1000)
+    assert optimizer.mu_final == 0.9
     assert optimizer.mu_schedule == "increasing"
-    assert number_of_trials(TuneOptions(sampler="grid"), space.dimensions) == 24
+    assert number_of_trials(TuneOptions(sampler="grid"), space.dimensions) == 28
+
+
+@pytest.mark.parametrize(
+    ("typed", "last"),
+    [
+        (["iterations=20000"], 1000),
+        (["iterations=5000"], 250),
+        (["iterations=5000", "max_seconds=60"], 0),
+        (["iterations=5000", "max_optimizer_seconds=60"], 0),
+        (["iterations=5000", "optimizer.final_iterations=7"], 7),
+        (["iterations=5000", "max_seconds=60", "optimizer.final_iterations=7"], 7),
+    ],
+)
+def test_the_baselines_last_iterations_are_a_share_of_those_of_the_run(typed, last):
+    space = read_space(typed, "nesterov_sgd")
+    assert f"optimizer.final_iterations={last}" in space.fixed
+    assert check_space(space).config.optimizer.final_iterations == last
+    assert read_space(space.words) == space  # as study.json records it
+
+
+def test_in_a_short_run_the_last_iterations_are_not_all_so_that_momenta_differ():
+    space = read_space(["iterations=2000"], "nesterov_sgd")
+    options = check_space(space).config.optimizer
+    momenta = {replace(options, mu_max=mu).momentum_at(1800, 2000) for mu in (0.9, 0.99)}
+    assert len(momenta) == 2
+
+
+def test_only_a_ready_made_value_is_read_as_a_share_of_the_iterations():
+    assert read_space(["dataset.file=iterations/20"]).fixed == ("dataset.file=iterations/20",)
 
 
 def test_what_is_typed_wins_over_a_ready_made_space():

@@ -12,6 +12,9 @@ from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.data.options import ArraysOptions
 from kfac_cli.data.registry import DATASETS
 from kfac_cli.tune import trial as trial_module
+from kfac_cli.tune.options import TuneOptions
+from kfac_cli.tune.plan import start_or_join
+from kfac_cli.tune.study import SharedStudy
 
 from .conftest import RANGE, send, trials
 
@@ -188,6 +191,16 @@ def test_time_to_target_is_the_objective_where_there_is_a_target(kfac_tune, word
     assert ranking(tmp_path / "study")[0]["iterations"] == str(reached["iterations"])
 
 
+def test_a_budget_is_the_time_of_the_steps_of_a_trial(kfac_tune, words, tmp_path):
+    words = [word for word in words if not word.startswith("iterations")]
+    budget = ("iterations=1000000", "max_optimizer_seconds=1e-3")
+    assert kfac_tune(*words, *budget, "trials=2", "output=study").code == 0
+    for number in range(2):
+        ended = summary(tmp_path / "study", number)
+        assert ended["status"] == "time limit reached"
+        assert ended["optimizer_seconds"] >= 1e-3
+
+
 def test_a_larger_number_of_trials_continues_a_study(kfac_tune, words, tmp_path):
     assert kfac_tune(*words, "trials=1", "output=study").code == 0
     assert kfac_tune("trials=2", "output=study").code == 0
@@ -308,5 +321,43 @@ def test_the_protocol_gives_every_optimizer_the_same_and_counts_the_median_study
     assert "median of 3 studies, each the best of 2 quasi-random trials:" in answer.out
     repeated = kfac_tune(*arguments, *shared, "output=protocol")  # nothing is left to do
     assert repeated.out.splitlines()[-3:] == answer.out.splitlines()[-3:]
+    timed = kfac_tune(*arguments, *shared, "max_seconds=60", "output=timed")
+    assert timed.err == (
+        "kfac-tune: error: max_seconds=60: counts evaluations too; --protocol compares by the time "
+        "of the steps: max_optimizer_seconds=60\n"
+    )
+    assert not (tmp_path / "timed").exists()
     refused = kfac_tune("--protocol", "optimizer=adam,torch", *shared)
     assert "optimizer=torch: --protocol needs optimizers with a ready-made space" in refused.err
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_the_protocol_scores_no_study_whose_trials_another_process_runs(
+    kfac_tune, words, tmp_path, in_step, ends
+):
+    shared = [word for word in words if not word.startswith("optimizer")]
+    arguments = ["--protocol", "optimizer=sgd,nesterov_sgd", *shared, "studies=1", "output=all"]
+    assert kfac_tune(*arguments, "trials=1").code == 0
+    other = SharedStudy(start_or_join(tmp_path / "all/sgd/0", [], TuneOptions(trials=2), {}))
+    claim = other.claim()  # as another process does
+
+    def acting(session):
+        if ends and not claim.trial.study.get_trials()[1].state.is_finished():
+            other.tell(claim, TrialState.COMPLETE, 1e-9)
+
+    in_step(acting)  # of the other optimizer's trial, after the work on this study
+    answer = kfac_tune(*arguments, "trials=2")
+    assert answer.code == 0
+    sgd, nesterov = table(tmp_path / "all/protocol.csv")
+    assert float(nesterov["median"]) == float(nesterov["study_0"]) > 0
+    open_line = "  1 study has trials running in other processes, and no score yet: "
+    if ends:
+        assert (sgd["median"], sgd["study_0"]) == ("1e-09", "1e-09")
+        assert open_line not in answer.out
+    else:
+        assert (sgd["median"], sgd["study_0"]) == ("", "")
+        assert "  sgd           not finished  (not finished)\n" in answer.out
+        assert open_line + "the same command completes the table\n" in answer.out
+        claim.lock.release()
+        assert open_line not in kfac_tune(*arguments, "trials=2").out
+        assert float(table(tmp_path / "all/protocol.csv")[0]["median"]) > 0

@@ -50,13 +50,15 @@ class KFACTimes:
 class SizeTimes:
     """What iterations with mini-batches of so many cases took, K-FAC's by inverse.
 
-    `shapes` are those of the network's weight matrices.
+    `shapes` are those of the network's weight matrices. `environment` is where it was measured,
+    None where that was not recorded.
     """
 
     cases: int
     shapes: tuple[tuple[int, int], ...]
     sgd: Measured
     kfac: dict[str, KFACTimes]
+    environment: dict[str, str | int | None] | None = None
 
 
 def measure(make: SessionMaker, cases: int) -> SizeTimes:

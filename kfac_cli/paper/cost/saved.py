@@ -1,4 +1,7 @@
-"""Measurements on the disk, so that an interrupted study continues where it was."""
+"""Measurements on the disk, so that an interrupted study continues where it was.
+
+Seconds of another machine are not those of this one: `environment_of` is kept beside them.
+"""
 
 from pathlib import Path
 
@@ -7,8 +10,18 @@ from pydantic import TypeAdapter, ValidationError
 from kfac_cli.errors import UserError
 from kfac_cli.files import replace_bytes, shown_folder
 from kfac_cli.paper.cost.measure import SizeTimes
+from kfac_cli.recording.environment import environment
 
 FOLDER = "measurements"
+
+PLATFORM = "platform"
+"""The entry of a run's environment that may change, by an update of the system."""
+
+
+def environment_of(device: object) -> dict[str, str | int | None]:
+    """What seconds depend on: device, processor or GPU, threads and versions."""
+    known = {name: value for name, value in environment(device).items() if name != PLATFORM}
+    return TypeAdapter(dict[str, str | int | None]).validate_python(known)
 
 
 def path_of(folder: Path, cases: int) -> Path:

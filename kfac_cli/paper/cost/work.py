@@ -1,5 +1,7 @@
 """Doing the study `cost`: its measurements, figure, tables and findings."""
 
+from dataclasses import replace
+
 from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.data.registry import load_dataset
 from kfac_cli.errors import counted
@@ -8,7 +10,7 @@ from kfac_cli.paper.cost.figure import cost_figure
 from kfac_cli.paper.cost.measure import SizeTimes, measure
 from kfac_cli.paper.cost.methods import BASELINE, INVERSES
 from kfac_cli.paper.cost.plan import Plan
-from kfac_cli.paper.cost.saved import read_times, write_times
+from kfac_cli.paper.cost.saved import environment_of, read_times, write_times
 from kfac_cli.paper.cost.statements import findings
 from kfac_cli.paper.cost.tables import constants_table, costs_table
 from kfac_cli.paper.outputs import write_figure, write_table
@@ -42,14 +44,18 @@ def _measured(job: Job) -> list[SizeTimes]:
         def make(optimizer: str, cases: int) -> Session:
             return make_session(plan.config(optimizer, cases), dataset, device)
 
+        where = environment_of(device)
+        here = [times if times and times.environment == where else None for times in saved]
+        done = sum(times is not None for times in here)
+        if elsewhere := sum(times is not None for times in saved) - done:
+            job.say(f"{counted(elsewhere, 'size')} measured in another environment, again here")
         measured = []
-        for cases, times in zip(sizes, saved, strict=True):
+        for cases, times in zip(sizes, here, strict=True):
             if times is None:
                 job.say(f"m = {cases:,}: SGD and K-FAC with both inverses")
-                times = measure(make, cases)
+                times = replace(measure(make, cases), environment=where)
                 write_times(job.folder, times)
             measured.append(times)
-    done = sum(times is not None for times in saved)
     if done:
         job.say(f"{counted(done, 'size')} of {len(sizes)} had been measured")
     return measured

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from kfac_cli.paper.judgement import Comparison, MethodRuns
+from kfac_cli.paper.judgement import Comparison, MethodRuns, comparable
 from kfac_cli.paper.methods import PAPERS_T3, Method, first_order, kfac
 from kfac_cli.paper.statement import Statement
 from kfac_cli.paper.study import Finding
@@ -68,7 +68,8 @@ COMPARISONS = (
 def time_findings(problem: str, runs: MethodRuns) -> list[Finding]:
     """What the runs on a problem say about the time that τ₁ and τ₂ save."""
     pairs = zip(runs.get(WHOLE, ()), runs.get(SUBSETS, ()), strict=False)
-    values = [_times_as_long(whole, subsets) for whole, subsets in pairs]
+    same = [pair for pair in pairs if comparable(*pair, SECONDS)]
+    values = [_times_as_long(whole, subsets) for whole, subsets in same]
     return [TAU_SECONDS.finding(values, problem)]
 
 

@@ -1,0 +1,36 @@
+"""The curves of several seeds, of which one may diverge or be evaluated elsewhere."""
+
+import math
+from dataclasses import replace
+
+from kfac_cli.paper.curves import curves_figure
+from kfac_cli.report.measures import ITERATIONS
+
+from .made_up import made_up
+
+
+def lines(*runs):
+    figure = curves_figure("error", "error", {"curves": {"adam": runs}}, (ITERATIONS,))
+    return figure.panels[0].lines[ITERATIONS.label]
+
+
+def test_a_seed_that_diverged_leaves_the_curve_of_the_others(tmp_path):
+    first, second = made_up(tmp_path / "0"), made_up(tmp_path / "1", seed=1)
+    lost = made_up(tmp_path / "2", errors=(64.0, math.nan), seed=2)
+    lost = replace(lost, status="diverged")
+    [line] = lines(first, second, lost)
+    assert line.x.tolist() == [25, 50, 75, 100]
+    assert line.y.tolist() == [64, 16, 4, 1]
+    assert line.high.tolist() == [64, math.inf, math.inf, math.inf]
+
+
+def test_evaluations_belong_together_by_their_iterations(tmp_path):
+    first, second = made_up(tmp_path / "0"), made_up(tmp_path / "1", every=50, seed=1)
+    [line] = lines(first, second)
+    assert line.x.tolist() == [25, 50, 75, 100, 150, 200]
+    assert line.y[1] == (16 + 64) / 2
+    assert (line.low[1], line.high[1]) == (16, 64)
+
+
+def test_runs_without_a_finite_error_have_no_line(tmp_path):
+    assert lines(made_up(tmp_path / "0", errors=(math.inf,))) == ()
