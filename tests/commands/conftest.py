@@ -38,7 +38,13 @@ def runner(monkeypatch):
         ending = {"status": status, "iterations": config.iterations, "best_train_error": stub.best}
         write_summary(folder, ending)
         ended = {"signal": number, "iterations": stub.done or config.iterations}
-        return SimpleNamespace(status=status, best_train_error=stub.best, reason=None, **ended)
+        return SimpleNamespace(
+            status=status,
+            best_train_error=stub.best,
+            reason=None,
+            steps_took_theirs=False,
+            **ended,
+        )
 
     monkeypatch.setattr(jobs, "Progress", Silent)
     monkeypatch.setitem(sys.modules, "kfac_cli.run.runner", SimpleNamespace(run=run))
