@@ -41,7 +41,7 @@ class Outcomes:
         missed = result.status == TARGET_MISSED
         out_of_time = missed and result.iterations < config.iterations
         if out_of_time or result.status in (INTERRUPTED, TIME_LIMIT_REACHED):
-            given = ", given more max_optimizer_seconds=" if result.steps_took_theirs else ""
+            given = ", given more max_optimizer_seconds=" if result.optimizer_time_is_up else ""
             say_how_to_resume(folder, f"continues from here{given}")
         if result.status == INTERRUPTED or result.signal is not None:
             raise Interrupted(result.signal or signal.SIGINT)

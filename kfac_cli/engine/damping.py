@@ -59,8 +59,8 @@ class Damping:
         if self._options.gamma_rule != "fixed":
             self.gamma = max(self.gamma, self._options.gamma_at(self.value))
 
-    def forget_decrease(self, earlier: "Damping") -> None:
-        """Return to the λ and γ of an earlier time, where those were larger."""
+    def keep_at_least(self, earlier: "Damping") -> None:
+        """Return to the λ and γ of an earlier time where those were larger."""
         self.value = max(self.value, earlier.value)
         self.gamma = max(self.gamma, earlier.gamma)
 

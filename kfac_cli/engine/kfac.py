@@ -106,7 +106,7 @@ class KFAC:
 
         here = self.linearize(batch, measure_noise)
         if reason := self.acceptance.judge_last_step(here):
-            self._damping.forget_decrease(damping)  # the trials started where it should not be
+            self._damping.keep_at_least(damping)  # calibration tried steps from the wrong place
             return self._revert(here, reason)
         self.curvature.update(here.first.statistics, self.iteration)
 

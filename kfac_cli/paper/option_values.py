@@ -76,9 +76,18 @@ def seconds(options: Mapping[str, str]) -> float | None:
 
 
 def refuse(settings: Sequence[str], chosen: Sequence[str]) -> None:
-    """Raise UserError for a setting that the study chooses itself."""
+    """Raise UserError for a setting that the study chooses itself, or that ends no run for good.
+
+    A run may have `max_seconds` anew each time that it is resumed.
+    """
     for word in settings:
-        if word.lstrip("+").partition("=")[0] in chosen:
+        name = word.lstrip("+").partition("=")[0]
+        if name == "max_seconds":
+            raise UserError(
+                f"{shown(word)}: would give every run more time at each repetition; iterations=N "
+                "or max_optimizer_seconds=N limits it"
+            )
+        if name in chosen:
             raise UserError(f"{shown(word)}: the study chooses this itself; leave it out")
 
 

@@ -55,7 +55,7 @@ class RunResult:
     `status` is one of those in `recording/summary.py`; `best_train_error` is the lowest measured,
     of the iterate or its average (infinite if none was finite); `signal` is the number of a signal
     that came during the run; `reason` names what was not finite in the last evaluation, if the run
-    diverged for that reason, or the signal that interrupted it. `steps_took_theirs` says whether
+    diverged for that reason, or the signal that interrupted it. `optimizer_time_is_up` says whether
     the limit of optimizer seconds is reached, so that only a larger one lets it continue.
     """
 
@@ -64,7 +64,7 @@ class RunResult:
     iterations: int
     signal: int | None = None
     reason: str | None = None
-    steps_took_theirs: bool = False
+    optimizer_time_is_up: bool = False
 
 
 def run(
@@ -191,9 +191,9 @@ def _run(
             recorder.finish(status, reason, then=checkpoints.clear)
         else:
             recorder.finish(status, reason)
-    took = reached(config.max_optimizer_seconds, history.optimizer_seconds)
+    time_is_up = reached(config.max_optimizer_seconds, history.optimizer_seconds)
     best = session.best.train_error
-    return RunResult(status, best, session.iteration, stop.signal, reason, took)
+    return RunResult(status, best, session.iteration, stop.signal, reason, time_is_up)
 
 
 def _check_optimizer(config: RunConfig) -> None:

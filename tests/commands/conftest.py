@@ -42,7 +42,7 @@ def runner(monkeypatch):
             status=status,
             best_train_error=stub.best,
             reason=None,
-            steps_took_theirs=False,
+            optimizer_time_is_up=False,
             **ended,
         )
 

@@ -130,6 +130,10 @@ def test_seconds_end_every_run_and_settings_of_the_user_come_last(undrawn, job):
         ({"settings": ("optimizer=adam",)}, "optimizer=adam: the study chooses this itself"),
         ({"settings": ("preset=paper",)}, "preset=paper: the study chooses this itself"),
         (
+            {"settings": ("max_seconds=5",)},
+            "max_seconds=5: would give every run more time at each repetition",
+        ),
+        (
             {"settings": ("optimizer.momentum=true",)},  # by which methods differ
             "optimizer.momentum=true: the study chooses this itself",
         ),

@@ -1,4 +1,4 @@
-"""Computations on a mini-batch in chunks; with `first_order`, every sum over cases in the engine.
+"""Computations on a mini-batch in chunks: here and in `first_order` all sums over cases are made.
 
 A chunk is moved to the parameters' device and reduced to sums, so the chunk size bounds the memory.
 Several processes each compute the chunks of their share of the cases, and add up their sums here.

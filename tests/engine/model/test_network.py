@@ -7,6 +7,7 @@ from torch.func import vmap
 from engine import oracles
 from engine.oracles import ODD_ARCHITECTURES, Architecture, every_architecture, problem
 from kfac_cli.engine import Network
+from kfac_cli.engine.products import BLAS, Products
 
 EVERY = pytest.mark.parametrize("architecture", every_architecture() + ODD_ARCHITECTURES, ids=str)
 
@@ -122,3 +123,35 @@ def test_results_have_the_dtype_of_the_parameters():
 def test_bad_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match=named):
         Network(*arguments)
+
+
+class Counted(Products):
+    """torch's products, and the multiply-adds of those that are written or added."""
+
+    name = "counted"
+
+    def __init__(self):
+        self.multiply_adds = 0
+
+    def multiply(self, left, right):
+        return BLAS.multiply(left, right)
+
+    def write(self, left, right, out):
+        self.multiply_adds += left.shape[0] * left.shape[1] * right.shape[1]
+        BLAS.write(left, right, out)
+
+    def add(self, left, right, out):
+        self.multiply_adds += left.shape[0] * left.shape[1] * right.shape[1]
+        BLAS.add(left, right, out)
+
+
+def test_a_jacobian_product_multiplies_each_matrix_once_and_none_by_the_inputs_change():
+    """V ā in every layer, and W Ra, which is 0 in the first one."""
+    case = problem(every_architecture()[0])
+    products = Counted()
+    _, parameters, activations = engine_side(case)
+    counted = Network(*case.architecture, products=products)
+    counted.jacobian_product(parameters, activations, [parameters, parameters])
+    own = sum(w.numel() for w in parameters)
+    through = sum(w[:, :-1].numel() for w in parameters[1:])
+    assert products.multiply_adds == 2 * len(case.inputs) * (own + through)
