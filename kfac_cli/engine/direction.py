@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from kfac_cli.engine.conjugate_gradient import continue_conjugate_gradient
-from kfac_cli.engine.curvature.protocol import Curvature, Inverse
+from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS, Curvature, Inverse
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters, all_finite
@@ -85,15 +85,16 @@ class Direction:
         if (new := self._refreshed(iteration, gammas)) is not None:
             return [(gamma, inverse.at(here.parameters, here.products)) for gamma, inverse in new]
         assert self.inverse is not None
-        return [(gammas[0], self.curvature.latest(self.inverse))]
+        return [(gammas[0], self.curvature.latest(self.inverse, gammas[0]))]
 
     def _refreshed(
         self, iteration: int, gammas: Sequence[float]
     ) -> Sequence[tuple[float, Inverse]] | None:
         """The new inverses of this iteration, if any; in the background it may begin others."""
         options, pending = self.options, self.pending
-        due = len(gammas) > 1 or iteration <= 3 or iteration % options.t3 == 0
-        wait = self.inverse is None or iteration <= 3 or options.refresh == "immediate"
+        first = iteration <= FIRST_ITERATIONS
+        due = len(gammas) > 1 or first or iteration % options.t3 == 0
+        wait = self.inverse is None or first or options.refresh == "immediate"
         if self.inverse is None or (due and wait):
             self.pending = None
             inverses = self.curvature.inverses(gammas, self.processes)

@@ -12,6 +12,7 @@ from torch import Tensor
 from kfac_cli.engine.acceptance import Acceptance
 from kfac_cli.engine.calibration import calibrated_lambda
 from kfac_cli.engine.chunks import chunk_size_for
+from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS
 from kfac_cli.engine.curvature.registry import make_curvature
 from kfac_cli.engine.damping import INCREASE_FACTOR, Damping
 from kfac_cli.engine.direction import Direction, Update, subsample_size
@@ -26,9 +27,6 @@ from kfac_cli.engine.record import StepRecord
 from kfac_cli.engine.state_rules import Rule, count, generator, like, record
 
 logger = logging.getLogger(__name__)
-
-CALIBRATED_ITERATIONS = 3
-"""Number of first iterations that calibrate λ if asked to; they refresh the inverse anyway."""
 
 MAX_INCREASES = 30
 """Maximum number of increases of λ in one of these iterations."""
@@ -189,7 +187,8 @@ class KFAC:
 
     @property
     def _calibrating(self) -> bool:
-        return self.options.lambda_initial == "auto" and self.iteration <= CALIBRATED_ITERATIONS
+        """Whether this iteration calibrates λ: a first one, which makes a new inverse anyway."""
+        return self.options.lambda_initial == "auto" and self.iteration <= FIRST_ITERATIONS
 
     def _calibrate(self, batch: MiniBatch) -> None:
         """Set λ to the smallest value found so far, and γ accordingly."""

@@ -251,7 +251,7 @@ def test_no_float32_product_of_a_step_is_made_elsewhere(options):
     optimizer.curvature.inverses = lambda *arguments: watched.watch(refresh, *arguments)
     inputs = normal(12, 12).sigmoid()
     with OtherProducts(watched) as others:
-        for _ in range(3):
+        for _ in range(5):
             optimizer.step(inputs, inputs)
     assert others.made > 50
     assert others.found == []

@@ -1,6 +1,7 @@
 """F̆⁻¹, the block-diagonal approximate inverse Fisher (section 4.2)."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,8 +13,10 @@ from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.parallel import side_by_side
 from kfac_cli.engine.curvature.protocol import Inverse
 from kfac_cli.engine.curvature.sandwich import sandwich
+from kfac_cli.engine.curvature.spread import Share
 from kfac_cli.engine.curvature.tikhonov import UndampedFactors
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.processes import Processes
 from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.saved_state import attributes, restore
 from kfac_cli.engine.state_rules import Rule, record, word
@@ -123,6 +126,15 @@ class BlockDiagonalInverse(Inverse):
     def from_state_dict(cls, state: dict[str, Any]) -> "BlockDiagonalInverse":
         """The inverse that `state_dict` describes, without recomputing it."""
         return restore(state, cls)
+
+
+def share_of_inverses(
+    factors: KroneckerFactors, pi: str, gammas: Sequence[float], processes: Processes
+) -> Share[Tensor]:
+    """The inverses of the damped factors for each γ: those that this process makes."""
+    shared = UndampedFactors(factors, pi)
+    costs = [size**3 for size in shared.sizes]
+    return Share(partial(factor_inverses, shared), gammas, costs, processes, shared.device)
 
 
 def factor_inverses(

@@ -1,10 +1,9 @@
 """F̆ over the iterations, and the kinds of its inverse (sections 4.2, 6.3 and 8)."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
-from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, factor_inverses
+from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, share_of_inverses
 from kfac_cli.engine.curvature.exact_tikhonov import (
     ExactTikhonovInverse,
     factor_eigenbases,
@@ -14,8 +13,6 @@ from kfac_cli.engine.curvature.factored import FactoredCurvature
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
 from kfac_cli.engine.curvature.separate_decay import SeparateDecayInverse
-from kfac_cli.engine.curvature.spread import Share
-from kfac_cli.engine.curvature.tikhonov import UndampedFactors
 from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.processes import Processes
@@ -43,10 +40,8 @@ class BlockDiagonal(FactoredCurvature):
         self, gammas: Sequence[float], processes: Processes
     ) -> Callable[[Fallbacks], list[Inverse]]:
         """Each part is the inverse of a damped factor."""
-        shared, options = UndampedFactors(self.known_factors, self.options.pi), self.options
-        make = partial(factor_inverses, shared)
-        costs = [size**3 for size in shared.sizes]
-        share = Share(make, gammas, costs, processes, shared.device)
+        options = self.options
+        share = share_of_inverses(self.known_factors, options.pi, gammas, processes)
 
         def finished(fallbacks: Fallbacks) -> list[Inverse]:
             inverses = [BlockDiagonalInverse.of(parts) for parts in share.exchanged(fallbacks)]

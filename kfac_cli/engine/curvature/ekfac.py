@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, share_of_inverses
 from kfac_cli.engine.curvature.eigen_statistics import Bases, ScaledFactors
 from kfac_cli.engine.curvature.exact_tikhonov import factor_eigenbases, share_of_eigenbases
 from kfac_cli.engine.curvature.factored import FactoredCurvature
@@ -23,13 +24,23 @@ from kfac_cli.engine.curvature.kronecker import (
     clipping_limit,
     weighted,
 )
-from kfac_cli.engine.curvature.protocol import Inverse, Needs
+from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS, Inverse, Needs
 from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.processes import Processes
 from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.saved_state import attributes, restore
-from kfac_cli.engine.state_rules import Rule, absent, entries, items, number, record, tensor, word
+from kfac_cli.engine.state_rules import (
+    Rule,
+    absent,
+    count,
+    entries,
+    items,
+    record,
+    tensor,
+    variant,
+    word,
+)
 from kfac_cli.engine.transfer import fetch
 
 
@@ -40,7 +51,6 @@ class EKFACInverse(Inverse):
     """
 
     def __init__(self, bases: Bases, scalings: list[Tensor], gamma: float) -> None:
-        self.gamma = gamma
         self.activation_vectors = bases.activation
         self.gradient_vectors = bases.gradient
         self.weights = [_reciprocals(each, gamma) for each in scalings]
@@ -53,7 +63,7 @@ class EKFACInverse(Inverse):
         return [weighted(*layer, products) for layer in layers]
 
     def state_dict(self) -> dict[str, Any]:
-        """The cached matrices as tensors, and γ."""
+        """The cached matrices as tensors."""
         return attributes(self)
 
     @classmethod
@@ -62,11 +72,13 @@ class EKFACInverse(Inverse):
         return record(
             {
                 "type": word(cls.__name__),
-                "gamma": number(),
                 **_basis_rules(parameters),
                 "weights": _scaling_rules(parameters),
             }
         )
+
+
+INVERSES: tuple[type[EKFACInverse | BlockDiagonalInverse], ...] = EKFACInverse, BlockDiagonalInverse
 
 
 class EKFAC(FactoredCurvature):
@@ -76,16 +88,22 @@ class EKFAC(FactoredCurvature):
     averaged with their weights ε; between refreshes `latest` follows it, which needs no
     decomposition. (The other way, to turn the old D into the new bases, was measured once: it left
     an error 1.2 to 2.1 times as large at iteration 100 of CURVES, three seeds.)
+
+    The first iterations take K-FAC's own inverse, with factored damping. Their Ā and G are of so
+    few cases that most of their eigenvalues are 0; a γ² that is large enough for those is far too
+    large for the rest of the run. The last of them makes the first bases.
     """
 
     def __init__(self, options: KFACOptions, fallbacks: Fallbacks | None = None) -> None:
         super().__init__(options, fallbacks)
         self.needs = Needs()
         self.scalings: list[Tensor] = []
+        self._iteration = 0
         self._decomposed: KroneckerFactors | None = None
 
     def update(self, statistics: KroneckerFactors | None, iteration: int) -> None:
         assert statistics is not None
+        self._iteration = iteration
         super().update(KroneckerFactors(statistics.activation, statistics.gradient), iteration)
         if isinstance(statistics, ScaledFactors):
             new = 1 - running_average_weight(iteration, self.options.epsilon_max)
@@ -96,21 +114,24 @@ class EKFAC(FactoredCurvature):
         self, gammas: Sequence[float], processes: Processes
     ) -> Callable[[Fallbacks], list[Inverse]]:
         factors = self.known_factors
-        known = self._decomposed is factors
-        share = None if known else share_of_eigenbases(factors, processes)
+        first = self._iteration <= FIRST_ITERATIONS
+        turns = self._iteration >= FIRST_ITERATIONS and self._decomposed is not factors
+        early = share_of_inverses(factors, self.options.pi, gammas, processes) if first else None
+        bases = share_of_eigenbases(factors, processes) if turns else None
 
         def finished(fallbacks: Fallbacks) -> list[Inverse]:
-            if share is not None:
-                [parts] = share.exchanged(fallbacks)
+            if bases is not None:
+                [parts] = bases.exchanged(fallbacks)
                 self._turn_bases(factors, factor_eigenbases(parts))
+            if early is not None:
+                return [BlockDiagonalInverse.of(parts) for parts in early.exchanged(fallbacks)]
             self._count_clipped(gammas, fallbacks)
             return [self._inverse(gamma) for gamma in gammas]
 
         return finished
 
-    def latest(self, inverse: Inverse) -> Inverse:
-        assert isinstance(inverse, EKFACInverse)
-        return self._inverse(inverse.gamma)
+    def latest(self, inverse: Inverse, gamma: float) -> Inverse:
+        return inverse if self.needs.bases is None else self._inverse(gamma)
 
     def _inverse(self, gamma: float) -> EKFACInverse:
         assert self.needs.bases is not None
@@ -148,27 +169,34 @@ class EKFAC(FactoredCurvature):
                 "gradient_vectors": list(bases.gradient),
                 "scalings": list(self.scalings),
             }
-        return {**super().state_dict(), "eigenbasis": eigenbasis}
+        return {
+            **super().state_dict(),
+            "iteration": self._iteration,
+            "eigenbasis": eigenbasis,
+        }
 
     def state_rules(self, parameters: Parameters) -> Rule:
         eigenbasis = record({**_basis_rules(parameters), "scalings": _scaling_rules(parameters)})
         return record(
-            self._rules(parameters),
-            lambda state: {"eigenbasis": absent if state["factors"] is None else eigenbasis},
+            {**self._rules(parameters), "iteration": count()},
+            lambda state: {
+                "eigenbasis": eigenbasis if state["iteration"] >= FIRST_ITERATIONS else absent
+            },
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
+        self._iteration = state["iteration"]
         self.needs, self.scalings, self._decomposed = Needs(), [], None
         if (saved := state["eigenbasis"]) is not None:
             bases = Bases(list(saved["activation_vectors"]), list(saved["gradient_vectors"]))
             self.needs, self.scalings = Needs(bases=bases), list(saved["scalings"])
 
     def inverse_rules(self, parameters: Parameters) -> Rule:
-        return EKFACInverse.state_rules(parameters)
+        return variant({kind.__name__: kind.state_rules(parameters) for kind in INVERSES})
 
     def restore(self, state: dict[str, Any]) -> Inverse:
-        return restore(state, EKFACInverse)
+        return restore(state, *INVERSES)
 
 
 def _reciprocals(scalings: Tensor, gamma: float) -> Tensor:

@@ -13,6 +13,9 @@ from kfac_cli.engine.processes import ALONE, Processes
 from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.state_rules import Rule
 
+FIRST_ITERATIONS = 3
+"""Each of the first iterations makes a new inverse (algorithm 2)."""
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -84,10 +87,10 @@ class Curvature(Protocol):
         which all processes do at the same point, and records fallbacks.
         """
 
-    def latest(self, inverse: Inverse) -> Inverse:
+    def latest(self, inverse: Inverse, gamma: float) -> Inverse:
         """The inverse to use between refreshes: that of the last one, here as it is.
 
-        A curvature may update it by what takes no decomposition.
+        A curvature may update it, also to the present γ, by what takes no decomposition.
         """
         return inverse
 

@@ -22,7 +22,8 @@ class CurvatureOptions(OptimizerOptions):
         About(
             "structure of the approximate inverse Fisher; block_diagonal is cheaper; ekfac is "
             "block-diagonal with second moments along the factors' eigenvectors that begin as "
-            "K-FAC's at a refresh and are then measured (arXiv:1806.03884); identity has no "
+            "K-FAC's at a refresh and are then measured, from the fourth iteration on "
+            "(arXiv:1806.03884); identity has no "
             "curvature: the proposal is minus the gradient",
             "",
             "4",
@@ -101,7 +102,7 @@ class CurvatureOptions(OptimizerOptions):
         """Refuse what EKFAC cannot do or does anyway."""
         if self.inverse != "ekfac":
             return
-        damping = "ekfac always adds gamma^2 to its diagonal"
+        damping = "after three iterations ekfac adds gamma^2 to its diagonal"
         measured = "it measures in the eigenvectors of the present inverse"
         needed = {
             "tikhonov": ("factored", damping),

@@ -16,6 +16,7 @@ from torch import nn
 from engine import oracles
 from engine.oracles import Architecture, problem
 from kfac_cli.engine import KFACOptions
+from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS
 from kfac_cli.engine.curvature.registry import make_curvature
 
 from .test_ekfac import diagonal, eigenvectors, measured
@@ -69,7 +70,7 @@ def test_the_same_product_on_a_small_network(output, fisher):
     ]
 
     curvature = make_curvature(KFACOptions(inverse="ekfac"))
-    curvature.update(measured(small, None, fisher), 1)
+    curvature.update(measured(small, None, fisher), FIRST_ITERATIONS)
     curvature.inverses([1.0])
     bases = curvature.needs.bases
     for layer, scalings in enumerate(measured(small, bases, fisher).scalings):

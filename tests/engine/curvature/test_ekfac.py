@@ -6,25 +6,29 @@ from torch.func import vmap
 
 from engine import oracles
 from engine.oracles import ODD_ARCHITECTURES, Architecture, every_architecture, problem
-from kfac_cli.engine import KFAC, KFACOptions, KroneckerFactors, Network
+from kfac_cli.engine import KFAC, BlockDiagonalInverse, KFACOptions, KroneckerFactors, Network
 from kfac_cli.engine.curvature.dense import matrix_of
 from kfac_cli.engine.curvature.eigen_statistics import ScaledFactors
 from kfac_cli.engine.curvature.ekfac import EKFACInverse
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
+from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS
 from kfac_cli.engine.curvature.registry import make_curvature
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.statistics import StatisticsRequest
 
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
 EVERY = pytest.mark.parametrize("architecture", every_architecture() + ODD_ARCHITECTURES, ids=str)
+BASES, LATER = FIRST_ITERATIONS, FIRST_ITERATIONS + 1
+"""The iteration that makes the first bases, and that of the first inverse in them."""
+
 FISHERS = pytest.mark.parametrize("fisher", ["empirical", "exact"])
 
 
 def curvature_with_bases(small, fallbacks=None):
-    """After its first refresh, from other cases: nothing is measured in its bases yet."""
+    """With its first bases, from other cases: nothing is measured in them yet."""
     other = problem(small.architecture, 8, seed=3)
     curvature = make_curvature(KFACOptions(inverse="ekfac"), fallbacks)
-    curvature.update(oracles.tridiagonal(oracles.statistics(*other), KroneckerFactors), 1)
+    curvature.update(oracles.tridiagonal(oracles.statistics(*other), KroneckerFactors), BASES)
     curvature.inverses([1.0])
     return curvature
 
@@ -100,8 +104,7 @@ def test_no_other_diagonal_is_nearer_to_the_block_of_the_same_cases(architecture
 def test_kfacs_diagonal_is_farther():
     small = problem(CHAIN)
     curvature = make_curvature(KFACOptions(inverse="ekfac"))
-    first = measured(small, None)
-    curvature.update(first, 1)
+    curvature.update(measured(small, None), BASES)
     curvature.inverses([1.0])
     bases, of_kfac = curvature.needs.bases, curvature.scalings
     own = measured(small, bases).scalings
@@ -148,17 +151,17 @@ def test_factors_beside_them_are_those_without_bases():
 def test_the_inverse_is_that_of_the_dense_matrix(architecture, gamma):
     small = problem(architecture)
     curvature = curvature_with_bases(small)
-    curvature.update(measured(small, curvature.needs.bases), 2)
-    [old] = curvature.inverses([gamma])
+    curvature.update(measured(small, curvature.needs.bases), LATER)
+    [old] = curvature.inverses([1.0])
     bases = curvature.needs.bases
-    curvature.update(measured(small, bases), 3)
+    curvature.update(measured(small, bases), LATER + 1)
     blocks = []
     for layer, scalings in enumerate(curvature.scalings):
         u = eigenvectors(bases, layer)
         damped = u @ diagonal(scalings) @ u.T
         blocks.append(damped + gamma**2 * torch.eye(len(u), dtype=u.dtype))
     dense = torch.block_diag(*blocks)
-    found = matrix_of(curvature.latest(old).multiply, architecture.layer_sizes)
+    found = matrix_of(curvature.latest(old, gamma).multiply, architecture.layer_sizes)
     torch.testing.assert_close(found, torch.linalg.inv(dense))
 
 
@@ -168,21 +171,38 @@ def test_before_anything_is_measured_it_is_kfac_with_exact_tikhonov_damping():
     products = []
     for options in ({"inverse": "ekfac"}, {"inverse": "block_diagonal", "tikhonov": "exact"}):
         curvature = make_curvature(KFACOptions(**options))
-        curvature.update(factors, 1)
+        curvature.update(factors, LATER)
         [inverse] = curvature.inverses([0.3])
         products.append(matrix_of(inverse.multiply, CHAIN.layer_sizes))
     torch.testing.assert_close(*products)
 
 
+@pytest.mark.parametrize("iteration", range(1, LATER))
+def test_in_the_first_iterations_it_is_kfac_with_factored_tikhonov_damping(iteration):
+    statistics = oracles.statistics(*problem(CHAIN))
+    curvature = make_curvature(KFACOptions(inverse="ekfac"))
+    curvature.update(oracles.tridiagonal(statistics, KroneckerFactors), iteration)
+    [inverse] = curvature.inverses([0.3])
+    expected = oracles.approximate_fisher("block_diagonal", statistics, 0.3)
+    found = matrix_of(inverse.multiply, CHAIN.layer_sizes)
+    torch.testing.assert_close(found, torch.linalg.inv(expected))
+    assert (curvature.needs.bases is not None) == (iteration == BASES)
+
+
 def test_the_candidates_for_gamma_share_the_eigenvectors():
-    one, other = curvature_with_bases(problem(CHAIN)).inverses([0.1, 1.0])
+    small = problem(CHAIN)
+    curvature = curvature_with_bases(small)
+    curvature.update(measured(small, curvature.needs.bases), LATER)
+    one, other = curvature.inverses([0.1, 1.0])
     assert one.activation_vectors is other.activation_vectors
     assert one.gradient_vectors is other.gradient_vectors
 
 
 def test_a_singular_diagonal_is_counted_and_its_inverse_finite():
-    fallbacks = Fallbacks()
-    curvature = curvature_with_bases(problem(CHAIN), fallbacks)
+    fallbacks, small = Fallbacks(), problem(CHAIN)
+    curvature = curvature_with_bases(small, fallbacks)
+    curvature.update(measured(small, curvature.needs.bases), LATER)
+    curvature.inverses([1.0])
     assert fallbacks == Fallbacks()
     curvature.scalings[1][0].zero_()
     [inverse] = curvature.inverses([1e-12])
@@ -194,7 +214,7 @@ def test_a_factor_that_is_not_finite_is_refused():
     factors = oracles.tridiagonal(oracles.statistics(*problem(CHAIN)), KroneckerFactors)
     factors.gradient[1][0, 0] = torch.nan
     curvature = make_curvature(KFACOptions(inverse="ekfac"))
-    curvature.update(factors, 1)
+    curvature.update(factors, LATER)
     with pytest.raises(ValueError, match="not finite"):
         curvature.inverses([1.0])
 
@@ -204,7 +224,7 @@ def test_the_eigenvectors_of_float32_factors_are_computed_in_float64():
     factors = oracles.tridiagonal(oracles.statistics(*problem(CHAIN)), KroneckerFactors)
     single = KroneckerFactors(*([m.float() for m in ms] for ms in vars(factors).values()))
     curvature = make_curvature(KFACOptions(inverse="ekfac"))
-    curvature.update(single, 1)
+    curvature.update(single, LATER)
     [inverse] = curvature.inverses([0.1])
     for found, given in zip(inverse.activation_vectors, single.activation, strict=True):
         symmetric = (given.double() + given.double().T) / 2
@@ -218,7 +238,7 @@ def test_float32_is_close_to_float64():
     products = []
     for given in (factors, single):
         curvature = make_curvature(KFACOptions(inverse="ekfac"))
-        curvature.update(given, 1)
+        curvature.update(given, LATER)
         [inverse] = curvature.inverses([0.1])
         dtype = given.activation[0].dtype
         product = inverse.multiply([v.to(dtype) for v in vectors])
@@ -230,7 +250,7 @@ def test_float32_is_close_to_float64():
 # --- the diagonal over iterations ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("iteration", [2, 100])
+@pytest.mark.parametrize("iteration", [LATER, 100])
 def test_it_is_averaged_with_the_weights_of_the_factors(iteration):
     small = problem(CHAIN)
     curvature = curvature_with_bases(small)
@@ -245,7 +265,7 @@ def test_a_refresh_begins_with_kfacs_diagonal_in_the_new_bases():
     small = problem(CHAIN)
     curvature = curvature_with_bases(small)
     old = curvature.needs.bases
-    curvature.update(measured(small, old), 2)
+    curvature.update(measured(small, old), LATER)
     curvature.inverses([1.0])
     new, factors = curvature.needs.bases, curvature.factors
     for layer, found in enumerate(curvature.scalings):
@@ -258,7 +278,7 @@ def test_a_refresh_begins_with_kfacs_diagonal_in_the_new_bases():
 def test_the_bases_diagonalize_the_factors_of_the_refresh():
     small = problem(CHAIN)
     curvature = curvature_with_bases(small)
-    curvature.update(measured(small, curvature.needs.bases), 2)
+    curvature.update(measured(small, curvature.needs.bases), LATER)
     curvature.inverses([1.0])
     bases, factors = curvature.needs.bases, curvature.factors
     pairs = [
@@ -295,14 +315,16 @@ def test_between_refreshes_the_inverse_follows_the_diagonal_in_its_bases():
         fresh = problem(CHAIN, 16, seed=100 + iteration)
         assert optimizer.step(fresh.inputs, fresh.targets).outcome == "accepted"
         inverse, curvature = optimizer.direction.inverse, optimizer.curvature
+        if iteration <= FIRST_ITERATIONS:
+            assert isinstance(inverse, BlockDiagonalInverse)
+            continue
         assert isinstance(inverse, EKFACInverse)
         assert inverse.activation_vectors is curvature.needs.bases.activation
         for weights, scalings in zip(inverse.weights, curvature.scalings, strict=True):
-            torch.testing.assert_close(weights, 1 / (scalings + inverse.gamma**2))
+            torch.testing.assert_close(weights, 1 / (scalings + optimizer.gamma**2))
         seen.append(inverse)
     bases = [id(each.activation_vectors) for each in seen]
-    assert len({*bases[2:9]}) == 1  # 3 is a refresh, and 10 the next
-    assert len({*bases}) == 4
+    assert len({*bases[:6]}) == 1 and len({*bases[6:]}) == 1 and bases[5] != bases[6]  # 10 is new
     assert len({float(each.weights[0][0, 0]) for each in seen}) == len(seen)
 
 
@@ -310,7 +332,7 @@ def test_between_refreshes_the_inverse_follows_the_diagonal_in_its_bases():
     ("changes", "message"),
     [
         ({"tikhonov": "exact"}, "^tikhonov=exact: must be factored with inverse=ekfac"),
-        ({"pi": "one"}, "^pi=one: must be trace with inverse=ekfac: ekfac always adds gamma"),
+        ({"pi": "one"}, "^pi=one: must be trace with inverse=ekfac: after three iterations"),
         ({"refresh": "background"}, "^refresh=background: must be immediate with inverse=ekfac"),
         ({"t3": 1}, "^t3=1: with inverse=ekfac, .* must be 2 or more"),
         ({"l2_product": "refreshed"}, "^l2_product=refreshed: needs inverse=block_diagonal"),

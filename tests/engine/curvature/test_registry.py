@@ -9,6 +9,7 @@ from engine import oracles
 from engine.oracles import Architecture, problem
 from kfac_cli.engine import KFACOptions, KroneckerFactors
 from kfac_cli.engine.curvature.factors import CaseFactors
+from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS
 from kfac_cli.engine.curvature.registry import CURVATURES, make_curvature
 
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
@@ -23,7 +24,7 @@ def options_for(inverse, **more):
 def curvature_of(inverse, **more):
     made = make_curvature(options_for(inverse, **more))
     statistics = oracles.statistics(*problem(CHAIN))
-    made.update(oracles.tridiagonal(statistics, KroneckerFactors), 1)
+    made.update(oracles.tridiagonal(statistics, KroneckerFactors), FIRST_ITERATIONS + 1)
     return made
 
 
@@ -102,6 +103,6 @@ def test_an_update_replaces_the_tensors_of_a_saved_state(inverse):
     state = curvature.state_dict()
     copies = [m.clone() for ms in state.get("factors", {}).values() for m in ms]
     fresh = oracles.statistics(*problem(CHAIN, seed=3))
-    curvature.update(oracles.tridiagonal(fresh, KroneckerFactors), 2)
+    curvature.update(oracles.tridiagonal(fresh, KroneckerFactors), FIRST_ITERATIONS + 2)
     kept = [m for ms in state.get("factors", {}).values() for m in ms]
     assert all(map(torch.equal, kept, copies))
