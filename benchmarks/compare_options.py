@@ -20,8 +20,8 @@ from kfac_cli.recording.progress import Progress
 from kfac_cli.run.runner import run
 
 VARIANTS = {
-    "default": [],
-    "default, another seed": ["seed=1"],
+    "block-tridiagonal": [],
+    "block-tridiagonal, another seed": ["seed=1"],
     "lambda_0 = 150, the paper's": ["optimizer.lambda_initial=150"],
     "block-diagonal": ["optimizer=kfac_diag", "optimizer.t3=20"],
     "block-diagonal, exact Tikhonov": [
@@ -58,6 +58,7 @@ def main() -> None:
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 60.0
     overrides = [
         "dataset=mnist",
+        "optimizer=kfac_tridiag",
         f"iterations={iterations}",
         f"evaluate_every={iterations}",
         *sys.argv[3:],

@@ -15,7 +15,7 @@ Groups: choose one of each
   preset      the values of settings that are not given: default (this project's), paper (the
               paper's text and nothing else) or companion (its authors' code, as it made the
               published runs); docs/settings.md lists where they differ
-  optimizer   kfac_tridiag (default), kfac_diag, kfac_tridiag_no_momentum, nesterov_sgd (the
+  optimizer   kfac_diag (default), kfac_tridiag, kfac_tridiag_no_momentum, nesterov_sgd (the
               paper's baseline), heskes (fixed damping, for comparison); of torch.optim: adam,
               adamw, sgd, muon, and torch with optimizer.algorithm=NAME for any other;
               sgd_kfac_momentum (no curvature, K-FAC's step size and momentum);
@@ -78,7 +78,7 @@ Examples
   kfac-run -m optimizer=kfac_tridiag,kfac_diag seed=0,1
   kfac-run dataset=mnist optimizer.tau2=1 --cfg job
   kfac-run resume=outputs/mnist/kfac_tridiag/DATE_TIME_ID iterations=1000
-  kfac-run -m start_from=outputs/curves/kfac_tridiag/DATE_TIME_ID optimizer.t3=1,5,20
+  kfac-run -m start_from=outputs/curves/kfac_diag/DATE_TIME_ID optimizer.t3=1,5,20
   eval "$(kfac-run -sc install=bash)"                   completion with the Tab key, this shell
 
 Results go to outputs/DATASET/OPTIMIZER/DATE_TIME_ID, those of -m to outputs/sweeps/DATE_TIME_ID,

@@ -15,7 +15,7 @@ MISTAKES = [
     (["iterations=abc"], "iterations=abc: must be a whole number from 1 to 1000000000"),
     (["chunk_size=-5"], "chunk_size=-5: must be auto or a whole number from 1 to 1000000000"),
     (["optimizer.tau1=2"], "optimizer.tau1=2: must be a number in (0, 1]"),
-    (["optimizer.t2=30"], "optimizer.t2=30: must be a multiple of optimizer.t3, which is 20"),
+    (["optimizer.t2=32"], "optimizer.t2=32: must be a multiple of optimizer.t3, which is 5"),
     (["iteration=5"], f"iteration=5: no such setting; did you mean iterations? {SHIPPED}"),
     (
         ["optimizer.mu_max=0.9"],

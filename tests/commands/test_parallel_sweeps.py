@@ -17,7 +17,7 @@ from kfac_cli.run.session import choose_device
 def test_parallel_jobs_share_the_terminal_line_by_line_and_equal_those_in_a_row(kfac_run, tmp_path):
     write_cases(tmp_path / "cases.npz")
     grid = [*overrides("cases.npz", iterations=8), "tensorboard=false", "seed=1,2", "threads=1"]
-    others = ["hydra/launcher=joblib", "dataset.file=cases.npz,nope.npz"]
+    others = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "dataset.file=cases.npz,nope.npz"]
     command = [sys.executable, "-m", "kfac_cli", "-m", *grid, "hydra.sweep.dir=parallel", *others]
     parallel = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert parallel.returncode == 1

@@ -88,7 +88,7 @@ def test_without_arguments_it_trains_with_the_defaults(kfac_run, runner):
     assert kfac_run().code == 0
     [(config, _)] = [call[:2] for call in runner.calls]
     assert config.dataset.name == "curves"
-    assert config.optimizer.name == "kfac_tridiag"
+    assert config.optimizer.name == "kfac_diag"
 
 
 def test_warnings_of_libraries_reach_the_terminal_and_the_log(kfac_run, runner, tmp_path):

@@ -103,14 +103,14 @@ def test_the_defaults_are_the_papers():
     assert (config.iterations, config.l2) == (500, 1e-5)
     assert (config.polyak.decay, config.polyak.start) == (0.99, 200)
     assert (config.schedule.initial, config.schedule.full_at) == (1000, 500)
-    assert (optimizer.inverse, optimizer.momentum) == ("block_tridiagonal", True)
-    assert (optimizer.t1, optimizer.t2, optimizer.t3) == (5, 20, 20)
+    assert (optimizer.inverse, optimizer.momentum) == ("block_diagonal", True)
+    assert (optimizer.t1, optimizer.t2, optimizer.t3) == (5, 20, 5)
     assert (optimizer.tau1, optimizer.tau2) == (1 / 8, 1 / 4)
     assert optimizer.epsilon_max == 0.95
 
 
 def test_the_optimizers_settings_are_the_engines_options_with_its_defaults():
-    settings = asdict(load_config().optimizer)
+    settings = asdict(load_config(["optimizer=kfac_tridiag"]).optimizer)
     assert (settings.pop("name"), settings.pop("kind")) == ("kfac_tridiag", "kfac")
     assert settings == asdict(KFACOptions())
     settings = asdict(load_config(["optimizer=nesterov_sgd"]).optimizer)
@@ -277,8 +277,8 @@ ERRORS = [
     (["optimizer.momentum=maybe"], "optimizer.momentum=maybe: must be true or false"),
     (["optimizer.t3=0"], f"optimizer.t3=0: {WHOLE} 1 to 1000000000"),
     (
-        ["optimizer.t2=30"],
-        "optimizer.t2=30: must be a multiple of optimizer.t3, which is 20",
+        ["optimizer.t2=32"],
+        "optimizer.t2=32: must be a multiple of optimizer.t3, which is 5",
     ),
     (
         ["optimizer.gamma_min=2"],
@@ -450,7 +450,7 @@ ERRORS = [
     (["optimizer.pi=two"], "optimizer.pi=two: must be trace, frobenius, spectral or one"),
     (["optimizer.fisher=true"], "optimizer.fisher=true: must be sampled, exact or empirical"),
     (
-        ["optimizer.tikhonov=exact"],
+        ["optimizer=kfac_tridiag", "optimizer.tikhonov=exact"],
         "optimizer.tikhonov=exact: needs optimizer.inverse=block_diagonal; no other has an "
         "efficient exact form",
     ),
@@ -538,7 +538,7 @@ def test_values_at_the_ends_of_what_is_allowed_are_taken():
         ["optimizer.gamma_rule=fixed", "optimizer.t2=30"],  # T_2 belongs to the search
         ["optimizer.gamma_rule=tied", "l2=100"],  # and so does the cap
         ["optimizer=kfac_diag", "optimizer.tikhonov=exact"],
-        ["optimizer.fisher=exact", "optimizer.sigma_solver=doubling"],
+        ["optimizer=kfac_tridiag", "optimizer.fisher=exact", "optimizer.sigma_solver=doubling"],
         ["optimizer.samples=3", "optimizer.cg_steps=4"],
         ["optimizer=heskes", "optimizer.fisher=sampled", "optimizer.learning_rate=0.5"],
         ["schedule=adaptive", "schedule.maximum=1000", "schedule.theta=1"],
