@@ -70,10 +70,10 @@ class QuadraticModel:
     ) -> ModelPoint:
         """The point with given coefficients of the directions with the given indices."""
         curvature, slope = self._restricted(chosen, damping)
-        point = torch.tensor(list(coefficients), dtype=torch.float64)
+        point = self.slope.new_tensor(list(coefficients))
         return ModelPoint(list(coefficients), float(point @ (0.5 * curvature @ point + slope)))
 
     def _restricted(self, chosen: Sequence[int], damping: float) -> tuple[Tensor, Tensor]:
-        index = torch.tensor(list(chosen))
+        index = torch.tensor(list(chosen), device=self.slope.device)
         curvature = self.fisher + damping * self.inner
         return curvature[index][:, index], self.slope[index]

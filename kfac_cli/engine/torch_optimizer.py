@@ -154,7 +154,7 @@ class TorchOptimizer:
             self._optimizer.state.pop(own, None)
             if values:
                 self._optimizer.state[own] = {
-                    name: value.cpu() if name in on_host else _copied(value)
+                    name: _copied(value.cpu() if name in on_host else value)
                     for name, value in values.items()
                 }
 

@@ -131,7 +131,12 @@ def _parts(module: nn.Sequential, prefix: str = "") -> Iterator[Named]:
 
 
 def _check_fit(layers: list[Layer]) -> None:
-    """Raise ValueError if width, dtype or device of the last two layers do not match."""
+    """Raise ValueError if dtype or device of the last layer do not match, or the one below."""
+    weight, bias = layers[-1].linear.weight, layers[-1].linear.bias
+    if bias is not None and kind(weight) != kind(bias):
+        raise ValueError(
+            f"{layers[-1]}: its bias is {kind(bias)}, but its weight is {kind(weight)}"
+        )
     if len(layers) < 2:
         return
     below, layer = layers[-2:]

@@ -11,15 +11,20 @@ from kfac_cli.engine.options.network import Output
 from kfac_cli.engine.parameters import l2_penalty
 from kfac_cli.own_network.batch import as_batch
 from kfac_cli.own_network.continuing import (
-    STATE,
     option_group,
     options_of,
     refuse_rate,
     resumed,
+    saved_state,
     with_options,
 )
 from kfac_cli.own_network.layers import Perceptron, read_perceptron
-from kfac_cli.own_network.trainable import check_trainable, check_unchanged
+from kfac_cli.own_network.trainable import (
+    check_alone,
+    check_generator,
+    check_trainable,
+    check_unchanged,
+)
 
 
 class KFACOptimizer(torch.optim.Optimizer):
@@ -31,7 +36,9 @@ class KFACOptimizer(torch.optim.Optimizer):
     summed over outputs, and `gaussian` half the squared error, summed over outputs. A function
     after the last layer that makes logits probabilities (Softmax, LogSoftmax, Sigmoid) is part of
     the loss. `options` are those of `KFACOptions` (docs/settings.md); they stand in
-    `param_groups[0]`, where they may be changed between steps, but for `inverse` and `tikhonov`.
+    `param_groups[0]`, where they may be changed between steps, but once a step was made not those
+    that its state or its beginning depends on: `inverse`, `tikhonov`, `l2_product`,
+    `lambda_initial` and `gamma_initial`.
     `tau1` and `tau2` suit mini-batches of thousands: with hundreds of cases, set both to 1, or the
     curvature comes from a few dozen. Random targets are drawn with `generator`, which is on
     the CPU, a new one with seed 0 if it is None.
@@ -40,7 +47,8 @@ class KFACOptimizer(torch.optim.Optimizer):
     are neither used nor changed, and its hooks are not called. `record` is the `StepRecord` of the
     last step: objective with ℓ₂, error, step size, damping, and whether the step was taken.
 
-    Raises ValueError, in one line that names the layer or the option, for what does not fit.
+    Trains in a single process. Raises ValueError, in one line that names the layer or the option,
+    for what does not fit.
     """
 
     def __init__(
@@ -56,8 +64,8 @@ class KFACOptimizer(torch.optim.Optimizer):
         chosen = KFACOptions(**options)
         if generator is None:
             generator = torch.Generator().manual_seed(0)
-        if generator.device.type != "cpu":
-            raise ValueError(f"generator: must be one on the CPU, not on {generator.device}")
+        check_generator(generator)
+        check_alone()
         self._module, self._output = module, output
         self.record: StepRecord | None = None
         perceptron, network = self._trainable()
@@ -107,14 +115,16 @@ class KFACOptimizer(torch.optim.Optimizer):
         """
         self._fill_state()
         state = super().state_dict()
-        del self.state[STATE]  # type: ignore[arg-type]  # or it would keep those tensors alive
+        self.state.clear()  # or it would keep those tensors alive
         return state
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy is made from, the module included."""
         self._fill_state()
         own = {"record": self.record, "_module": self._module, "_output": self._output}
-        return super().__getstate__() | own
+        filled = {"state": dict(self.state)}
+        self.state.clear()
+        return super().__getstate__() | filled | own
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Continue from a copy's state or, in `load_state_dict`, from options and K-FAC's state."""
@@ -122,15 +132,17 @@ class KFACOptimizer(torch.optim.Optimizer):
         perceptron, network = self._trainable()
         [group] = state["param_groups"]
         options = options_of(group)
-        kfac = resumed(network, perceptron.parameters, options, state["state"].get(STATE))
+        kfac = resumed(network, perceptron.parameters, options, state["state"])
         group = option_group({**asdict(options), **group})
         super().__setstate__({**state, "param_groups": [group]})
+        self.state.clear()
+        if (earlier := vars(self).get("_kfac")) is not None:
+            kfac.generator = earlier.generator.set_state(kfac.generator.get_state())
         self._kfac = kfac
 
     def _fill_state(self) -> None:
         """Put the state of K-FAC where torch looks for it; its keys need not be parameters."""
-        state: dict[Any, Any] = self.state
-        state[STATE] = self._kfac.state_dict()
+        self.state.update(saved_state(self._kfac))  # type: ignore[arg-type]
 
     def _trainable(self) -> tuple[Perceptron, Network]:
         """The module's layers, which K-FAC can train, and its network."""

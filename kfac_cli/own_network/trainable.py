@@ -1,4 +1,4 @@
-"""Which layers K-FAC can train in place: those whose weights and biases are their own."""
+"""What K-FAC can train in place: layers whose weights and biases are their own, in one process."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,28 @@ import torch
 from torch import Tensor
 
 from kfac_cli.engine import KFAC, Network
+from kfac_cli.engine.processes import Processes
 from kfac_cli.own_network.layers import Layer, Perceptron, kind
 
 DTYPES = torch.float32, torch.float64
 DEVICES = "cpu", "cuda"
+
+
+def check_generator(generator: object) -> None:
+    """Raise ValueError for what is no generator, or for one of a GPU."""
+    if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
+        raise ValueError(
+            "generator: must be one on the CPU, such as torch.Generator().manual_seed(1)"
+        )
+
+
+def check_alone() -> None:
+    """Raise ValueError where torch.distributed has several processes: they exchange nothing."""
+    if (count := Processes.here().count) > 1:
+        raise ValueError(
+            f"KFACOptimizer: trains in one process, and here are {count}, each of which would "
+            "train a network of its own"
+        )
 
 
 def check_trainable(perceptron: Perceptron) -> None:
@@ -40,9 +58,7 @@ def _check_parameters(layer: Layer) -> None:
     for name, parameter in parameters.items():
         if not parameter.requires_grad:
             raise ValueError(f"{layer}: its {name} is frozen (requires_grad=False)")
-    weight, bias = layer.linear.weight, layer.linear.bias
-    if kind(weight) != kind(bias):
-        raise ValueError(f"{layer}: its bias is {kind(bias)}, but its weight is {kind(weight)}")
+    weight = layer.linear.weight
     if weight.dtype not in DTYPES or weight.device.type not in DEVICES:
         raise ValueError(f"{layer}: is {kind(weight)}; must be float32 or float64 on cpu or cuda")
 

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 from torch.optim import lr_scheduler
+from torch.optim.swa_utils import SWALR
 
 from kfac_cli import KFACOptimizer
+from kfac_cli.engine.processes import Processes
 
 from .helpers import OUTPUTS, batch, mlp, optimizer_of, same, take_steps, values
 
@@ -183,6 +185,7 @@ def test_an_activation_may_serve_several_layers():
             {"output": "poisson"},
             "output='poisson': must be one of bernoulli, gaussian",
         ),
+        ({"generator": 0}, "generator: must be one on the CPU, such as torch.Generator()"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_in_the_engines_line(options, message):
@@ -249,6 +252,13 @@ def test_a_module_that_changed_more_than_its_values_is_refused(change, message):
             {"inverse": "block_diagonal"},
             "inverse=block_diagonal: was block_tridiagonal, and what K-FAC has learnt does not fit",
         ),
+        ({"tikhonov": "exact", "inverse": "block_diagonal"}, "inverse=block_diagonal: was "),
+        ({"l2_product": "refreshed", "inverse": "block_diagonal"}, "inverse=block_diagonal: was "),
+        (
+            {"lambda_initial": 150.0},
+            "lambda_initial=150.0: was auto, from which K-FAC has begun; make a new optimizer",
+        ),
+        ({"gamma_initial": 0.5}, "gamma_initial=0.5: was null, from which K-FAC has begun"),
         ({"l2": -1}, "l2=-1: must be a number in [0, 1000]"),
         ({"momentun": False}, "momentun=false: no such option"),
     ],
@@ -262,6 +272,26 @@ def test_options_that_cannot_be_changed_are_refused(change, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         optimizer.step(*batch("categorical"))
     assert same(module, before)
+
+
+@pytest.mark.parametrize(
+    "change", [{"lambda_initial": 3.0}, {"gamma_initial": 0.5}, {"inverse": "block_diagonal"}]
+)
+def test_before_the_first_step_every_option_can_be_changed(change):
+    """As if the optimizer had been made with it."""
+    module, other = mlp(), mlp()
+    optimizer = optimizer_of(module)
+    optimizer.param_groups[0].update(change)
+    take_steps(optimizer, "categorical", 3)
+    take_steps(optimizer_of(other, **change), "categorical", 3)
+    assert same(module, other)
+
+
+def test_several_processes_are_refused(monkeypatch):
+    """They would exchange nothing."""
+    monkeypatch.setattr(Processes, "here", classmethod(lambda cls: cls(1, 2)))
+    with pytest.raises(ValueError, match=r"^KFACOptimizer: trains in one process, and here are 2"):
+        optimizer_of(mlp())
 
 
 def test_there_is_one_param_group():
@@ -279,18 +309,22 @@ def test_there_is_one_param_group():
         lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, 10),
         lr_scheduler.ReduceLROnPlateau,
         lambda optimizer: lr_scheduler.CyclicLR(optimizer, 0.1, 1.0, cycle_momentum=False),
-        lambda optimizer: lr_scheduler.OneCycleLR(optimizer, 0.1, 10, cycle_momentum=False),
+        lambda optimizer: lr_scheduler.OneCycleLR(optimizer, 0.1, 10),
+        lambda optimizer: SWALR(optimizer, 0.05),
     ],
-    ids=["StepLR", "CosineAnnealingLR", "ReduceLROnPlateau", "CyclicLR", "OneCycleLR"],
+    ids=["StepLR", "CosineAnnealingLR", "ReduceLROnPlateau", "CyclicLR", "OneCycleLR", "SWALR"],
 )
-def test_a_learning_rate_scheduler_is_refused(schedule, loaded):
+def test_a_learning_rate_scheduler_is_refused_and_changes_nothing(schedule, loaded):
     optimizer = optimizer_of(mlp())
     if loaded:
         optimizer.load_state_dict(optimizer.state_dict())
+    before = dict(optimizer.param_groups[0])
     with pytest.raises(
-        ValueError, match=r"^lr: K-FAC computes its step size, so that there is none"
+        ValueError, match=r"^[a-z_]*lr: K-FAC computes its step size, so that there is none"
     ):
         schedule(optimizer)
+    assert dict(optimizer.param_groups[0]) == before
+    take_steps(optimizer, "categorical", 1)
 
 
 # Inputs and targets

@@ -83,6 +83,30 @@ def test_a_state_does_not_change_with_later_steps():
     assert take_steps(optimizer, "categorical", 4, first=2) == expected
 
 
+@pytest.mark.parametrize("copy", [lambda o: o.load_state_dict(o.state_dict()), pickle.dumps])
+def test_nothing_is_left_where_torch_keeps_states(copy):
+    """It would keep the memory of what K-FAC had learnt then."""
+    module = mlp()
+    optimizer = optimizer_of(module)
+    take_steps(optimizer, "categorical", 1)
+    copy(optimizer)
+    assert not optimizer.state
+    [_, again] = pickle.loads(pickle.dumps((module, optimizer)))
+    assert not again.state
+
+
+def test_a_loaded_state_is_that_of_the_given_generator():
+    generator = torch.Generator().manual_seed(3)
+    module = mlp()
+    optimizer = optimizer_of(module, generator=generator)
+    take_steps(optimizer, "categorical", 2)
+    saved = generator.get_state()
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert torch.equal(generator.get_state(), saved)
+    take_steps(optimizer, "categorical", 1, first=2)
+    assert not torch.equal(generator.get_state(), saved)
+
+
 def test_the_saved_options_are_loaded_as_with_torchs_optimizers():
     module = mlp()
     optimizer = optimizer_of(module, l2=0.25, inverse="block_diagonal")
@@ -157,6 +181,10 @@ def wider_state():
             r"^kfac\.iteration=-1: must be a whole number",
         ),
         (
+            lambda: forged(lambda state: state["state"].update(network="relu, relu, gaussian")),
+            "^state: is that of a network with relu, relu, gaussian, not tanh, relu, categorical$",
+        ),
+        (
             lambda: forged(lambda state: state["state"]["kfac"].pop("damping")),
             r"^kfac\.damping: is missing$",
         ),
@@ -165,7 +193,7 @@ def wider_state():
             r"^tau1=7: must be a number in \(0, 1\]$",
         ),
     ],
-    ids=["adam", "wider", "empty", "iteration", "damping", "option"],
+    ids=["adam", "wider", "empty", "iteration", "network", "damping", "option"],
 )
 def test_a_state_that_cannot_be_is_refused_and_nothing_changes(make, message):
     module, other = mlp(), mlp()

@@ -141,6 +141,20 @@ def test_inputs_of_a_graph_and_autocast_do_not_matter():
     assert same(module, other)
 
 
+@pytest.mark.parametrize("inverse", CURVATURES)
+def test_the_default_device_of_torch_does_not_matter(inverse):
+    rule = "fixed" if inverse == "identity" else "search"
+    module, other = mlp(), mlp()
+    optimizers = [optimizer_of(m, inverse=inverse, gamma_rule=rule) for m in (module, other)]
+    batches = [batch("categorical", step) for step in range(5)]
+    for each in batches:
+        optimizers[0].step(*each)
+    with torch.device("meta"):
+        for each in batches:
+            optimizers[1].step(*each)
+    assert same(module, other)
+
+
 def test_the_generator_decides_the_sampled_targets():
     modules = [mlp() for _ in range(3)]
     for module, seed in zip(modules, (0, 0, 1), strict=True):
