@@ -131,16 +131,22 @@ def _decides(value: object) -> object:
     return value if isinstance(value, str) else bool(value)
 
 
+def recorded_environment(saved: Contents) -> dict[str, Any]:
+    """The environment of a checkpoint, with what older ones do not say."""
+    older = {
+        "matmul": "blas",
+        "chunk_size": saved.config.get("chunk_size"),
+        "processes": 1,
+        "mixed_environment": False,
+    }
+    return older | saved.environment
+
+
 def reasons_for_inexact_resume(
     saved: Contents, config: RunConfig, environment: Mapping[str, Any]
 ) -> list[str]:
     """Why the result may differ from that of an uninterrupted run; empty if it is bitwise equal."""
-    older = {  # which do not say it
-        "matmul": "blas",
-        "chunk_size": saved.config.get("chunk_size"),
-        "processes": 1,
-    }
-    before = older | saved.environment
+    before = recorded_environment(saved)
     reasons = [
         f"{name} is {environment.get(name)} and was {before.get(name)}"
         for name in DECIDES_ROUNDING

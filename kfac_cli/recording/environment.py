@@ -8,6 +8,11 @@ from pathlib import Path
 
 RECORDED_PACKAGES = ("kfac-run", "torch", "torchvision", "numpy", "hydra-core")
 
+VERSIONS = ("python", *RECORDED_PACKAGES, "cuda")
+
+DECIDES_SECONDS = ("device", "device_name", "thread_count", "processes", "matmul", *VERSIONS)
+"""The entries of a run's environment on which its seconds depend."""
+
 
 def environment(device: object = "cpu") -> dict[str, object]:
     """Describe what results, timings and bitwise equality depend on, for a torch device.

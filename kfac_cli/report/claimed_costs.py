@@ -40,9 +40,11 @@ def check_costs(measure: CostToError, runs: Sequence[Run]) -> None:
     timed = [run for run in runs if len(run.evaluations.get("iteration", ()))]
     for run in timed:
         if run.environment.key is None:
+            why = "its machine was not recorded"
+            if run.environment.mixed:
+                why = "it was resumed on another machine, with other threads or versions"
             raise UserError(
-                f"--claim: {run.name}: its machine was not recorded, so that its seconds are not "
-                f"comparable; {instead}"
+                f"--claim: {run.name}: {why}, so that its seconds are not comparable; {instead}"
             )
     if len({run.environment.key for run in timed}) > 1:
         places = ", ".join(dict.fromkeys(str(run.environment) for run in timed))

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kfac_cli.errors import counted
 from kfac_cli.report.curves import Reference, curves_figure
 from kfac_cli.report.figures import Figure, Style, styles
 from kfac_cli.report.groups import group_runs
 from kfac_cli.report.inside import inside_figure, time_figure
-from kfac_cli.report.problem import Problem, problems
+from kfac_cli.report.measures import SECONDS
+from kfac_cli.report.problem import Problem, not_recorded, problems
 from kfac_cli.report.runs import Run
 from kfac_cli.report.runs_table import runs_table, settings_table
 from kfac_cli.report.scores import score_table, sensitivity_table
@@ -147,19 +149,21 @@ def _summary(found: Sequence[Problem], runs: Sequence[Run]) -> str:
         "in settings that do not change results",
         "; ".join(f"{count} {status}" for status, count in ended.most_common()),
     ]
-    machines = [problem.machine for problem in found if problem.machine is not None]
-    if machines:
-        parts.append(f"seconds are compared on {machines[0]}")
+    machines = {each.dataset: str(each.machine) for each in found if each.machine is not None}
+    if len(set(machines.values())) == 1:
+        parts.append(f"seconds are compared on {next(iter(machines.values()))}")
+    elif machines:
+        each = "; ".join(f"{machine} ({dataset})" for dataset, machine in machines.items())
+        parts.append(f"seconds are compared on {each}")
     elsewhere = sum(
-        run.environment.key not in (None, problem.machine.key)
+        not problem.comparable(run, SECONDS) and not not_recorded(run)
         for problem in found
-        if problem.machine is not None
         for run in problem.runs
     )
     if elsewhere:
         parts.append(
-            f"{elsewhere} {'run' if elsewhere == 1 else 'runs'} on another machine, with other "
-            "threads or versions, whose seconds are marked and not ranked"
+            f"{counted(elsewhere, 'run')} on another machine or several, with other threads or "
+            "versions, whose seconds are marked and not ranked"
         )
     other = sum(problem.on_other_data(group) for problem in found for group in problem.groups)
     if other:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kfac_cli.errors import counted
-from kfac_cli.recording.environment import RECORDED_PACKAGES
+from kfac_cli.recording.environment import VERSIONS
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,7 @@ class Environment:
     """What a run's seconds depend on; entries that were not recorded are None.
 
     `matmul` is how matrices were multiplied, which the setting `auto` leaves to the processor.
+    `mixed` says that the run was resumed in another environment: this one is then the last.
     """
 
     device: str | None
@@ -21,11 +22,15 @@ class Environment:
     processes: int
     matmul: str | None
     versions: Mapping[str, str | None]
+    mixed: bool = False
 
     @property
     def key(self) -> tuple[object, ...] | None:
-        """Equal for runs whose seconds can be compared; None if too little was recorded."""
-        if self.device is None or self.device_name is None or self.threads is None:
+        """Equal for runs whose seconds can be compared.
+
+        None if too little was recorded, or if the seconds of the run are mixed.
+        """
+        if self.mixed or self.device is None or self.device_name is None or self.threads is None:
             return None
         own = (self.device, self.device_name, self.threads, self.processes, self.matmul)
         return (*own, *sorted(self.versions.items()))
@@ -54,7 +59,8 @@ def environment_of(summary: Mapping[str, Any]) -> Environment:
         threads=threads if isinstance(threads, int) else None,
         processes=processes_of(summary),
         matmul=text("matmul"),
-        versions={name: text(name) for name in ("python", *RECORDED_PACKAGES, "cuda")},
+        versions={name: text(name) for name in VERSIONS},
+        mixed=summary.get("mixed_environment") is True,
     )
 
 

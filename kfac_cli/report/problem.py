@@ -19,6 +19,7 @@ Common = TypeVar("Common")
 OTHER_DATA = "other data"
 OTHER_MACHINE = "other machine"
 UNKNOWN_MACHINE = "machine not recorded"
+SEVERAL_MACHINES = "several machines"
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ class Problem:
         """The runs whose times to the target count.
 
         A run whose machine was not recorded, as that of a run that was killed, counts if it missed
-        the target, which it did in any unit; whether a run is of another machine does not depend on
-        what it reached, so that such runs can be left out.
+        the target, which it did in any unit; whether a run is of another machine, or of several,
+        does not depend on what it reached, so that such runs can be left out.
         """
         if not any(self.comparable(run, cost) for run in group.runs):
             return list(group.runs)
@@ -85,7 +86,7 @@ class Problem:
             run
             for run in group.runs
             if self.comparable(run, cost)
-            or (run.environment.key is None and math.isinf(time_to(run, target, ITERATIONS)))
+            or (not_recorded(run) and math.isinf(time_to(run, target, ITERATIONS)))
         ]
 
     def comparable_runs(self, group: Group, cost: Cost) -> list[Run]:
@@ -101,7 +102,14 @@ class Problem:
 
 def machine_mark(run: Run) -> str:
     """Why the seconds of a run are not ranked."""
-    return UNKNOWN_MACHINE if run.environment.key is None else OTHER_MACHINE
+    if run.environment.mixed:
+        return SEVERAL_MACHINES
+    return UNKNOWN_MACHINE if not_recorded(run) else OTHER_MACHINE
+
+
+def not_recorded(run: Run) -> bool:
+    """Whether the machine of a run is not known."""
+    return run.environment.key is None and not run.environment.mixed
 
 
 def problems(groups: Sequence[Group]) -> list[Problem]:

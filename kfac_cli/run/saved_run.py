@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,6 +12,7 @@ from kfac_cli.checkpoint.compatibility import (
     check_data,
     check_settings,
     reasons_for_inexact_resume,
+    recorded_environment,
 )
 from kfac_cli.checkpoint.contents import Contents
 from kfac_cli.checkpoint.folder import CheckpointFolder
@@ -19,6 +21,7 @@ from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine.state_rules import StateError
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import replace_text, shown_folder
+from kfac_cli.recording.environment import DECIDES_SECONDS
 from kfac_cli.recording.values import Row, iterations_done
 from kfac_cli.run.history import History
 from kfac_cli.run.session import Session, make_session
@@ -75,6 +78,7 @@ class SavedRun:
             raise wrong_version(shown_folder(self.folder), error) from error
         for reason in reasons_for_inexact_resume(contents, self.config, session.environment):
             logger.warning("%s: the result may differ from that of an uninterrupted run", reason)
+        session.mixed_environment = _mixed(contents, session.environment)
         contents.session.clear()
         return session
 
@@ -126,6 +130,17 @@ def check_evaluations(session: Session, rows: Sequence[Row]) -> None:
         logger.warning("evaluations.csv has no rows for some evaluations up to %d", latest)
     if rows and iterations_done(rows[-1]) == session.iteration > latest:
         session.include_evaluation(rows[-1])
+
+
+def _mixed(saved: Contents, environment: Mapping[str, Any]) -> bool:
+    """Whether the seconds of the run so far and those to come depend on different things.
+
+    So they do for good if an earlier resumption made them.
+    """
+    before = recorded_environment(saved)
+    return bool(before["mixed_environment"]) or any(
+        before.get(name) != environment.get(name) for name in DECIDES_SECONDS
+    )
 
 
 def _with_its_chunks(config: RunConfig, saved: Contents, device: torch.device) -> RunConfig:

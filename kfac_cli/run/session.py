@@ -40,7 +40,8 @@ class Session:
     step that was not reverted. `diverged` means that the optimizer could not take a step and does
     not adapt, so that another try would end the same. `earlier` counts the iterations that another
     run's optimizer did, and `origin` is the iteration with which this run began; both are 0 unless
-    it started from another. `best` covers the evaluations of this run alone.
+    it started from another. `best` covers the evaluations of this run alone. `mixed_environment`
+    means that earlier iterations were done in another environment, so that the seconds are mixed.
     """
 
     network: Network
@@ -58,6 +59,7 @@ class Session:
     earlier: int = 0
     origin: int = 0
     best: Best = field(default_factory=Best)
+    mixed_environment: bool = False
 
     @property
     def iteration(self) -> int:
@@ -77,6 +79,7 @@ class Session:
             "matmul": self.network.products.name,
             "chunk_size": self.optimizer.chunk_size,
             "processes": self.network.processes.count,
+            "mixed_environment": self.mixed_environment,
         }
 
     def step(self) -> tuple[int, StepRecord]:

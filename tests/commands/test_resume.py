@@ -689,6 +689,29 @@ def test_another_machine_or_version_warns_that_the_result_may_differ(
 
 
 @pytest.mark.parametrize(
+    ("changes", "mixed"),
+    [
+        ({}, False),
+        ({"thread_count": 77}, True),
+        ({"device_name": "Another processor"}, True),
+        ({"numpy": "0.1"}, True),
+        ({"platform": "another"}, False),
+    ],
+)
+def test_a_run_says_for_good_that_it_was_resumed_in_another_environment(
+    kfac_run, half, changes, mixed
+):
+    """Also where the run that first said it left no summary, and with its own environment."""
+    path = half / "checkpoint-12.safetensors"
+    change_checkpoint(path, lambda tree: tree["environment"].update(changes))
+    for iterations in (14, 16):
+        assert kfac_run("resume=run", f"iterations={iterations}").code == 0
+        summary = json.loads((half / "summary.json").read_text())
+        assert (summary["iterations"], summary["mixed_environment"]) == (iterations, mixed)
+        (half / "summary.json").unlink()
+
+
+@pytest.mark.parametrize(
     ("device", "words", "expected"),
     [
         ("cuda:1", (), True),

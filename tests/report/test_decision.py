@@ -194,3 +194,8 @@ def test_a_side_that_stands_for_several_settings_is_refused(tmp_path):
     runs, _ = load_runs([tmp_path])
     with pytest.raises(UserError, match=r"optimizer.arguments.lr: 0.1, 0.2; add one of them"):
         decide(parse_claim("optimizer=adam < optimizer=sgd at error 5"), runs)
+
+
+def test_seconds_of_a_run_on_several_machines_are_not_claimed_about(decided):
+    with pytest.raises(UserError, match="it was resumed on another machine, with other threads or"):
+        decided(f"{CLAIM} by seconds", [FAST] * 3, [SLOW] * 3, mixed_environment=True)

@@ -79,3 +79,18 @@ def test_a_killed_run_that_missed_the_target_missed_it_in_seconds_too(tmp_path):
         "not reached (5–not reached) (ended earlier) (n = 4)",
     ]
     assert times["adam"] == ["5 of 5", "100", "10,000", "10"]
+
+
+def test_a_run_on_several_machines_is_not_ranked_by_seconds(tmp_path):
+    """Whether it reached the target or not, so that its outcome decides nothing."""
+    write_two_groups(tmp_path)
+    for seed, errors in ((4, FAST), (5, (30.0, 20.0))):
+        write_run(
+            tmp_path / f"mixed{seed}", settings(seed=seed), errors=errors, mixed_environment=True
+        )
+    compared = contents(read(tmp_path), targets=[4.5])
+    times = {row[1]: row for row in texts(compared.parts[0].times)}
+    assert times["kfac_tridiag"][5] == "5 (n = 4)"
+    remarks = {row[0].text: row[-1].text for row in compared.runs.rows}
+    assert (remarks["mixed4"], remarks["k0"]) == ("several machines", "")
+    assert "2 runs on another machine or several" in compared.summary
