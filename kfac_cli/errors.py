@@ -53,23 +53,27 @@ class LogLine(logging.Formatter):
 
 def shown(value: object) -> str:
     """The value as it is written on the command line, on one line of limited length."""
-    if value is None:
-        text = "null"
-    elif isinstance(value, bool):
-        text = "true" if value else "false"
-    elif isinstance(value, int) and value.bit_length() > 256:
-        # Python refuses to print integers of more than 4300 digits.
-        text = f"(a number of {value.bit_length()} bits)"
-    elif isinstance(value, str):
-        plain = value.isprintable() and value == value.strip() and value != ""
-        text = value if plain else json.dumps(value)
-    elif isinstance(value, Mapping):
-        text = "{" + ",".join(f"{shown(k)}:{shown(v)}" for k, v in [*value.items()][:20]) + "}"
-    elif isinstance(value, Sequence):
-        text = "[" + ",".join(shown(item) for item in value[:20]) + "]"
-    else:
-        text = " ".join(str(value).split())
+    text = written(value)
     return text if len(text) <= MAX_SHOWN_LENGTH else text[: MAX_SHOWN_LENGTH - 3] + "..."
+
+
+def written(value: object) -> str:
+    """The whole value as it is written on the command line, on one line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) and value.bit_length() > 256:
+        # Python refuses to print integers of more than 4300 digits.
+        return f"(a number of {value.bit_length()} bits)"
+    if isinstance(value, str):
+        plain = value.isprintable() and value == value.strip() and value != ""
+        return value if plain else json.dumps(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{written(k)}:{written(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ",".join(map(written, value)) + "]"
+    return " ".join(str(value).split())
 
 
 def listed(options: Sequence[str]) -> str:

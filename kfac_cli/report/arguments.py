@@ -65,7 +65,7 @@ def parse(words: Sequence[str]) -> Arguments:
         raise UserError("--level: belongs to --claim")
     return Arguments(
         paths=tuple(paths),
-        output=Path(options.get("output", "report")).expanduser(),
+        output=with_home(options.get("output", "report"), "output="),
         targets=_targets(options.get("targets")),
         claims=tuple(parse_claim(text) for text in given.claim),
         level=_level(given.level),
@@ -73,6 +73,14 @@ def parse(words: Sequence[str]) -> Arguments:
         reference_seconds=given.reference_seconds,
         lists_references=given.references,
     )
+
+
+def with_home(text: str, option: str) -> Path:
+    """The path with the home folder for ~. Raises UserError, after `option`, if there is none."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UserError(f"{option}{shown(text)}: there is no such home folder") from None
 
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:

@@ -62,11 +62,11 @@ def _run(words: Sequence[str]) -> int:
 
 def _write(arguments: Arguments) -> int:
     from kfac_cli.report.contents import contents
-    from kfac_cli.report.published_curves import load_reference
+    from kfac_cli.report.published_curves import load_references
     from kfac_cli.report.write import check_output, shown_path, write_report
 
     check_output(arguments.output)
-    curves = [curve for name in arguments.references for curve in load_reference(name)]
+    curves = load_references(arguments.references)
     with ProgressBar() as bar:
         runs, complaints = _load(arguments, bar)
         references = [curve.drawn(arguments.reference_seconds) for curve in curves]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,9 +62,7 @@ def curves_figure(
 ) -> Figure:
     """Training and test error and log-likelihood against iterations, cases and seconds."""
     drawn = problem.groups[:MAX_LINES]
-    published = {
-        each.label: each for each in references if each.belongs_to(problem.dataset)
-    }.values()
+    published = [each for each in references if each.belongs_to(problem.dataset)]
     greys = {each.label: reference_style(place) for place, each in enumerate(published)}
     panels = []
     for measure in MEASURES:
@@ -86,10 +84,8 @@ def curves_figure(
                 line for line in [*ours, *theirs] if line is not None and len(line.x)
             )
         if any(lines.values()):
-            positive = all(
-                (line.y[np.isfinite(line.y)] > 0).all() for each in lines.values() for line in each
-            )
-            panels.append(Panel(measure.name, measure.label, lines, y_log=positive))
+            shown, y_log = shown_lines(lines)
+            panels.append(Panel(measure.name, measure.label, shown, y_log=y_log))
     legend = [(group.label, looks[group.label], _remark(problem, group)) for group in drawn]
     legend += [(each.label, greys[each.label], "published") for each in published]
     note = NOTE
@@ -97,6 +93,29 @@ def curves_figure(
         note += f" The {MAX_LINES} groups of {len(problem.groups)} with the smallest errors."
     axes = tuple(cost.label for cost in COSTS)
     return Figure(name, "Curves", tuple(panels), axes, None, tuple(legend), note)
+
+
+def shown_lines(
+    lines: Mapping[str, tuple[Line, ...]],
+) -> tuple[dict[str, tuple[Line, ...]], bool]:
+    """What is drawn of a panel's lines, and whether its y axis is logarithmic.
+
+    So it is unless a value is below zero, or all are zero; single zeros are left out.
+    """
+    values = np.concatenate([line.y for each in lines.values() for line in each])
+    smallest = values.min(where=values > 0, initial=math.inf)
+    if values.min() < 0 or smallest == math.inf:
+        return dict(lines), False
+    return {cost: _above_zero(each, smallest) for cost, each in lines.items()}, True
+
+
+def _above_zero(lines: Sequence[Line], smallest: float) -> tuple[Line, ...]:
+    """The lines for a logarithmic axis: without zeros, and with bands from `smallest` on."""
+    positive = [line.at(line.y > 0) for line in lines if (line.y > 0).any()]
+    return tuple(
+        line if line.low is None else replace(line, low=np.maximum(line.low, smallest))
+        for line in positive
+    )
 
 
 def _line(
@@ -135,7 +154,7 @@ def at_common_iterations(
 
 
 def band_line(label: str, style: Style, x: Values, rows: Values) -> Line | None:
-    """Median and band of `rows` (runs, n) as a line; None if nothing of it is finite.
+    """Median and band of `rows` (runs, n) as a thinned line; None if nothing of it is finite.
 
     Only where more than half of the runs have a value, so that no run alone draws it, and where x
     does not go back, as the median of the costs of fewer runs may.
@@ -153,7 +172,7 @@ def band_line(label: str, style: Style, x: Values, rows: Values) -> Line | None:
     low = high = None
     if count > 1:
         low, high = (_quantile(rows, share)[finite] for share in band_of(count))
-    return Line(label, style, x[finite], middle[finite], low, high)
+    return Line(label, style, x[finite], middle[finite], low, high).thinned()
 
 
 def band_of(count: int) -> tuple[float, float]:
@@ -181,7 +200,7 @@ def _reference_line(
     if x is None or y is None:
         return None
     good = np.isfinite(x) & np.isfinite(y) & (x <= end)
-    return Line(reference.label, style, x[good], y[good], kind="reference")
+    return Line(reference.label, style, x[good], y[good], kind="reference").thinned()
 
 
 def _remark(problem: Problem, group: Group) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kfac_cli.recording.axes import FAINT, GREY, INK, style_axes, use_log_scale
-from kfac_cli.report.draw_plotly import BAND_OPACITY, shortened
+from kfac_cli.report.draw_plotly import BAND_OPACITY
 from kfac_cli.report.figures import Figure, Line, Panel, top_of
+from kfac_cli.report.table import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

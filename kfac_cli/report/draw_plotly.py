@@ -9,6 +9,7 @@ import numpy as np
 
 from kfac_cli.report.figures import Figure, Line, Panel, top_of
 from kfac_cli.report.measures import Values
+from kfac_cli.report.table import shortened
 
 BAND_OPACITY = 0.16
 
@@ -99,11 +100,6 @@ def _bar_traces(panel: Panel) -> list[dict[str, Any]]:
         }
         for bar in panel.bars
     ]
-
-
-def shortened(name: str, length: int = 28) -> str:
-    """The name with its middle left out if it is long."""
-    return name if len(name) <= length else f"{name[: length - 10]}…{name[-9:]}"
 
 
 def translucent(color: str) -> str:

@@ -4,10 +4,11 @@ A figure is a function from runs to these data.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kfac_cli.report.measures import Values
 
@@ -21,6 +22,9 @@ REFERENCE_DASHES = ("dash", "dot", "dashdot")
 
 MAX_LINES = 12
 """More groups than this are not drawn: those with the smallest errors are."""
+
+MAX_POINTS = 400
+"""Of a longer line so many points are drawn."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,18 @@ class Line:
     low: Values | None = None
     high: Values | None = None
     kind: Literal["line", "points", "reference"] = "line"
+
+    def at(self, places: NDArray[Any]) -> "Line":
+        """The line with the points at these places, or where a mask is true."""
+        low = None if self.low is None else self.low[places]
+        high = None if self.high is None else self.high[places]
+        return replace(self, x=self.x[places], y=self.y[places], low=low, high=high)
+
+    def thinned(self) -> "Line":
+        """The line with at most MAX_POINTS points, the first and the last among them."""
+        if len(self.x) <= MAX_POINTS:
+            return self
+        return self.at(np.linspace(0, len(self.x) - 1, MAX_POINTS).round().astype(int))
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ MAX_DEPTH = 8
 def run_folders(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
     """The folders of runs in and below `paths`, each once, and a line for each path without any.
 
-    Folders within that of a run, hidden ones and links are not searched. Folders
-    whose names begin with a number, as those of a sweep's jobs, are in the order of the numbers.
+    There is also a line for each folder that cannot be read. Folders within that of a run, hidden
+    ones and links are not searched. Folders whose names begin with a number, as those of a sweep's
+    jobs, are in the order of the numbers.
     """
     found: dict[Path, None] = {}
     complaints = []
@@ -33,28 +34,37 @@ def run_folders(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
                 what = "is not a folder" if root.exists() else "no such folder"
                 complaints.append(one_line(f"{path}: {what}"))
                 continue
-            folders = _below(root, 0)
+            unread: list[str] = []
+            folders = _below(root, 0, unread)
         except (OSError, ValueError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error
             complaints.append(one_line(f"{path}: {reason}"))
             continue
-        if not folders:
+        complaints += unread
+        if not folders and not unread:
             complaints.append(one_line(f"{shown_folder(root)}: holds no run"))
         found.update(dict.fromkeys(folders))
     return list(found), complaints
 
 
-def _below(folder: Path, depth: int) -> list[Path]:
-    if any((folder / mark).exists() for mark in MARKS):
-        return [folder]
-    if depth == MAX_DEPTH:
+def _below(folder: Path, depth: int, unread: list[str]) -> list[Path]:
+    """The folders of runs in and below one; `unread` gets a line for each that cannot be read."""
+    try:
+        if any((folder / mark).exists() for mark in MARKS):
+            return [folder]
+        if depth == MAX_DEPTH:
+            return []
+        inside = [
+            path
+            for path in folder.iterdir()
+            if not path.name.startswith(".") and path.is_dir() and not path.is_symlink()
+        ]
+    except OSError as error:
+        unread.append(one_line(f"{shown_folder(folder)}: {error.strerror or error}"))
         return []
-    inside = [
-        path
-        for path in folder.iterdir()
-        if not path.name.startswith(".") and path.is_dir() and not path.is_symlink()
+    return [
+        found for path in sorted(inside, key=_order) for found in _below(path, depth + 1, unread)
     ]
-    return [found for path in sorted(inside, key=_order) for found in _below(path, depth + 1)]
 
 
 def _order(path: Path) -> tuple[bool, int, str]:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kfac_cli.errors import shown
+from kfac_cli.errors import written
 from kfac_cli.recording.summary import FAILED
 from kfac_cli.report.runs import UNFINISHED, Run
+from kfac_cli.report.table import shortened
 
 IGNORED = frozenset(
     {
@@ -16,11 +17,17 @@ IGNORED = frozenset(
         "tensorboard",
         "checkpoint.every",
         "checkpoint.minutes",
+        "checkpoint.keep",
+        "require_target",
+        "preset.name",
         "chunk_size",
         "data_dir",
     }
 )
-"""The settings that may differ within a group: the seed, and those that do not change results."""
+"""The settings that may differ within a group: the seed, and those that do not change results.
+
+A preset only names a choice of other settings.
+"""
 
 DATA_FILES = frozenset(
     {
@@ -38,6 +45,9 @@ NAMES = ("dataset.name", "optimizer.name")
 
 SHORT = 4
 """Digits of a number in a label."""
+
+LONG = 40
+"""Characters of another value in a label."""
 
 REDUNDANT = frozenset({"optimizer.kind"})
 
@@ -118,25 +128,25 @@ def group_labels(runs: Sequence[Run]) -> list[str]:
     """A label for each run, made of the settings that tell it from the other runs.
 
     Settings that follow from those already named are not repeated: of two optimizers only the names
-    are shown, of two learning rates of one of them also the rates. Numbers have four digits, or all
-    where groups would otherwise be called alike.
+    are shown, of two learning rates of one of them also the rates. Numbers have four digits, and of
+    long values the middle is left out, unless groups would then be called alike.
     """
-    labels = _labels(runs, SHORT)
-    return labels if len(set(labels)) == len(labels) else _labels(runs, None)
+    labels = _labels(runs, short=True)
+    return labels if len(set(labels)) == len(labels) else _labels(runs, short=False)
 
 
-def _labels(runs: Sequence[Run], digits: int | None) -> list[str]:
+def _labels(runs: Sequence[Run], *, short: bool) -> list[str]:
     settings = [{**compared_settings(run), **_data_letter(runs, run)} for run in runs]
     names = _ordered_names(settings)
-    short = short_names(names)
+    ends = short_names(names)
     labels = []
     for own in settings:
         others, parts = [other for other in settings if other is not own], []
         for name in names:
             if any(_value(other, name) != _value(own, name) for other in others):
                 others = [other for other in others if _value(other, name) == _value(own, name)]
-                parts.append(_part(name, short[name], own, digits))
-        labels.append(" ".join(parts) or _part("optimizer.name", "", own, digits))
+                parts.append(_part(name, ends[name], own, short))
+        labels.append(" ".join(parts) or _part("optimizer.name", "", own, short))
     return labels
 
 
@@ -183,7 +193,7 @@ def value_text(value: Any) -> str:
     """A value as on the command line, a whole number without its point."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    return shown(value)
+    return written(value)
 
 
 def _key(run: Run) -> tuple[object, ...]:
@@ -246,14 +256,17 @@ def _value(settings: Mapping[str, Any], name: str) -> str | None:
     return shown_fully(settings[name]) if name in settings else None
 
 
-def _part(name: str, short: str, settings: Mapping[str, Any], digits: int | None) -> str:
+def _part(name: str, end: str, settings: Mapping[str, Any], short: bool) -> str:
+    """What a label says of a setting, of whose name it has the `end`."""
     if name in NAMES:
         return setting_text(settings, name)
     if name not in settings:
-        return f"no {short}"
+        return f"no {end}"
     if name == "data":
         return f"data {settings[name]}"
     value = settings[name]
-    if isinstance(value, float) and digits is not None:
-        value = float(f"{value:.{digits}g}")
-    return f"{short}={value_text(value)}"
+    if not short:
+        return f"{end}={value_text(value)}"
+    if isinstance(value, float):
+        value = float(f"{value:.{SHORT}g}")
+    return f"{end}={shortened(value_text(value), LONG)}"

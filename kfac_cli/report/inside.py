@@ -16,13 +16,11 @@ from kfac_cli.report.runs import Run
 
 SHOWN = ("lambda", "gamma", "alpha", "mu", "rho", "batch_size")
 
-MAX_POINTS = 400
-"""Of a longer run so many points are drawn."""
-
 NOTE = (
     "Medians and bands over the seeds as above. The age of the inverse is the number of iterations "
     "since it was last refreshed, at k ≤ 3 and at every T₃-th iteration (section 8); a refresh for "
-    "a new γ is one of these, since T₂ is a multiple of T₃."
+    "a new γ is one of these, since T₂ is a multiple of T₃. It is not known of runs that started "
+    "from another run."
 )
 
 PARTS = (("optimizer", COLORS[0]), ("evaluation", COLORS[4]), ("logging", COLORS[2]))
@@ -87,7 +85,13 @@ def _bar_name(problem: Problem, group: Group) -> str:
 
 
 def inverse_age(run: Run) -> Values | None:
-    """Iterations since the statistics behind the inverse, by the rule of section 8, or None."""
+    """Iterations since the statistics behind the inverse, by the rule of section 8, or None.
+
+    The rule counts the optimizer's own iterations, of which those of a run that started from
+    another one are not known.
+    """
+    if run.settings.get("start_from") is not None:
+        return None
     t3, k = run.settings.get("optimizer.t3"), run.metrics.get("iteration")
     if not isinstance(t3, int) or t3 < 1 or k is None:
         return None
@@ -140,8 +144,7 @@ def _line(
     x, rows = at_common_iterations(
         [run for run, _ in known], [pair for _, pair in known], "metrics"
     )
-    line = band_line(group.label, style, x, rows)
-    return None if line is None else _thinned(line)
+    return band_line(group.label, style, x, rows)
 
 
 def _pair(
@@ -149,16 +152,6 @@ def _pair(
 ) -> tuple[Values, Values] | None:
     x, y = run.metrics.get(cost.column), values(run)
     return None if x is None or y is None or not np.isfinite(y).any() else (x, y)
-
-
-def _thinned(line: Line) -> Line:
-    """The line with at most MAX_POINTS points, the first and the last among them."""
-    if len(line.x) <= MAX_POINTS:
-        return line
-    kept = np.unique(np.linspace(0, len(line.x) - 1, MAX_POINTS).round().astype(int))
-    low = None if line.low is None else line.low[kept]
-    high = None if line.high is None else line.high[kept]
-    return Line(line.label, line.style, line.x[kept], line.y[kept], low, high)
 
 
 def _seconds(runs: Sequence[Run]) -> dict[str, float] | None:

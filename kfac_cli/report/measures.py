@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kfac_cli.recording.values import as_finite
+from kfac_cli.report.columns import Columns
 from kfac_cli.report.runs import Run
 
 Values = NDArray[np.float64]
@@ -48,18 +49,24 @@ MEASURES = (
 def measured(run: Run, measure: Measure) -> Values:
     """The values (evaluations,) of the iterate or the Polyak average, nan where there is none.
 
-    That of the two counts whose training error is smaller (section 13), for every measure, so that
+    Which of the two, `better` says.
+    """
+    return measure.sign * better(run.evaluations, measure.column)
+
+
+def better(rows: Columns, column: str) -> Values:
+    """A column (evaluations,) of the iterate or the Polyak average, nan where there is none.
+
+    That of the two counts whose training error is smaller (section 13), for every column, so that
     the test set decides nothing.
     """
-    rows = run.evaluations
-    count = len(rows.get("iteration", ()))
-    nothing = np.full(count, math.nan)
-    own = rows.get(measure.column, nothing)
+    nothing = np.full(len(rows.get("iteration", ())), math.nan)
+    own = rows.get(column, nothing)
     error, averaged = rows.get("train_error", nothing), rows.get("train_error_average", nothing)
     with np.errstate(invalid="ignore"):
         use_average = (averaged < error) | (np.isnan(error) & ~np.isnan(averaged))
-    values: Values = np.where(use_average, rows.get(f"{measure.column}_average", own), own)
-    return measure.sign * values
+    values: Values = np.where(use_average, rows.get(f"{column}_average", own), own)
+    return values
 
 
 def spent(run: Run, cost: Cost) -> Values:

@@ -8,7 +8,7 @@ they were published, with `iteration` first.
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
@@ -20,7 +20,9 @@ import numpy as np
 import yaml
 
 from kfac_cli.errors import UserError, shown
+from kfac_cli.report.arguments import with_home
 from kfac_cli.report.curves import Reference
+from kfac_cli.report.measures import MEASURES, better
 
 COLUMNS = (
     "iteration",
@@ -35,10 +37,12 @@ COLUMNS = (
     "test_log_likelihood",
     "test_log_likelihood_average",
 )
+COSTS = ("iteration", "cases")
+"""Columns that are drawn against whenever they are there."""
+
 NOT_DRAWN = ("optimizer_seconds", "train_error_best")
 """Further columns of evaluations.csv."""
 
-DRAWN = ("iteration", "cases", "train_error", "test_error")
 _PUBLISHED = files("kfac_cli.report").joinpath("published")
 
 
@@ -83,11 +87,16 @@ class ReferenceCurve:
         return "; ".join(part for part in parts if part)
 
     def drawn(self, seconds: bool = False) -> Reference:
-        """The curve for the figures; against seconds, which are not ours, only if asked for."""
-        columns = {name: self.values[name] for name in DRAWN if name in self.values}
-        for name in ("train", "test"):
-            if (likelihood := self.values.get(f"{name}_log_likelihood")) is not None:
-                columns[f"{name}_nll"] = -likelihood
+        """The curve for the figures; against seconds, which are not ours, only if asked for.
+
+        As of a run, the iterate or the average counts, whichever has the smaller training error.
+        """
+        columns: dict[str, np.ndarray] = {
+            name: self.values[name] for name in COSTS if name in self.values
+        }
+        for measure in MEASURES:
+            if {measure.column, f"{measure.column}_average"} & set(self.values):
+                columns[measure.name] = measure.sign * better(self.values, measure.column)
         if seconds and "seconds" in self.values:
             columns["optimizer_seconds"] = self.values["seconds"]
         return Reference(self.label, self.dataset, columns, self.note)
@@ -111,6 +120,32 @@ def listing() -> str:
     return "".join(lines) + "\nSources\n" + "".join(f"  {line}\n" for line in sources)
 
 
+def load_references(names: Sequence[str]) -> list[ReferenceCurve]:
+    """The curves that all names stand for, each once; raises UserError as `load_reference` does.
+
+    Files with the same name are called by as much of their paths as differs.
+    """
+    found = {
+        (curve.name, curve.dataset, curve.where): curve
+        for name in names
+        for curve in load_reference(name)
+    }
+    curves = list(found.values())
+    own = [curve for curve in curves if curve.dataset is None]
+    return [
+        replace(curve, method=_called(curve, own)) if curve.dataset is None else curve
+        for curve in curves
+    ]
+
+
+def _called(curve: ReferenceCurve, others: Sequence[ReferenceCurve]) -> str:
+    """The shortest end of a curve's path that no other path has; of one alone, the file's name."""
+    parts = [Path(other.where).with_suffix("").parts for other in others if other is not curve]
+    own = Path(curve.where).with_suffix("").parts
+    ends = (own[-length:] for length in range(1, len(own) + 1))
+    return "/".join(next((end for end in ends if all(p[-len(end) :] != end for p in parts)), own))
+
+
 def load_reference(name: str) -> tuple[ReferenceCurve, ...]:
     """Return the curves that `name` stands for.
 
@@ -119,7 +154,7 @@ def load_reference(name: str) -> tuple[ReferenceCurve, ...]:
     these, or if the file cannot be read as such a table.
     """
     if name.endswith(".csv"):
-        return (_own(Path(name)),)
+        return (_own(with_home(name, "--reference ")),)
     chosen = [each for each in published_names() if fnmatchcase(each, name)]
     if not chosen:
         close = get_close_matches(name, published_names(), n=1)

@@ -13,10 +13,13 @@ from kfac_cli.report.groups import (
 from kfac_cli.report.measures import CASES, SECONDS, best_error, best_test_error, total
 from kfac_cli.report.problem import Problem
 from kfac_cli.report.runs import Run
-from kfac_cli.report.table import Cell, Table, number_cell, text_cell
+from kfac_cli.report.table import Cell, Table, number_cell, shortened, text_cell
 from kfac_cli.report.time_table import group_cell
 
 MAX_SETTINGS = 12
+
+MAX_VALUE = 60
+"""Characters of a setting on the page."""
 
 NOTE = (
     "The smaller training error of the iterate and its Polyak average counts (section 13), and the "
@@ -97,5 +100,5 @@ def _setting(run: Run, name: str) -> Cell:
     value = run.settings.get(name)
     text = setting_text(run.settings, name)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return Cell(text, text)
+        return Cell(text, shortened(text, MAX_VALUE))
     return Cell(value, f"{value:.4g}" if isinstance(value, float) else text)

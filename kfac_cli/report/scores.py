@@ -141,7 +141,8 @@ def _ended_earlier(problem: Problem, targets: Sequence[float], cost: Cost) -> se
 
 def _score_cell(values: Mapping[str, float], group: Group, early: Container[str]) -> Cell:
     if group.label not in values:
-        return Cell(math.nan, "not comparable", "quiet")
+        return Cell(math.nan, "not comparable", "quiet", "not comparable")
     value = values[group.label]
-    text = f"{'≥ ' if group.label in early else ''}{value:.2f}"
-    return Cell(value, text, "best" if value == max(values.values()) > 0 else "")
+    least = group.label in early
+    look = "best" if value == max(values.values()) > 0 else ""
+    return Cell(value, f"{'≥ ' * least}{value:.2f}", look, "at least" * least)

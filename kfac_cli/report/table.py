@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,19 +13,22 @@ from kfac_cli.recording.values import significant
 class Cell(NamedTuple):
     """A value, the text that shows it, and a word for its looks: best, poor, quiet or name.
 
-    Cells sort by their values: numbers by size, infinity last, text as text.
+    Cells sort by their values: numbers by size, infinity last, text as text. `remark` is what the
+    text says and the value does not, for the CSV.
     """
 
     value: float | str | None
     text: str
     look: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
     """Rows of cells under the names of the columns. `name` is that of its CSV file.
 
-    `brief` are the rows that the page shows, all of them if it is None.
+    `brief` are the rows that the page shows, all of them if it is None. `csv_text` means that the
+    CSV has the texts, where the values only sort.
     """
 
     name: str
@@ -33,6 +37,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     brief: tuple[tuple[Cell, ...], ...] | None = None
+    csv_text: bool = False
 
     @property
     def shown(self) -> tuple[tuple[Cell, ...], ...]:
@@ -40,13 +45,23 @@ class Table:
         return self.rows if self.brief is None else self.brief
 
     def csv(self) -> str:
-        """The values as CSV; missing ones are empty."""
+        """The values as CSV, missing ones empty, and remarks in a last column if there are any."""
+        remarks = [self._remarks(row) for row in self.rows]
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(self.columns)
-        for row in self.rows:
-            writer.writerow(["" if _missing(cell.value) else cell.value for cell in row])
+        writer.writerow([*self.columns, *["remark"] * any(remarks)])
+        for row, remark in zip(self.rows, remarks, strict=True):
+            writer.writerow([*map(self._entry, row), *[remark] * any(remarks)])
         return buffer.getvalue()
+
+    def _entry(self, cell: Cell) -> float | str | None:
+        if self.csv_text:
+            return cell.text.replace("\u00a0", " ")
+        return "" if _missing(cell.value) else cell.value
+
+    def _remarks(self, row: Sequence[Cell]) -> str:
+        pairs = zip(self.columns, row, strict=True)
+        return "; ".join(f"{column}: {cell.remark}" for column, cell in pairs if cell.remark)
 
 
 def text_cell(text: object, look: str = "") -> Cell:
@@ -70,6 +85,11 @@ def number(value: float, infinite: str = "–") -> str:
     if value == int(value) and abs(value) < 1000:
         return str(int(value))
     return significant(value, 3)
+
+
+def shortened(text: str, length: int = 28) -> str:
+    """The text with its middle left out if it is long."""
+    return text if len(text) <= length else f"{text[: length - 10]}…{text[-9:]}"
 
 
 def _missing(value: float | str | None) -> bool:

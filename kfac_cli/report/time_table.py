@@ -60,10 +60,10 @@ def _row(
 ) -> tuple[Cell, ...]:
     times = problem.times(group, target, ITERATIONS)
     hits, count = int(np.isfinite(times).sum()), len(times)
-    mark = f" ({OTHER_DATA})" if problem.on_other_data(group) else ""
+    mark = OTHER_DATA if problem.on_other_data(group) else ""
     return (
         Cell(target, f"{target:g}"),
-        Cell(group.label, group.label + mark, "name"),
+        Cell(group.label, group.label + _marked(mark), "name", mark),
         Cell(hits / count, f"{hits} of {count}", "" if hits == count else "poor"),
         *(_cost_cell(problem, group, target, cost, best[cost], slowest) for cost in COSTS),
     )
@@ -89,18 +89,24 @@ def _cost_cell(
 ) -> Cell:
     times = problem.times(group, target, cost)
     middle = median(times)
-    text = range_text(times)
+    ranked = problem.is_ranked(group, cost)
+    marks = []
     if ended_earlier(problem, group, target, cost, slowest):
-        text += f" ({ENDED_EARLIER})"
+        marks.append(ENDED_EARLIER)
     known = int((~np.isnan(times)).sum())
     if known < len(group.runs):
-        text += f" (n = {known})"
-    if not problem.is_ranked(group, cost):
-        unknown = cost == SECONDS and math.isfinite(middle)
-        mark = f" ({machine_mark(group.runs[0])})" if unknown else ""
-        return Cell(middle, text + mark, "quiet")
-    look = "best" if middle == best and math.isfinite(best) else ""
-    return Cell(middle, text, look or ("quiet" if math.isinf(middle) else ""))
+        marks.append(f"n = {known}")
+    if not ranked and cost == SECONDS and math.isfinite(middle):
+        marks.append(machine_mark(group.runs[0]))
+    look = "quiet" if not ranked or math.isinf(middle) else ""
+    if ranked and middle == best and math.isfinite(best):
+        look = "best"
+    return Cell(middle, range_text(times) + _marked(*marks), look, ", ".join(marks))
+
+
+def _marked(*marks: str) -> str:
+    """What follows a text that has these marks, of which empty ones are left out."""
+    return "".join(f" ({mark})" for mark in marks if mark)
 
 
 def _best(problem: Problem, groups: Sequence[Group], target: float, cost: Cost) -> float:

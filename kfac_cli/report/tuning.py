@@ -71,11 +71,10 @@ def _sum(problem: Problem, runs: Sequence[Run], cost: Cost) -> Cell:
     costs = [total(run, cost) for run in runs if problem.comparable(run, cost)]
     known = [value for value in costs if not math.isnan(value)]
     cell = number_cell(sum(known) if known else math.nan)
-    return (
-        cell
-        if len(known) in (0, len(runs))
-        else cell._replace(text=f"{cell.text} (n = {len(known)})")
-    )
+    if len(known) in (0, len(runs)):
+        return cell
+    remark = f"n = {len(known)}"
+    return cell._replace(text=f"{cell.text} ({remark})", remark=remark)
 
 
 def tuning_figure(problem: Problem, name: str) -> Figure | None:

@@ -42,7 +42,8 @@ def verdict_table(problem: Problem, target: float | None, name: str) -> Table:
                 _time_cell(problem, pair, target, SECONDS),
             ]
         rows.append((*cells, _error_cell(pair)))
-    return Table(name, "Verdicts", tuple(columns), tuple(rows), _note(len(pairs), problem))
+    note = _note(len(pairs), problem)
+    return Table(name, "Verdicts", tuple(columns), tuple(rows), note, csv_text=True)
 
 
 def contenders(problem: Problem) -> list[Group]:

@@ -1,6 +1,7 @@
 """Write the report into a folder: the page, its figures as PNG and SVG, its tables as CSV."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 from kfac_cli.errors import UserError, shown
@@ -15,6 +16,12 @@ from kfac_cli.report.runs_table import ending
 
 PAGE_FILE = "report.html"
 FIGURES, TABLES = "figures", "tables"
+
+OWN_FILES = {
+    TABLES: r"(time-to-target|verdicts|ranking|sensitivity|tuning|runs|settings)(-\d+)?\.csv",
+    FIGURES: r"(curves|searches|inside|time)(-\d+)?(-(iterations|cases|seconds))?\.(png|svg)",
+}
+"""The names of all tables and figures; other files in these folders are not the report's."""
 
 MAX_PICTURES = 60
 
@@ -33,7 +40,7 @@ def write_report(
     folder: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Write all files, replacing those of an earlier report; return the page's path.
+    """Write all files, in place of those of an earlier report; return the page's path.
 
     `progress` is called with the number of steps done and that of all. Raises OSError if a file
     cannot be written.
@@ -49,19 +56,31 @@ def write_report(
 
     for name in (FIGURES, TABLES):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    written = set()
     for table in contents.tables:
-        text = table.csv()
-        replace_bytes(folder / TABLES / f"{table.name}.csv", text.encode(errors="backslashreplace"))
+        file = folder / TABLES / f"{table.name}.csv"
+        replace_bytes(file, table.csv().encode(errors="backslashreplace"))
+        written.add(file)
     for figure in contents.figures:
         for name, data in drawn(figure):
             replace_bytes(folder / FIGURES / name, data)
+            written.add(folder / FIGURES / name)
         done()
     pictures = _pictures(contents, runs)
     done()
     path = folder / PAGE_FILE
     replace_text(path, page(contents, pictures).encode(errors="replace").decode())
+    _remove_others(folder, written)
     done()
     return path
+
+
+def _remove_others(folder: Path, written: Container[Path]) -> None:
+    """Remove the files that an earlier report left and this one did not write."""
+    for name, own in OWN_FILES.items():
+        for file in (folder / name).iterdir():
+            if re.fullmatch(own, file.name) and file not in written and file.is_file():
+                file.unlink()
 
 
 def _pictures(contents: Contents, runs: Sequence[Run]) -> list[tuple[str, str, Picture]]:

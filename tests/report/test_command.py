@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from kfac_cli.report import command
 from kfac_cli.report.command import main, parse
 from kfac_cli.report.pictures import WIDTH, pairs_of
 from kfac_cli.report.runs import load_runs
+from kfac_cli.report.write import OWN_FILES
 from tests.report.folders import settings, write_run
 
 STORED = Path(__file__).parent / "stored"
@@ -54,6 +56,35 @@ def test_an_earlier_report_beside_the_runs_is_replaced_and_no_run(report, tmp_pa
     assert report("sweep", "output=sweep/report") == first
 
 
+def test_files_of_an_earlier_report_are_removed_and_no_others(report, tmp_path):
+    for number in range(2):
+        write_run(tmp_path / "both" / str(number), settings(dataset__name=f"own{number}"))
+    report("both")
+    folder = tmp_path / "report"
+    kept = [folder / "tables" / "mine.csv", folder / "figures" / "curves.txt"]
+    for path in kept:
+        path.write_text("")
+    before = {path for path in folder.rglob("*.*") if path not in kept}
+    assert folder / "tables" / "verdicts-2.csv" in before
+    report("both/0")
+    report("both/0", "output=alone")
+    alone = {path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("*.*")}
+    left = {path.relative_to(folder) for path in folder.rglob("*.*") if path not in kept}
+    assert left == alone
+    assert all(path.exists() for path in kept)
+
+
+def test_every_file_of_a_report_has_one_of_its_names(report, tmp_path):
+    write_run(tmp_path / "runs" / "0", settings("adam"))
+    write_run(tmp_path / "runs" / "1", settings("adam", optimizer__arguments__lr=0.1))
+    write_run(tmp_path / "runs" / "2", settings(dataset__name="mnist"))
+    report("runs")
+    for name, own in OWN_FILES.items():
+        files = list((tmp_path / "report" / name).iterdir())
+        assert files
+        assert all(re.fullmatch(own, path.name) for path in files)
+
+
 def test_the_folder_of_a_run_stays_as_it_is(report, tmp_path):
     run = write_run(tmp_path / "run")
     before = sorted(path.name for path in run.iterdir())
@@ -85,6 +116,7 @@ def test_what_cannot_be_read_is_a_line_and_the_rest_is_compared(report, tmp_path
         (["run", "targets=5,-1"], "targets=5,-1: must be errors above 0, as targets=5,2"),
         (["run", "targest=5"], "targest=5: must be a folder, or output or targets=VALUE"),
         (["run", "output="], "output=: must name a folder"),
+        (["run", "output=~nosuchuser/x"], "output=~nosuchuser/x: there is no such home folder"),
         (["run", "--verbose"], "--verbose: no such option; kfac-report --help shows how it is"),
         (["run", "output=file"], "output=file: is not a folder"),
     ],

@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects
@@ -9,11 +10,12 @@ import pytest
 from PIL import Image
 
 from kfac_cli.report.contents import contents
-from kfac_cli.report.curves import Reference, at_common_iterations, band_line
+from kfac_cli.report.curves import Reference, at_common_iterations, band_line, shown_lines
 from kfac_cli.report.draw_matplotlib import drawn
 from kfac_cli.report.draw_plotly import figure_data, plain
-from kfac_cli.report.figures import COLORS, Style, styles
-from kfac_cli.report.inside import MAX_POINTS, inverse_age
+from kfac_cli.report.figures import COLORS, MAX_POINTS, Line, Style, styles
+from kfac_cli.report.inside import inverse_age
+from kfac_cli.report.page import page
 from kfac_cli.report.runs import load_runs
 from tests.report.folders import settings, write_run
 
@@ -102,6 +104,58 @@ def test_in_the_background_an_inverse_is_as_old_as_the_statistics_behind_it(tmp_
     write_run(tmp_path / "run", chosen, errors=(1.0,), every=12)
     ((run,), _) = load_runs([tmp_path])
     np.testing.assert_array_equal(inverse_age(run), [0, 0, 0, 1, 2, 3, 2, 3, 4, 5, 6, 2])
+
+
+def test_the_age_of_the_inverse_is_not_shown_of_a_run_that_started_from_another(tmp_path):
+    """Its K-FAC may have begun to count there."""
+    write_run(tmp_path / "run", settings(start_from="runs/adam"))
+    runs, _ = load_runs([tmp_path])
+    inside = contents(runs).parts[0].inside
+    assert "lambda" in [panel.name for panel in inside.panels]
+    assert "inverse_age" not in [panel.name for panel in inside.panels]
+
+
+def test_a_zero_error_leaves_the_axis_logarithmic_and_is_left_out(tmp_path):
+    for seed, errors in enumerate([(4.0, 2.0, 0.0), (5.0, 0.0, 0.0), (6.0, 3.0, 1.0)]):
+        write_run(tmp_path / str(seed), settings(seed=seed), errors=errors)
+    panel = contents(load_runs([tmp_path])[0]).parts[0].curves.panels[0]
+    (line,) = panel.lines["iterations"]
+    assert panel.y_log
+    np.testing.assert_array_equal(line.x, [25, 50])
+    np.testing.assert_array_equal(line.y, [5, 2])
+    np.testing.assert_array_equal(line.low, [4, 2])
+    np.testing.assert_array_equal(line.high, [6, 3])
+
+
+def test_errors_that_are_all_zero_are_drawn_on_a_linear_axis(tmp_path):
+    write_run(tmp_path / "run", errors=(0.0, 0.0))
+    panel = contents(load_runs([tmp_path])[0]).parts[0].curves.panels[0]
+    assert not panel.y_log
+    np.testing.assert_array_equal(panel.lines["iterations"][0].y, [0, 0])
+
+
+def test_values_below_zero_are_drawn_on_a_linear_axis():
+    """As of log-likelihoods of real-valued targets: no part of such a curve is left out."""
+    line = Line("group", STYLE, np.arange(3.0), np.array([2.0, 0.0, -1.0]))
+    assert shown_lines({"iterations": (line,)}) == ({"iterations": (line,)}, False)
+
+
+def test_the_page_offers_a_logarithmic_axis_only_where_a_panel_has_one(tmp_path):
+    write_run(tmp_path / "run", settings("adam"), errors=(0.0, 0.0))
+    compared = contents(load_runs([tmp_path])[0])
+    panels = [replace(panel, y_log=False) for figure in compared.figures for panel in figure.panels]
+    for y_log in (False, True):
+        panels[0] = replace(panels[0], y_log=y_log)
+        figure = replace(compared.parts[0].curves, panels=tuple(panels))
+        part = replace(compared.parts[0], curves=figure, inside=None)
+        assert ('data-log="y"' in page(replace(compared, parts=(part,)), [])) == y_log
+
+
+def test_curves_of_many_evaluations_are_thinned(tmp_path):
+    write_run(tmp_path / "run", errors=np.linspace(9, 1, 1000).tolist(), every=1)
+    (line,) = contents(load_runs([tmp_path])[0]).parts[0].curves.panels[0].lines["iterations"]
+    assert len(line.x) == MAX_POINTS
+    assert (line.x[0], line.x[-1]) == (1, 1000)
 
 
 def test_groups_have_different_looks():

@@ -1,5 +1,7 @@
 """Which runs count as one, and what the groups are called."""
 
+import pytest
+
 from kfac_cli.report.groups import differing_settings, group_runs
 from kfac_cli.report.runs import load_runs
 from tests.report.folders import settings, write_run
@@ -26,6 +28,12 @@ def test_settings_that_do_not_change_results_do_not_divide_a_group(tmp_path):
         settings(seed=0, tags=["a"], checkpoint__every=5, tensorboard=True),
         settings(seed=1, tags=["b"], checkpoint__every=6, tensorboard=False),
     )
+    assert len(groups) == 1
+
+
+@pytest.mark.parametrize("name", ["checkpoint__keep", "require_target", "preset__name"])
+def test_nor_do_others_of_which_a_run_with_equal_results_may_have_another_value(tmp_path, name):
+    groups, _ = grouped(tmp_path, settings(seed=0, **{name: 0}), settings(seed=1, **{name: 1}))
     assert len(groups) == 1
 
 

@@ -1,10 +1,16 @@
 """The page in a real browser, without a network."""
 
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from kfac_cli.report.command import main
+from kfac_cli.report.contents import contents
+from kfac_cli.report.figures import Figure, Line, Panel, Style
+from kfac_cli.report.page import page as page_of
+from kfac_cli.report.runs import load_runs
 from tests.report.folders import settings, write_run
 
 CHROMIUM = next(
@@ -208,3 +214,31 @@ def test_runs_are_shown_as_what_they_are(laptop):
     assert "diverged: <img" in shown
     assert "other machine" in shown and "other data" in shown
     assert "summary.json: is damaged" in laptop.locator(".complaints").inner_text()
+
+
+def test_a_line_of_very_many_points_is_drawn(browser, tmp_path):
+    write_run(tmp_path / "run")
+    compared = contents(load_runs([tmp_path])[0])
+    many = np.arange(1.0, 300_001)
+    panel = Panel("p", "p", {"iterations": (Line("k", Style("#222222"), many, many),)}, y_log=True)
+    figure = Figure("curves", "Curves", (panel,), ("iterations",))
+    part = replace(compared.parts[0], curves=figure)
+    (tmp_path / "page.html").write_text(page_of(replace(compared, parts=(part,)), []))
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.locator("[data-figure=curves] .main-svg").count() > 0
+    page.close()
+
+
+def test_a_figure_that_cannot_be_drawn_leaves_the_rest(browser, report, tmp_path):
+    text = report.read_text()
+    assert text.count('"name": "curves"') == 1
+    (tmp_path / "page.html").write_text(text.replace('"name": "curves"', '"name": "absent"'))
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.locator("[data-figure=curves] .main-svg").count() == 0
+    assert page.locator("[data-figure=inside] .main-svg").count() > 0
+    place = page.locator(".table", has=page.locator("#runs"))
+    place.get_by_role("searchbox").fill("adam 0.01")
+    assert len(rows(page, "runs")) == 3
+    page.close()

@@ -10,6 +10,7 @@ from kfac_cli.report.published_curves import (
     COLUMNS,
     ReferenceCurve,
     load_reference,
+    load_references,
     published_names,
 )
 
@@ -124,6 +125,7 @@ def test_a_table_that_cannot_be_read_is_refused_in_one_line(
         ("mnist_kbfgs_m100", r"did you mean mnist_kbfgs_m1000\?"),
         ("imagenet_*", "no published curve has this name"),
         ("absent.csv", "No such file or directory"),
+        ("~nosuchuser/x.csv", "--reference ~nosuchuser/x.csv: there is no such home folder"),
     ],
 )
 def test_a_name_that_stands_for_nothing_is_refused(name: str, says: str) -> None:
@@ -136,3 +138,32 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(UserError, match="is not text in UTF-8"):
         load_reference(str(path))
+
+
+def test_files_of_the_same_name_are_called_by_their_folders_too(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "evaluations.csv").write_text("iteration,train_error\n1,5\n")
+    (tmp_path / "mine.csv").write_text("iteration,train_error\n1,5\n")
+    files = [str(tmp_path / name) for name in ("a/evaluations.csv", "b/evaluations.csv")]
+    curves = load_references([*files, str(tmp_path / "mine.csv"), files[0]])
+    assert [curve.label for curve in curves] == ["a/evaluations", "b/evaluations", "mine"]
+
+
+def test_the_average_is_drawn_where_its_training_error_is_smaller(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(
+        "iteration,train_error,train_error_average,test_error,test_error_average\n"
+        "1,9,12,10,13\n2,8,5,9,6\n3,7,,8,\n"
+    )
+    columns = one(str(path)).drawn().columns
+    np.testing.assert_array_equal(columns["train_error"], [9, 5, 7])
+    np.testing.assert_array_equal(columns["test_error"], [10, 6, 8])
+
+
+def test_a_file_in_the_home_folder_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.csv").write_text("iteration,train_error\n1,5\n")
+    assert one("~/mine.csv").label == "mine"

@@ -1,5 +1,7 @@
 """Run folders of every kind, read and complained about."""
 
+import csv
+import io
 import json
 import math
 import shutil
@@ -90,6 +92,23 @@ def test_paths_without_runs_are_named(tmp_path):
         "no such folder",
         complaints[3].partition(": ")[2],
     ]
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_read(tmp_path, monkeypatch):
+    write_run(tmp_path / "a" / "run")
+    (tmp_path / "closed").mkdir()
+    write_run(tmp_path / "z" / "run")
+    listed = Path.iterdir
+
+    def refused(folder):
+        if folder.name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    runs, complaints = load_runs([tmp_path])
+    assert [run.name for run in runs] == ["a/run", "z/run"]
+    assert [line.rpartition("/")[2] for line in complaints] == ["closed: Permission denied"]
 
 
 def test_rows_before_a_damaged_one_are_used(tmp_path):
@@ -184,5 +203,7 @@ def test_odd_values_in_a_summary_do_not_stop_the_report(tmp_path, odd):
     assert len(runs) >= len(changed) - 2
     compared = contents(runs)
     assert len(compared.runs.rows) >= 2
-    assert all(table.csv() for table in compared.tables)
+    rows = list(csv.DictReader(io.StringIO(compared.runs.csv())))
+    assert len(rows) == len(compared.runs.rows)
+    assert {row["training error"] for row in rows} == {"4.0"}
     assert page(compared, [])

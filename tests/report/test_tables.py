@@ -35,6 +35,11 @@ def texts(table):
     return [[cell.text for cell in row] for row in table.rows]
 
 
+def records(table):
+    """The CSV of a table by its columns."""
+    return list(csv.DictReader(io.StringIO(table.csv())))
+
+
 def write_two_groups(folder):
     """K-FAC reaches 4.5 at 50 iterations, Adam at 100, each with four seeds."""
     for seed in range(4):
@@ -137,6 +142,36 @@ def test_a_verdict_names_the_better_group_and_its_p_value(two_groups):
         "kfac_tridiag (p\u00a0=\u00a00.029)",
         "kfac_tridiag (p\u00a0=\u00a00.029 at 100)",
     ]
+
+
+def test_the_csv_of_verdicts_names_the_winner_and_what_is_not_known(two_groups):
+    write_run(two_groups / "far", settings("nesterov_sgd"), errors=FAST, device_name="Another")
+    part = contents(read(two_groups), targets=[4.5]).parts[0]
+    rows = {(row["group"], row["and group"]): row for row in records(part.verdicts)}
+    decided = rows["kfac_tridiag", "adam"]
+    assert decided["iterations to error 4.5"] == "kfac_tridiag (p = 0.029)"
+    assert decided["error at the last common iteration"] == "kfac_tridiag (p = 0.029 at 100)"
+    open_pair = next(row for pair, row in rows.items() if set(pair) == {"nesterov_sgd", "adam"})
+    assert open_pair["optimizer seconds to error 4.5"] == "not comparable"
+    assert open_pair["iterations to error 4.5"].startswith("evidence insufficient (p = 0.4")
+
+
+def test_the_csv_of_times_has_a_remark_where_the_page_has_a_mark(two_groups):
+    write_run(two_groups / "far", settings("nesterov_sgd"), errors=FAST, device_name="Another")
+    write_run(two_groups / "short", settings("adam", l2=0), errors=(30.0,), status="interrupted")
+    part = contents(read(two_groups), targets=[4.5]).parts[0]
+    remarks = {row["group"]: row["remark"] for row in records(part.times)}
+    assert remarks["nesterov_sgd"] == "optimizer seconds: other machine"
+    assert remarks["adam l2=0"].startswith("iterations: ended earlier; cases: ended earlier")
+    assert remarks["kfac_tridiag"] == ""
+
+
+def test_the_csv_of_the_ranking_says_where_a_score_is_a_bound(two_groups):
+    write_run(two_groups / "short", settings("nesterov_sgd"), errors=(30.0, 20.0))
+    part = contents(read(two_groups), targets=[4.5]).parts[0]
+    (cut,) = (row for row in records(part.scores) if row["group"] == "nesterov_sgd")
+    assert cut["score by iterations"] == "0.0"
+    assert cut["remark"].startswith("score by iterations: at least")
 
 
 def test_a_diverged_run_counts_as_a_miss_and_as_infinite(tmp_path):
@@ -264,3 +299,32 @@ def test_of_many_groups_the_page_shows_the_fastest_and_the_csv_all(tmp_path):
     assert len(times.rows) == 30
     assert len(times.shown) == 24
     assert times.note.endswith("tables/time-to-target.csv has all.")
+
+
+def test_each_dataset_is_said_to_be_compared_on_its_own_machine(tmp_path):
+    write_run(tmp_path / "a", settings())
+    write_run(tmp_path / "b", settings(dataset__name="mnist"), device_name="Another processor")
+    assert (
+        "Seconds are compared on A processor, 1 thread, torch 2.14.1 (curves); "
+        "Another processor, 1 thread, torch 2.14.1 (mnist)"
+    ) in contents(read(tmp_path)).summary
+
+
+def test_long_values_stay_different_in_labels_and_tables(tmp_path):
+    start, end = "/results/" + "long/" * 12, "/long" * 12 + "/checkpoint"
+    values = [f"{start}{seed}{end}" for seed in range(2)]
+    for number, value in enumerate(values):
+        write_run(tmp_path / str(number), settings(start_from=value))
+    compared = contents(read(tmp_path))
+    assert [row["start_from"] for row in records(compared.settings)] == values
+    assert [row["start_from"] for row in records(compared.runs)] == values
+    assert list(compared.looks) == [f"start_from={value}" for value in values]
+
+
+def test_the_middle_of_a_long_value_is_left_out_of_a_label(tmp_path):
+    values = [f"/results/{'long/' * 12}run-{number}" for number in range(2)]
+    for number, value in enumerate(values):
+        write_run(tmp_path / str(number), settings(start_from=value))
+    assert list(contents(read(tmp_path)).looks) == [
+        f"start_from=/results/long/long/long/long/l…ong/run-{number}" for number in range(2)
+    ]

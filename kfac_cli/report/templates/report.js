@@ -6,7 +6,8 @@
   // Labels at 1, 2 and 5 over a few decades, at powers of ten over many.
   const ticks = (values) => {
     const positive = values.filter((value) => value > 0);
-    const decades = Math.log10(Math.max(...positive) / Math.min(...positive));
+    const largest = positive.reduce((a, b) => Math.max(a, b), 0);
+    const decades = Math.log10(largest / positive.reduce((a, b) => Math.min(a, b), Infinity));
     if (decades > 2.2) return { minorloglabels: "none" };
     return decades > 0.8 ? { dtick: "D2", minorloglabels: "complete" } : {};
   };
@@ -77,7 +78,9 @@
     root.querySelectorAll(".plot").forEach((place) => place.on("plotly_afterplot", () => scalable(place)));
   };
 
-  JSON.parse(document.getElementById("figures").textContent).forEach(setUp);
+  JSON.parse(document.getElementById("figures").textContent).forEach((figure) => {
+    try { setUp(figure); } catch (error) { console.error(error); }
+  });
 
   const value = (row, column) => row.cells[column].dataset.value;
 
