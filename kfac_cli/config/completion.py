@@ -21,6 +21,25 @@ def path_settings(kind: type = RunConfig, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
+def absolute_path(name: str, text: str) -> str:
+    """The absolute path for the value of a setting; raises UserError for an unknown user's ~."""
+    try:
+        return str(typed_path(text))
+    except RuntimeError as error:
+        raise UserError(f"{name}={shown(text)}: {error}; give a path") from error
+
+
+def make_paths_absolute(settings: DictConfig) -> None:
+    """Make relative paths absolute in place, from the current folder.
+
+    Raises UserError for the first setting that is wrong, as it was typed.
+    """
+    before = flat_settings(validate(settings))
+    for name in set(path_settings()):
+        if before.get(name) is not None:
+            OmegaConf.update(settings, name, absolute_path(name, before[name]))
+
+
 def complete(settings: DictConfig) -> RunConfig:
     """Check the settings and complete them in place; return them typed.
 
@@ -28,13 +47,7 @@ def complete(settings: DictConfig) -> RunConfig:
     settings have a value gets that value. Raises UserError for the first setting that is wrong, as
     it was typed.
     """
-    before = flat_settings(validate(settings))
-    for name in set(path_settings()):
-        if before.get(name) is not None:
-            try:
-                OmegaConf.update(settings, name, str(typed_path(before[name])))
-            except RuntimeError as error:
-                raise UserError(f"{name}={shown(before[name])}: {error}; give a path") from error
+    make_paths_absolute(settings)
     config = validate(settings)
     for name, value in flat_settings(config).items():
         if value is not None and OmegaConf.select(settings, name, default=value) is None:

@@ -6,10 +6,11 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from kfac_cli.data.file_format import NPY, ZIP, format_of
-from kfac_cli.errors import UserError
+from kfac_cli.errors import UserError, shown
 from kfac_cli.files import open_file, typed_path
 
 
@@ -34,7 +35,7 @@ def read_array_file(
                 return loaded
             if not any(name.endswith(".npy") for name in loaded.zip.namelist()):
                 raise ValueError(f"it is {format_of(stream)}")
-            return {name: loaded[name] if name in wanted else None for name in loaded}
+            return {name: _array(loaded, name) if name in wanted else None for name in loaded}
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; give the path of one as {setting}") from error
     # A damaged file can make zipfile and numpy raise almost anything, down to MemoryError.
@@ -43,6 +44,14 @@ def read_array_file(
             f"{path}: cannot be read ({_reason(error)}); expected a whole file for {setting}, "
             "written by numpy.save or numpy.savez without pickled objects"
         ) from error
+
+
+def _array(archive: NpzFile, name: str) -> NDArray[Any]:
+    """An array of an archive; raises ValueError for a member that is none."""
+    value = archive[name]
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{shown(name)} in it is no array")
+    return value
 
 
 def _reason(error: Exception) -> str:

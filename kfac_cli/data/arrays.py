@@ -10,7 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from kfac_cli.data.array_files import read_array_file
-from kfac_cli.data.checks import classes, finite, refuse, refuse_no_probabilities
+from kfac_cli.data.checks import (
+    classes,
+    finite,
+    refuse,
+    refuse_no_probabilities,
+    warn_no_test_set,
+)
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.data.options import ArraysOptions
 from kfac_cli.data.precision import loss_of_inputs, loss_of_targets
@@ -56,8 +62,7 @@ def load_arrays(config: ArraysOptions, dtype: str = "float32") -> Dataset:
     if "test_inputs" in sources:
         test_inputs, test_targets = _cases("test", sources, config, dtype, losses)
     else:
-        where = config.file or "dataset.test_inputs"
-        logger.warning("%s: no test set; test errors will be those of the training cases", where)
+        warn_no_test_set(config.file or "dataset.test_inputs")
     if losses and dtype == "float32":
         logger.warning("%s; dtype=float64 keeps the precision of the data", "; ".join(losses))
     return Dataset(

@@ -1,5 +1,6 @@
 """Checks of the user's values, with the place of the first that is wrong."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,13 @@ from numpy.typing import NDArray
 from kfac_cli.data.dataset import one_hot
 from kfac_cli.data.precision import rounded
 from kfac_cli.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def warn_no_test_set(where: str) -> None:
+    """Warn, naming the file or the setting, that the training cases are the test cases too."""
+    logger.warning("%s: no test set; test errors will be those of the training cases", where)
 
 
 def refuse(label: str, raw: NDArray[Any], wrong: NDArray[np.bool_], expected: str) -> None:

@@ -21,9 +21,15 @@ def ensure_downloaded(folder: Path, names: Sequence[str], fetch: Callable[[Path]
     """Download those of the files `names` into `folder` that are missing.
 
     `fetch(scratch)` downloads into an empty folder and returns the subfolder with the files, of
-    which the missing ones are then moved; no existing file is replaced. Raises UserError
-    without network or write permission.
+    which the missing ones are then moved; no existing file is replaced. Raises UserError for a link
+    to a file that does not exist, and without network or write permission.
     """
+    for path in (folder / name for name in names):
+        if path.is_symlink() and not path.exists():
+            raise UserError(
+                f"{path}: is a link to {os.readlink(path)}, which does not exist; delete the link "
+                "to have the file downloaded, or put the file in that place"
+            )
     missing = [name for name in names if not os.path.lexists(folder / name)]
     if not missing:
         return

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kfac_cli.data.checks import classes, finite, refuse_no_probabilities
+from kfac_cli.data.checks import classes, finite, refuse_no_probabilities, warn_no_test_set
 from kfac_cli.data.dataset import Dataset, intensities, leading
 from kfac_cli.data.idx_file import read_idx
 from kfac_cli.data.options import IdxOptions
@@ -24,13 +24,16 @@ Cases = tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]  # inputs, targets, s
 def load_idx(config: IdxOptions, dtype: str = "float32") -> Dataset:
     """Images (N, d) with one-hot labels (N, c) as targets or, without labels, themselves.
 
-    Without test images, the test cases are the training cases. Raises UserError, naming the file,
-    for files that cannot be read or do not fit the network or each other.
+    Without test images, the test cases are the training cases; a warning says so. Raises
+    UserError, naming the file, for files that cannot be read or do not fit the network or each
+    other.
     """
     inputs, targets, shape = train = _cases(config, "", config.train_cases, dtype)
     test = train
     if config.test_images is not None:
         test = _cases(config, "test_", config.test_cases, dtype)
+    else:
+        warn_no_test_set("dataset.test_images")
     image_shape = (shape[0], shape[1]) if len(shape) == 2 and config.labels is None else None
     return Dataset("idx", inputs, targets, test[0], test[1], image_shape)
 

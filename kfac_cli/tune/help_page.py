@@ -24,8 +24,9 @@ Options
   sampler=tpe              tpe, qmc (quasi-random), random or grid (all combinations)
   sampler_seed=0           the same seed gives the same trials
   pruner=median            median, hyperband or none: none is the default where equal iterations are
-                           unfair, the objective being seconds or the range one of t1, t2, t3, tau1,
-                           tau2, samples, cg_steps, inverse, schedule or rate_schedule
+                           unfair, the objective or the budget being seconds or the range one of t1,
+                           t2, t3, tau1, tau2, samples, cg_steps, inverse, schedule, rate_schedule,
+                           optimizer, preset or experiment
   objective=error          the best training error, the default; or what it takes until
                            target_error: seconds (of the optimizer; the default where there is a
                            target_error), iterations or cases
@@ -38,9 +39,10 @@ target_error=E, evaluate_every=N.
 Any number of kfac-tune processes with the same output= work on one study. Ctrl-C or a kill loses
 nothing: kfac-tune output=FOLDER continues each trial from its checkpoint.
 
---protocol compares optimizers by AlgoPerf's rule: for each, three studies (studies=3) of five
+--protocol compares optimizers after AlgoPerf: for each, three studies (studies=3) of five
 quasi-random trials (trials=5) of its ready-made space, nothing pruned, the same budget; a study
-counts by its best trial, an optimizer by its median study.
+counts by its best trial, an optimizer by its median study. AlgoPerf itself has five studies, and
+scores the time to a validation target, not the training error.
 
 Examples
   kfac-tune search=adam dataset=mnist max_optimizer_seconds=120 iterations=4000 trials=20

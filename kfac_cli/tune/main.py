@@ -42,6 +42,8 @@ def _run(arguments: Sequence[str]) -> int:
             advice = f"the options are {PROTOCOL}, --help and --version"
             raise UserError(f"{shown(word)}: not recognized; {advice}")
     options, given = read_options([word for word in words if is_option(word)])
+    if "studies" in given and not protocol:
+        raise UserError(f"studies={shown(given['studies'])}: is for {PROTOCOL} only")
     settings = [word for word in words if not is_option(word)]
     _import_optuna()
     folder = _folder(options)

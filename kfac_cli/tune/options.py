@@ -48,6 +48,9 @@ class TuneOptions:
 
 NAMES = tuple(declared_fields(TuneOptions))
 
+NUMBERS = ("trials", "sampler_seed", "studies")
+"""The options that are whole numbers; of the others, 7 is a name."""
+
 IDENTITY = ("sampler", "sampler_seed", "pruner", "objective", "study")
 """The options that are the same for everyone who works on a study."""
 
@@ -58,7 +61,7 @@ def read_options(words: Sequence[str]) -> tuple[TuneOptions, dict[str, Any]]:
     Raises UserError for a value that is not allowed.
     """
     given: dict[str, Any] = {
-        name: _value(text) for name, _, text in (word.partition("=") for word in words)
+        name: _value(name, text) for name, _, text in (word.partition("=") for word in words)
     }
     try:
         return TuneOptions(**given), given
@@ -77,7 +80,8 @@ def option_word(name: str, value: object) -> str:
     return f"{name}={shown(value)}"
 
 
-def _value(text: str) -> str | int | None:
+def _value(name: str, text: str) -> str | int | None:
     if text in ("null", ""):
         return None
-    return int(text) if re.fullmatch(r"[+-]?\d{1,20}", text) else text
+    is_number = name in NUMBERS and re.fullmatch(r"[+-]?\d{1,20}", text)
+    return int(text) if is_number else text

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kfac_cli.config.schema import RunConfig
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import replace_text, shown_folder
 from kfac_cli.tune.locks import locked
-from kfac_cli.tune.options import IDENTITY, TuneOptions, option_word
+from kfac_cli.tune.options import IDENTITY, Objective, TuneOptions, option_word
 from kfac_cli.tune.samplers import default_pruner, number_of_trials
 from kfac_cli.tune.settings import FirstPoint, check_space
 from kfac_cli.tune.space import Space, read_space
@@ -35,11 +36,9 @@ class Plan:
     identity: str
 
     @property
-    def objective(self) -> str:
+    def objective(self) -> Objective:
         """What is minimised."""
-        if self.options.objective is not None:
-            return self.options.objective
-        return "error" if self.first.config.target_error is None else "seconds"
+        return self.options.objective or default_objective(self.first.config)
 
     @property
     def trials(self) -> int:
@@ -51,6 +50,11 @@ class Plan:
         return self.folder / TRIALS / str(number)
 
 
+def default_objective(config: RunConfig) -> Objective:
+    """What is minimised by a study that names no objective."""
+    return "error" if config.target_error is None else "seconds"
+
+
 def new_plan(folder: Path, words: Sequence[str], options: TuneOptions) -> Plan:
     """The plan of a new study, checked; nothing is written.
 
@@ -60,7 +64,7 @@ def new_plan(folder: Path, words: Sequence[str], options: TuneOptions) -> Plan:
     if options.storage is not None:
         options = replace(options, storage=absolute(options.storage))
     plan = Plan(folder, space, options, check_space(space), secrets.token_hex(8))
-    plan = replace(plan, options=_with_pruner(options, plan))
+    plan = replace(plan, options=_with_defaults(options, plan))
     if options.objective not in (None, "error") and plan.first.config.target_error is None:
         raise UserError(
             f"objective={options.objective}: needs target_error=E, up to which it is counted"
@@ -79,14 +83,14 @@ def start_or_join(
     folder that holds something else.
     """
     new = None
-    if not _is_study(folder):
+    if not is_study(folder):
         _refuse_foreign(folder)
         new = new_plan(folder, words, options)
         if new.options.storage is not None:
             open_storage(new.options.storage, folder)
         (folder / TRIALS).mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        if not _is_study(folder):
+        if not is_study(folder):
             assert new is not None
             _record(new)
             return new
@@ -97,7 +101,8 @@ def start_or_join(
         return plan
 
 
-def _is_study(folder: Path) -> bool:
+def is_study(folder: Path) -> bool:
+    """Whether a study is recorded in the folder."""
     return (folder / PLAN_FILE).is_file()
 
 
@@ -106,9 +111,11 @@ def _refuse_foreign(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"output={name}: is not a folder")
     others = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if [other for other in others if other != TRIALS]:
+    # Another process may be recording its plan now, or have done so since there was none.
+    foreign = [other for other in others if other != TRIALS and not other.startswith(PLAN_FILE)]
+    if foreign and not is_study(folder):
         raise UserError(
-            f"output={name}: holds no study, but {shown(others[0])}; choose a new folder"
+            f"output={name}: holds no study, but {shown(foreign[0])}; choose a new folder"
         )
 
 
@@ -147,7 +154,7 @@ def _recorded(folder: Path) -> Plan:
 def _joined(plan: Plan, words: Sequence[str], options: TuneOptions, given: dict[str, Any]) -> Plan:
     """The plan with the number of trials and the storage's password that are given."""
     where = shown_folder(plan.folder)
-    options = _with_pruner(options, plan)
+    options = _with_defaults(options, plan)
     if words or options.search is not None:
         own, theirs = read_space(words, options.search).words, plan.space.words
         if sorted(own) != sorted(theirs):
@@ -157,8 +164,9 @@ def _joined(plan: Plan, words: Sequence[str], options: TuneOptions, given: dict[
                 f"{shown(different[0])}: {whose} in the study in {where}; give the same settings "
                 f"or only output={where}, or choose a new folder"
             )
+    recorded = replace(plan.options, objective=plan.objective)
     for name in IDENTITY:
-        value = getattr(plan.options, name)
+        value = getattr(recorded, name)
         if name in given and getattr(options, name) != value:
             raise UserError(
                 f"{option_word(name, getattr(options, name))}: the study in {where} has "
@@ -170,10 +178,14 @@ def _joined(plan: Plan, words: Sequence[str], options: TuneOptions, given: dict[
     return replace(plan, options=joined)
 
 
-def _with_pruner(options: TuneOptions, plan: Plan) -> TuneOptions:
-    """The options with the pruner that the study has by default, unless one is chosen."""
-    pruner = options.pruner or default_pruner(plan.space.dimensions, plan.objective)
-    return replace(options, pruner=pruner)
+def _with_defaults(options: TuneOptions, plan: Plan) -> TuneOptions:
+    """The options with the objective and the pruner of the study where none is chosen."""
+    config = plan.first.config
+    return replace(
+        options,
+        objective=options.objective or default_objective(config),
+        pruner=options.pruner or default_pruner(plan.space.dimensions, plan.objective, config),
+    )
 
 
 def _storage(recorded: str | None, given: str | None, where: Path) -> str | None:

@@ -1,17 +1,19 @@
-"""AlgoPerf's rule: every optimizer gets the same number of trials and the same budget.
+"""A comparison after AlgoPerf: every optimizer gets the same number of trials and the same budget.
 
 Dahl et al. (2023), Benchmarking neural network training algorithms, section 4: a study is five
-quasi-random trials and counts by its best; the median study counts for the optimizer.
+quasi-random trials and counts by its best; the median study counts for the optimizer. AlgoPerf has
+five studies and scores the time to a validation target; here there are three by default, scored by
+the training error or what it takes to reach a target of it.
 """
 
 import csv
 import io
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.override_parser.types import ChoiceSweep
 from optuna.trial import TrialState
@@ -20,7 +22,7 @@ from kfac_cli.errors import UserError, listed, shown
 from kfac_cli.files import replace_text, shown_folder
 from kfac_cli.tune.locks import locked
 from kfac_cli.tune.options import IDENTITY, TuneOptions
-from kfac_cli.tune.plan import Plan, new_plan, start_or_join
+from kfac_cli.tune.plan import Plan, is_study, new_plan, start_or_join
 from kfac_cli.tune.results import measured
 from kfac_cli.tune.space import parsed_word, ready_made_names
 from kfac_cli.tune.study import SharedStudy
@@ -32,6 +34,13 @@ FIXED = ("search", "sampler", "pruner", "storage")
 """The options that the rule leaves no choice about."""
 
 
+class Result(NamedTuple):
+    """A study: its best value, infinite if it has none and nan while a trial runs; its failures."""
+
+    best: float
+    failed: int
+
+
 def run_protocol(
     folder: Path, words: Sequence[str], options: TuneOptions, given: dict[str, Any]
 ) -> int:
@@ -40,11 +49,7 @@ def run_protocol(
     Each study is one in FOLDER/OPTIMIZER/NUMBER. Returns 0, or 1 if no trial has a value. Raises
     UserError, before anything runs, for wrong settings.
     """
-    for name in FIXED:
-        if name in given:
-            raise UserError(
-                f"{name}={shown(given[name])}: is not for --protocol, which has its own"
-            )
+    _check(words, given)
     optimizers, others = _optimizers(words)
     mine = {optimizer: _options(optimizer, options) for optimizer in optimizers}
     checked = [new_plan(folder, others, mine[optimizer]) for optimizer in optimizers]
@@ -54,26 +59,18 @@ def run_protocol(
             f"max_seconds={limit:g}: counts evaluations too; --protocol compares by the time of "
             f"the steps: max_optimizer_seconds={limit:g}"
         )
+    plans = _plans(folder, others, first.first.config.seed, mine)
     studies: list[list[SharedStudy]] = []
     for optimizer in optimizers:
         print(f"{optimizer}:", flush=True)
-        plans = [
-            _join(
-                folder / optimizer / str(number),
-                number,
-                [*others, f"seed={first.first.config.seed + number}"],
-                mine[optimizer],
-            )
-            for number in range(options.studies)
-        ]
-        studies.append([work(plan) for plan in plans])
+        studies.append([work(plan) for plan in plans[optimizer]])
     # only now: others may have ended since the trials that they were running
-    scores = [[_score(study) for study in row] for row in studies]
-    unfinished = sum(math.isnan(score) for row in scores for score in row)
+    results = [[_result(study) for study in row] for row in studies]
+    unfinished = sum(math.isnan(result.best) for row in results for result in row)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        replace_text(folder / TABLE, _csv(optimizers, scores))
-    print("\n".join(_table(optimizers, scores, first.objective, first.trials)))
+        replace_text(folder / TABLE, _csv(optimizers, results))
+    print("\n".join(_table(optimizers, results, first.objective, first.trials)))
     if unfinished:
         which = "1 study has" if unfinished == 1 else f"{unfinished} studies have"
         print(
@@ -81,7 +78,22 @@ def run_protocol(
             "completes the table"
         )
     print(f"  kfac-report {shown_folder(folder)}  draws and compares the trials", flush=True)
-    return int(all(score == math.inf for row in scores for score in row))
+    return int(all(result.best == math.inf for row in results for result in row))
+
+
+def _check(words: Sequence[str], given: dict[str, Any]) -> None:
+    """Raise UserError for what the rule leaves no choice about."""
+    for name in FIXED:
+        if name in given:
+            raise UserError(
+                f"{name}={shown(given[name])}: is not for --protocol, which has its own"
+            )
+    for parsed in map(parsed_word, words):
+        if parsed.key_or_group == "seed" and parsed.is_sweep_override():
+            raise UserError(
+                f"{shown(parsed.input_line)}: --protocol gives each study another seed; give that "
+                "of the first, seed=N"
+            )
 
 
 def _optimizers(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -109,45 +121,83 @@ def _options(optimizer: str, options: TuneOptions) -> TuneOptions:
     return replace(options, output=None, trials=options.trials or TRIALS, **rule)
 
 
+def _plans(
+    folder: Path, words: Sequence[str], seed: int, options: Mapping[str, TuneOptions]
+) -> dict[str, list[Plan]]:
+    """The plans of the studies of each optimizer, which are recorded.
+
+    Studies that exist are joined first: they may refuse the words, before any new one has them.
+    """
+
+    def place(study: tuple[str, int]) -> Path:
+        return folder / study[0] / str(study[1])
+
+    studies = [(name, number) for name in options for number in range(options[name].studies)]
+    plans = {}
+    for study in sorted(studies, key=lambda study: not is_study(place(study))):
+        name, number = study
+        own = [*words, f"seed={seed + number}"]
+        plans[study] = _join(place(study), number, own, options[name])
+    return {name: [plans[study] for study in studies if study[0] == name] for name in options}
+
+
 def _join(folder: Path, number: int, words: Sequence[str], options: TuneOptions) -> Plan:
     """The plan of a study, which has a sampler's seed of its own."""
     own = replace(options, sampler_seed=options.sampler_seed + number)
-    given = {name: getattr(own, name) for name in IDENTITY if name != "objective"}
+    given = {name: getattr(own, name) for name in IDENTITY}
     return start_or_join(folder, words, own, given)
 
 
-def _score(study: SharedStudy) -> float:
-    """The best value of a study; infinite if no trial has one, nan while any of them runs."""
-    if study.trials((TrialState.RUNNING,)):
-        return math.nan
-    values = [trial.value for trial in study.trials((TrialState.COMPLETE,))]
-    return min((value for value in values if value is not None), default=math.inf)
+def _result(study: SharedStudy) -> Result:
+    """The result of a study; trials beyond those of the protocol do not count."""
+    trials = [trial for trial in study.trials() if trial.number < study.plan.trials]
+    failed = sum(trial.state == TrialState.FAIL for trial in trials)
+    if any(trial.state == TrialState.RUNNING for trial in trials):
+        return Result(math.nan, failed)
+    values = [trial.value for trial in trials if trial.state == TrialState.COMPLETE]
+    return Result(min((v for v in values if v is not None), default=math.inf), failed)
 
 
-def _median(scores: Sequence[float]) -> float:
+def _median(row: Sequence[Result]) -> float:
     """The median of the studies of an optimizer; nan while one has no score."""
+    scores = [result.best for result in row]
     return math.nan if any(map(math.isnan, scores)) else statistics.median(scores)
 
 
 def _table(
-    optimizers: Sequence[str], scores: Sequence[Sequence[float]], objective: str, trials: int
+    optimizers: Sequence[str], results: Sequence[Sequence[Result]], objective: str, trials: int
 ) -> list[str]:
     """The optimizers, the best first and the open ones last, with the scores of their studies."""
 
-    def place(row: tuple[str, Sequence[float]]) -> tuple[bool, float]:
+    def place(row: tuple[str, Sequence[Result]]) -> tuple[bool, float]:
         return math.isnan(_median(row[1])), _median(row[1])
 
-    rows = sorted(zip(optimizers, scores, strict=True), key=place)
-    width = max(len(name) for name in optimizers)
-    lines = [f"median of {len(scores[0])} studies, each the best of {trials} quasi-random trials:"]
+    rows = sorted(zip(optimizers, results, strict=True), key=place)
+    width, studies = max(len(name) for name in optimizers), len(results[0])
+    even = "" if studies % 2 else " (the mean of the middle two)"
+    lines = [f"median of {studies} studies{even}, each the best of {trials} quasi-random trials:"]
     for name, row in rows:
-        median = _median(row)
-        score = measured(objective, median)
-        if not math.isfinite(median):
-            score = "not finished" if math.isnan(median) else "no trial reached it"
-        each = ", ".join(map(_short, row))
-        lines.append(f"  {name:<{width}}  {score}  ({each})")
+        each = ", ".join(_short(result.best) for result in row)
+        lines.append(f"  {name:<{width}}  {_score(row, objective)}  ({each})")
+        lines += [
+            f"    study {number} has {trials - result.failed} usable trials: {result.failed} of "
+            f"{trials} failed"
+            for number, result in enumerate(row)
+            if result.failed
+        ]
     return lines
+
+
+def _score(row: Sequence[Result], objective: str) -> str:
+    """The median of an optimizer's studies in words."""
+    median = _median(row)
+    if math.isnan(median):
+        return "not finished"
+    if math.isfinite(median):
+        return measured(objective, median)
+    missing = sum(math.isinf(result.best) for result in row)
+    what = "measured no error" if objective == "error" else "did not reach the target"
+    return f"{missing} of {len(row)} studies {what}"
 
 
 def _short(score: float) -> str:
@@ -156,11 +206,14 @@ def _short(score: float) -> str:
     return "none" if math.isinf(score) else f"{score:.4g}"
 
 
-def _csv(optimizers: Sequence[str], scores: Sequence[Sequence[float]]) -> str:
+def _csv(optimizers: Sequence[str], results: Sequence[Sequence[Result]]) -> str:
+    numbers = range(len(results[0]))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["optimizer", "median", *(f"study_{n}" for n in range(len(scores[0])))])
-    for name, row in zip(optimizers, scores, strict=True):
-        values = (_median(row), *row)
-        writer.writerow([name, *("" if math.isnan(value) else value for value in values)])
+    columns = [f"{name}_{number}" for name in ("study", "failed") for number in numbers]
+    writer.writerow(["optimizer", "median", *columns])
+    for name, row in zip(optimizers, results, strict=True):
+        values = (_median(row), *(result.best for result in row))
+        scores = ("" if math.isnan(value) else value for value in values)
+        writer.writerow([name, *scores, *(result.failed for result in row)])
     return buffer.getvalue()

@@ -19,6 +19,7 @@ from kfac_cli.config.schema import RunConfig
 from kfac_cli.errors import UserError
 from kfac_cli.tune.dimension import Dimension
 from kfac_cli.tune.options import TuneOptions
+from kfac_cli.tune.share import TIME_LIMITS
 
 DEFAULT_TRIALS = 40
 
@@ -27,6 +28,9 @@ UNFAIR = ("t1", "t2", "t3", "tau1", "tau2", "samples", "cg_steps", "inverse", "r
 
 UNFAIR_GROUPS = ("schedule",)
 """Groups of which that is true, and all of their settings."""
+
+UNFAIR_CHOICES = ("optimizer", "preset", "experiment")
+"""Groups of which it is true of the choice, but not of all settings."""
 
 
 class SeededByNumber(BaseSampler):
@@ -131,17 +135,22 @@ def make_sampler(options: TuneOptions, dimensions: Sequence[Dimension]) -> BaseS
     return SeededByNumber(options.sampler, options.sampler_seed)
 
 
-def default_pruner(dimensions: Sequence[Dimension], objective: str) -> Literal["median", "none"]:
+def default_pruner(
+    dimensions: Sequence[Dimension], objective: str, config: RunConfig
+) -> Literal["median", "none"]:
     """The pruner of a study that names none: median, unless equal iterations are unfair.
 
     They are where a searched setting makes iterations cheaper and less effective, or lets the rate
-    fall later, and where seconds count.
+    fall later, and where seconds count, as the objective or as the budget.
     """
-    unfair = objective == "seconds" or any(
-        d.name.partition(".")[0] in UNFAIR_GROUPS or d.name.rpartition(".")[2] in UNFAIR
+    timed = any(getattr(config, name) is not None for name in TIME_LIMITS)
+    unfair = any(
+        d.name.partition(".")[0] in UNFAIR_GROUPS
+        or d.name in UNFAIR_CHOICES
+        or d.name.rpartition(".")[2] in UNFAIR
         for d in dimensions
     )
-    return "none" if unfair else "median"
+    return "none" if unfair or timed or objective == "seconds" else "median"
 
 
 def make_pruner(options: TuneOptions, config: RunConfig) -> BasePruner:

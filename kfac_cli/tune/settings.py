@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -11,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import FloatDistribution
 
 from kfac_cli.commands.messages import explain
+from kfac_cli.config.completion import make_paths_absolute
 from kfac_cli.config.compose import composed
 from kfac_cli.config.names import GROUPS
 from kfac_cli.config.schema import RunConfig
@@ -51,9 +51,7 @@ def _composed(overrides: Sequence[str]) -> tuple[DictConfig, RunConfig]:
         settings = composed(overrides)
     except Exception as error:
         raise UserError(explain(error, overrides)) from error
-    config = validate(settings)
-    if config.start_from is not None:  # so that the trial continues from any folder
-        settings.start_from = str(Path(config.start_from).expanduser().absolute())
+    make_paths_absolute(settings)  # so that the trial continues from any folder
     return settings, validate(settings)
 
 

@@ -14,6 +14,7 @@ from kfac_cli.commands.messages import choices, unreadable
 from kfac_cli.config.compose import CONFIG_MODULE
 from kfac_cli.errors import UserError, listed, shown
 from kfac_cli.tune.dimension import Dimension, dimension
+from kfac_cli.tune.paths import with_absolute_paths
 from kfac_cli.tune.share import with_shares
 
 SEARCH_GROUP = "search"
@@ -40,17 +41,19 @@ def read_space(words: Sequence[str], ready_made: str | None = None) -> Space:
     """The space that words describe, over a ready-made one if it is named.
 
     What is typed wins over the ready-made space, a range or a value, and the last word over earlier
-    ones. Ready-made shares of the iterations become numbers (`with_shares`). Raises UserError for a
-    word that cannot be read or is not for a search.
+    ones. Ready-made shares of the iterations become numbers (`with_shares`), relative paths
+    absolute. Raises UserError for a word that cannot be read or is not for a search.
     """
     before = [] if ready_made is None else read_ready_made(ready_made)
-    overrides = {parsed.get_key_element(): parsed for parsed in map(parsed_word, [*before, *words])}
+    overrides = {
+        parsed.get_key_element(): parsed for parsed in map(_resolved_word, [*before, *words])
+    }
     named = {key.lstrip("+~"): key for key in overrides}  # the last of `key` and `+key`
     kept = [overrides[key] for key in overrides if named[key.lstrip("+~")] == key]
     fixed = [str(parsed.input_line) for parsed in kept if not parsed.is_sweep_override()]
     searched = [dimension(parsed) for parsed in kept if parsed.is_sweep_override()]
     if before:
-        fixed = with_shares(fixed, [d.override(d.extremes()[0]) for d in searched])
+        fixed = with_shares(fixed, searched)
     return Space(tuple(fixed), tuple(searched))
 
 
@@ -81,6 +84,11 @@ def read_ready_made(name: str) -> list[str]:
     if not isinstance(mapping, dict) or not all(isinstance(v, str) for v in mapping.values()):
         raise UserError(f"search={shown(name)}: must have lines SETTING: RANGE")
     return [f"{key}={value}" for key, value in mapping.items()]
+
+
+def _resolved_word(word: str) -> Override:
+    """A word with absolute paths, read."""
+    return parsed_word(with_absolute_paths(parsed_word(word)))
 
 
 def parsed_word(word: str) -> Override:

@@ -44,10 +44,19 @@ def run_trial(plan: Plan, claim: Claim) -> int | None:
     the run before its end, and ProcessLostError if another process of the command has ended, so
     that the next command continues the trial.
     """
+    before = list(claim.trial.user_attrs.get(STARTS, []))
+    try:
+        return _run_to_the_end(plan, claim)
+    except (Interrupted, ProcessLostError):
+        claim.trial.set_user_attr(STARTS, before)  # it was not killed
+        raise
+
+
+def _run_to_the_end(plan: Plan, claim: Claim) -> int | None:
     try:
         settings, config = trial_settings(plan.space, plan.first, claim.values)
-        starts = _count_start(claim)
-        result = _run(plan, claim, settings, config)
+        _count_start(claim)
+        status, signal = _run(plan, claim, settings, config)
     except (Interrupted, ProcessLostError):
         raise
     except UserError as error:
@@ -55,10 +64,7 @@ def run_trial(plan: Plan, claim: Claim) -> int | None:
     except Exception as error:
         check_interrupted()
         raise _failed(claim.folder, failure_line(error), traceback.format_exc()) from error
-    status, signal = result
     if status == INTERRUPTED:
-        with uninterrupted():
-            claim.trial.set_user_attr(STARTS, starts[:-1])  # it was not killed
         raise Interrupted(signal or 0)
     return signal
 
@@ -116,7 +122,7 @@ def _rule(trial: Trial, max_seconds: float | None) -> StoppingRule:
     return rule
 
 
-def _count_start(claim: Claim) -> list[int]:
+def _count_start(claim: Claim) -> None:
     """Note the iteration from which the run starts; raise UserError if that never gets further."""
     iteration = next(iter(checkpoint_iterations(claim.folder)), 0)
     starts = [*claim.trial.user_attrs.get(STARTS, []), iteration]
@@ -127,7 +133,6 @@ def _count_start(claim: Claim) -> list[int]:
         )
     with uninterrupted():
         claim.trial.set_user_attr(STARTS, starts)
-    return starts
 
 
 def _failed(folder: Path, line: str, details: str) -> TrialFailedError:

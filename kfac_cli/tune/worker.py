@@ -13,15 +13,15 @@ from kfac_cli.tune.results import closing_lines, measured, write_results
 from kfac_cli.tune.study import Claim, SharedStudy, uninterrupted
 from kfac_cli.tune.trial import TrialFailedError, run_trial
 
-MAX_FIRST_FAILURES = 3
-"""How many trials may fail before any has succeeded."""
+MAX_FAILURES = 3
+"""After how many failed trials in a row a process ends."""
 
 
 def work(plan: Plan) -> SharedStudy:
     """Run trials of a study until there are no more; return the study.
 
-    Raises Interrupted if a signal came, after the trial under way is saved, and UserError if the
-    first trials fail.
+    Raises Interrupted if a signal came, after the trial under way is saved, and UserError after
+    `MAX_FAILURES` failures in a row.
     """
     study = SharedStudy(plan)
     begun = len(study.trials())
@@ -29,11 +29,15 @@ def work(plan: Plan) -> SharedStudy:
     pruning = "no pruning" if plan.options.pruner == "none" else f"{plan.options.pruner} pruning"
     what = f"{begun} of {plan.trials} trials begun; {seed}; {pruning}"
     print(f"study in {shown_folder(plan.folder)}: {what}", flush=True)
+    failures = 0
     while (claim := study.claim()) is not None:
         try:
-            _run(study, claim)
+            failure = _run(study, claim)
         finally:
             claim.lock.release()
+        failures = 0 if failure is None else failures + 1
+        if failures == MAX_FAILURES:
+            raise UserError(f"{failures} trials in a row failed; the last one: {failure}")
     with uninterrupted():
         write_results(study)
     return study
@@ -50,8 +54,8 @@ def report(study: SharedStudy) -> int:
     return int(failed == len(study.trials()))
 
 
-def _run(study: SharedStudy, claim: Claim) -> None:
-    """Run a claimed trial to its end and tell the study."""
+def _run(study: SharedStudy, claim: Claim) -> str | None:
+    """Run a claimed trial to its end and tell the study; return why it failed, if it did."""
     plan, signal = study.plan, None
     outcome = read_outcome(claim.folder, plan.objective)  # its process was killed at the very end
     notes = {}
@@ -69,7 +73,8 @@ def _run(study: SharedStudy, claim: Claim) -> None:
     if signal is not None:
         raise Interrupted(signal)
     if outcome.status == FAILED:
-        _check_failures(study, notes.get("error", "its run left no summary"))
+        return notes.get("error", "its run left no summary")
+    return None
 
 
 def _print_line(study: SharedStudy, claim: Claim, outcome: Outcome, error: str | None) -> None:
@@ -88,11 +93,3 @@ def _print_line(study: SharedStudy, claim: Claim, outcome: Outcome, error: str |
     else:
         line += f"training error {significant(summary.get('best_train_error'))}, not ranked"
     print(one_line(line), flush=True)
-
-
-def _check_failures(study: SharedStudy, reason: str) -> None:
-    trials = study.trials()
-    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
-    ended = [trial for trial in trials if trial.state.is_finished()]
-    if len(failed) >= MAX_FIRST_FAILURES and len(failed) == len(ended):
-        raise UserError(f"all of the first {len(failed)} trials failed; the last one: {reason}")

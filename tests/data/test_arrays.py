@@ -222,6 +222,16 @@ def test_an_archive_of_something_else(as_archive, refusal):
     assert "holds x; must have train_inputs and" in message
 
 
+@pytest.mark.parametrize("name", ["train_inputs", "test_inputs", "train_targets"])
+def test_other_contents_in_an_archive_are_no_array(as_archive, supervised, refusal, name):
+    del supervised[name]
+    config = as_archive(supervised, SUPERVISED)
+    with zipfile.ZipFile(config.file, "a") as archive:
+        archive.writestr(f"{name}.npy", b"contents")
+    message = refusal(load_arrays, config)
+    assert message.startswith(f"{config.file}: cannot be read ({name} in it is no array); ")
+
+
 def test_a_missing_file(as_files, as_archive, unsupervised, tmp_path, refusal):
     config = as_files(unsupervised, UNSUPERVISED)
     (tmp_path / "test_inputs.npy").unlink()

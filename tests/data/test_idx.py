@@ -60,6 +60,16 @@ def test_images_alone_are_an_autoencoder_problem(save):
     assert dataset.image_shape == (3, 4)
 
 
+def test_without_test_images_a_warning_says_that_the_training_cases_are_tested(save, caplog):
+    images = save("images", IMAGES)
+    load_idx(options(images=images, test_images=images))
+    assert caplog.messages == []
+    load_idx(options(images=images))
+    assert caplog.messages == [
+        "dataset.test_images: no test set; test errors will be those of the training cases"
+    ]
+
+
 def test_labels_make_it_a_classification(save):
     config = options(
         images=save("images", IMAGES),

@@ -151,6 +151,16 @@ def test_an_unreadable_file_is_named(raw, tmp_path, refusal):
     assert refusal(load_mnist, config(), tmp_path).startswith(f"{raw / TRAIN_IMAGES}: cannot be")
 
 
+@pytest.mark.parametrize("load", [load_mnist, load_mnist_labels])
+def test_a_link_to_a_file_that_does_not_exist_is_named(raw, tmp_path, refusal, load):
+    (raw / TRAIN_IMAGES).unlink()
+    (raw / TRAIN_IMAGES).symlink_to(tmp_path / "elsewhere")
+    assert refusal(load, config(), tmp_path) == (
+        f"{raw / TRAIN_IMAGES}: is a link to {tmp_path / 'elsewhere'}, which does not exist; "
+        "delete the link to have the file downloaded, or put the file in that place"
+    )
+
+
 def test_without_files_and_network_the_error_says_what_to_do(tmp_path, refusal, offline):
     message = refusal(load_mnist, config(), tmp_path)
     assert message.startswith(f"{tmp_path / 'MNIST' / 'raw' / TRAIN_IMAGES}: no such file")

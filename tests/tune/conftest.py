@@ -1,5 +1,7 @@
 """Fixtures: the command kfac-tune in this process, and a small study."""
 
+import csv
+import json
 import os
 
 import optuna
@@ -56,3 +58,14 @@ def trials(folder, name="kfac-tune"):
     assert (folder / JOURNAL).exists()
     study = optuna.load_study(study_name=name, storage=open_storage(None, folder))
     return study.get_trials()
+
+
+def table(path):
+    """The rows of a CSV file."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def summary(folder, number):
+    """The summary of a trial's run."""
+    return json.loads((folder / f"trials/{number}/summary.json").read_text())

@@ -33,6 +33,10 @@ LEARNING_RATE = "optimizer.learning_rate=0.1,0.2"
         ([LEARNING_RATE, "target_error=1"], "none"),  # in seconds
         ([LEARNING_RATE, "schedule=fixed,exponential"], "none"),
         ([LEARNING_RATE, "schedule.size=10,20", "schedule=fixed"], "none"),
+        ([LEARNING_RATE, "max_seconds=9"], "none"),
+        ([LEARNING_RATE, "max_optimizer_seconds=9"], "none"),
+        (["optimizer=adam,sgd"], "none"),
+        ([LEARNING_RATE, "preset=default,companion"], "none"),
         (["search=nesterov_sgd"], "median"),
         *(([f"search={name}"], "none") for name in ready_made_names() if name != "nesterov_sgd"),
     ],
@@ -43,7 +47,7 @@ def test_trials_are_not_pruned_by_default_where_equal_iterations_are_unfair(
 ):
     options, given = read_options([word for word in words if is_option(word)])
     settings = ["dataset=curves_small", *(word for word in words if not is_option(word))]
-    if "search" not in given:
+    if "search" not in given and not any(word.startswith("optimizer=") for word in words):
         settings.append("optimizer=nesterov_sgd")
     assert new_plan(tmp_path, settings, options).options.pruner == pruner
     chosen = replace(options, pruner="hyperband")
@@ -79,6 +83,38 @@ def test_the_baselines_last_iterations_are_a_share_of_those_of_the_run(typed, la
     assert read_space(space.words) == space  # as study.json records it
 
 
+@pytest.mark.parametrize("searched", ["iterations=1000,20000", "max_optimizer_seconds=60,120"])
+def test_last_iterations_are_no_share_of_what_is_searched(searched):
+    with pytest.raises(UserError) as caught:
+        read_space([searched], "nesterov_sgd")
+    name = searched.partition("=")[0]
+    assert str(caught.value) == (
+        f"{searched}: the ready-made optimizer.final_iterations=iterations/20 needs a single value "
+        f"of {name}; give that, or optimizer.final_iterations=N"
+    )
+    space = read_space([searched, "optimizer.final_iterations=7"], "nesterov_sgd")
+    assert "optimizer.final_iterations=7" in space.fixed
+
+
+def test_relative_paths_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = ["dataset.file=a.npz,'b c.npz',/d.npz,null", "start_from=run", "data_dir=/data"]
+    space = read_space([*paths, "dataset.image_shape=[3,4]"])
+    a, b = tmp_path / "a.npz", tmp_path / "b c.npz"
+    assert space.words == [
+        f"start_from={tmp_path / 'run'}",
+        "data_dir=/data",
+        "dataset.image_shape=[3,4]",
+        f"dataset.file={a},'{b}',/d.npz,null",
+    ]
+    [file] = space.dimensions
+    assert file.distribution.choices == (str(a), f"'{b}'", "/d.npz", None)
+    monkeypatch.chdir("/")
+    assert read_space(space.words) == space
+    reference = "data_dir=${oc.env:HOME}/data"
+    assert read_space([reference]).words == [reference]
+
+
 def test_in_a_short_run_the_last_iterations_are_not_all_so_that_momenta_differ():
     space = read_space(["iterations=2000"], "nesterov_sgd")
     options = check_space(space).config.optimizer
@@ -87,7 +123,7 @@ def test_in_a_short_run_the_last_iterations_are_not_all_so_that_momenta_differ()
 
 
 def test_only_a_ready_made_value_is_read_as_a_share_of_the_iterations():
-    assert read_space(["dataset.file=iterations/20"]).fixed == ("dataset.file=iterations/20",)
+    assert read_space(["x=iterations/20"]).fixed == ("x=iterations/20",)
 
 
 def test_what_is_typed_wins_over_a_ready_made_space():

@@ -1,6 +1,5 @@
 """A study: what it leaves, what interrupts it, and what it refuses."""
 
-import csv
 import json
 import signal
 
@@ -11,25 +10,19 @@ from soak.compare import differences
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.data.options import ArraysOptions
 from kfac_cli.data.registry import DATASETS
+from kfac_cli.errors import UserError
+from kfac_cli.files import TEMPORARY
+from kfac_cli.tune import plan as plan_module
 from kfac_cli.tune import trial as trial_module
-from kfac_cli.tune.options import TuneOptions
+from kfac_cli.tune.options import TuneOptions, read_options
 from kfac_cli.tune.plan import start_or_join
-from kfac_cli.tune.study import SharedStudy
+from kfac_cli.tune.trial import STARTS
 
-from .conftest import RANGE, send, trials
-
-
-def table(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+from .conftest import RANGE, send, summary, table, trials
 
 
 def ranking(folder):
     return table(folder / "ranking.csv")
-
-
-def summary(folder, number):
-    return json.loads((folder / f"trials/{number}/summary.json").read_text())
 
 
 def values(folder):
@@ -141,9 +134,51 @@ def test_a_study_whose_first_trials_all_fail_ends(kfac_tune, words, tmp_path):
     (tmp_path / "cases.npz").unlink()
     answer = kfac_tune(*words, "trials=9", "output=study")
     assert answer.code == 1
-    assert "error: all of the first 3 trials failed; the last one: " in answer.err
+    assert "error: 3 trials in a row failed; the last one: " in answer.err
     assert len(answer.err.splitlines()) == 1
     assert len(trials(tmp_path / "study")) == 3
+
+
+def test_three_failures_in_a_row_end_the_process(kfac_tune, words, tmp_path, monkeypatch):
+    load, calls = DATASETS[ArraysOptions], []
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) not in (1, 4):
+            raise OSError(5, "Input/output error", "cases.npz")
+        return load(*arguments)
+
+    monkeypatch.setitem(DATASETS, ArraysOptions, failing)
+    answer = kfac_tune(*words, "trials=9", "output=study")
+    assert answer.code == 1
+    assert "error: 3 trials in a row failed; the last one: cases.npz: Input" in answer.err
+    states = [t.state.name for t in trials(tmp_path / "study")]
+    assert states == ["COMPLETE", "FAIL", "FAIL", "COMPLETE", "FAIL", "FAIL", "FAIL"]
+
+
+def test_an_interruption_while_data_load_is_no_kill(kfac_tune, words, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setitem(DATASETS, ArraysOptions, lambda *arguments: send(signal.SIGTERM))
+        for _ in range(3):
+            assert kfac_tune(*words, "trials=1", "output=study").code == 143
+    assert kfac_tune("output=study").code == 0
+    [trial] = trials(tmp_path / "study")
+    assert (trial.state, trial.user_attrs[STARTS]) == (TrialState.COMPLETE, [0])
+
+
+def test_a_study_with_relative_paths_continues_from_another_folder(
+    kfac_tune, words, tmp_path, monkeypatch
+):
+    relative = [word.replace(f"{tmp_path}/", "") for word in words]
+    assert "dataset.file=cases.npz" in relative
+    assert kfac_tune(*relative, "trials=1", "output=study").code == 0
+    settings = json.loads((tmp_path / "study/study.json").read_text())["settings"]
+    assert f"dataset.file={tmp_path / 'cases.npz'}" in settings
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert kfac_tune("trials=2", "output=../study").code == 0
+    states = [t.state for t in trials(tmp_path / "study")]
+    assert states == [TrialState.COMPLETE, TrialState.COMPLETE]
 
 
 def test_a_trial_whose_process_is_killed_again_and_again_has_failed(
@@ -251,6 +286,8 @@ BAD = [
     ([RANGE, "storage=nope://x"], "storage=nope://x: Can't load plugin"),
     ([RANGE, "hydra.run.dir=x"], "hydra.run.dir=x: Hydra's own settings are not for kfac-tune"),
     ([RANGE, "resume=x"], "kfac-tune output=FOLDER continues a study"),
+    ([RANGE, "studies=5"], "studies=5: is for --protocol only"),
+    ([RANGE, "search=1"], "search=1: must be adam, adamw, ekfac, heskes, "),
     (["-m", RANGE], "-m: not recognized; the options are --protocol, --help and --version"),
     ([RANGE, "output=cases.npz"], "output=cases.npz: is not a folder"),
     ([RANGE, "output=."], "output=.: holds no study, but cases.npz; choose a new folder"),
@@ -287,6 +324,43 @@ def test_a_study_is_joined_with_the_same_settings_or_none(kfac_tune, words, tmp_
     assert "sampler_seed=1: the study in study has sampler_seed=0; choose a new" in answer.err
 
 
+def test_a_default_objective_is_the_same_as_the_one_that_it_stands_for(words, tmp_path):
+    words, folder = [*words, "target_error=1"], tmp_path / "study"
+
+    def joined(**given):
+        return start_or_join(folder, words, TuneOptions(**given), given)
+
+    joined()
+    path = folder / "study.json"
+    recorded = json.loads(path.read_text())
+    for value in ("seconds", None):  # as earlier versions recorded it
+        recorded["options"]["objective"] = value
+        path.write_text(json.dumps(recorded))
+        assert joined(objective="seconds").objective == "seconds"
+        assert joined(objective=None).objective == "seconds"
+        with pytest.raises(
+            UserError, match=r"objective=cases: the study in .* objective=seconds; "
+        ):
+            joined(objective="cases")
+
+
+def test_a_number_is_a_name_where_a_name_is_asked_for():
+    options, _ = read_options(["output=2024", "study=7", "search=1", "trials=3"])
+    assert (options.output, options.study, options.search) == ("2024", "7", "1")
+    assert options.trials == 3
+
+
+def test_workers_that_start_together_do_not_refuse_each_others_files(words, tmp_path, monkeypatch):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / f"study.json{TEMPORARY}").touch()  # another process is recording the plan
+    plan = start_or_join(folder, words, TuneOptions(), {})
+    (folder / "study.journal").touch()
+    answers = iter([False])  # ... and has done so after this one saw that there is none
+    monkeypatch.setattr(plan_module, "is_study", lambda folder: next(answers, True))
+    assert start_or_join(folder, words, TuneOptions(), {}).identity == plan.identity
+
+
 def test_without_optuna_one_line_names_the_extra(kfac_tune, words, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
     answer = kfac_tune(*words)
@@ -295,69 +369,3 @@ def test_without_optuna_one_line_names_the_extra(kfac_tune, words, monkeypatch):
         "kfac-tune: error: kfac-tune needs Optuna, an extra of kfac-run: "
         "pip install 'kfac-run[tune]'\n"
     )
-
-
-def test_the_protocol_gives_every_optimizer_the_same_and_counts_the_median_study(
-    kfac_tune, words, tmp_path
-):
-    shared = [word for word in words if not word.startswith("optimizer")]
-    arguments = ["--protocol", "optimizer=sgd,nesterov_sgd", "iterations=2", "trials=2"]
-    shared = [word for word in shared if not word.startswith("iterations")]
-    answer = kfac_tune(*arguments, *shared, "output=protocol")
-    assert answer.code == 0
-    folder = tmp_path / "protocol"
-    rows = table(folder / "protocol.csv")
-    assert [row["optimizer"] for row in rows] == ["sgd", "nesterov_sgd"]
-    for row in rows:
-        scores = []
-        for number in range(3):
-            study = folder / row["optimizer"] / str(number)
-            errors = [summary(study, n)["best_train_error"] for n in range(2)]
-            assert [t.value for t in trials(study)] == errors
-            assert {summary(study, n)["seed"] for n in range(2)} == {number}
-            scores.append(min(errors))
-        assert [float(row[f"study_{number}"]) for number in range(3)] == scores
-        assert float(row["median"]) == sorted(scores)[1]
-    assert "median of 3 studies, each the best of 2 quasi-random trials:" in answer.out
-    repeated = kfac_tune(*arguments, *shared, "output=protocol")  # nothing is left to do
-    assert repeated.out.splitlines()[-3:] == answer.out.splitlines()[-3:]
-    timed = kfac_tune(*arguments, *shared, "max_seconds=60", "output=timed")
-    assert timed.err == (
-        "kfac-tune: error: max_seconds=60: counts evaluations too; --protocol compares by the time "
-        "of the steps: max_optimizer_seconds=60\n"
-    )
-    assert not (tmp_path / "timed").exists()
-    refused = kfac_tune("--protocol", "optimizer=adam,torch", *shared)
-    assert "optimizer=torch: --protocol needs optimizers with a ready-made space" in refused.err
-
-
-@pytest.mark.parametrize("ends", [True, False])
-def test_the_protocol_scores_no_study_whose_trials_another_process_runs(
-    kfac_tune, words, tmp_path, in_step, ends
-):
-    shared = [word for word in words if not word.startswith("optimizer")]
-    arguments = ["--protocol", "optimizer=sgd,nesterov_sgd", *shared, "studies=1", "output=all"]
-    assert kfac_tune(*arguments, "trials=1").code == 0
-    other = SharedStudy(start_or_join(tmp_path / "all/sgd/0", [], TuneOptions(trials=2), {}))
-    claim = other.claim()  # as another process does
-
-    def acting(session):
-        if ends and not claim.trial.study.get_trials()[1].state.is_finished():
-            other.tell(claim, TrialState.COMPLETE, 1e-9)
-
-    in_step(acting)  # of the other optimizer's trial, after the work on this study
-    answer = kfac_tune(*arguments, "trials=2")
-    assert answer.code == 0
-    sgd, nesterov = table(tmp_path / "all/protocol.csv")
-    assert float(nesterov["median"]) == float(nesterov["study_0"]) > 0
-    open_line = "  1 study has trials running in other processes, and no score yet: "
-    if ends:
-        assert (sgd["median"], sgd["study_0"]) == ("1e-09", "1e-09")
-        assert open_line not in answer.out
-    else:
-        assert (sgd["median"], sgd["study_0"]) == ("", "")
-        assert "  sgd           not finished  (not finished)\n" in answer.out
-        assert open_line + "the same command completes the table\n" in answer.out
-        claim.lock.release()
-        assert open_line not in kfac_tune(*arguments, "trials=2").out
-        assert float(table(tmp_path / "all/protocol.csv")[0]["median"]) > 0
