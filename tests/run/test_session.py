@@ -60,6 +60,8 @@ NESTEROV = {
     "final_iterations": 7,
 }
 CONDITIONS = {
+    "inverse": ["optimizer=kfac_tridiag"],
+    "sigma_solver": ["optimizer=kfac_tridiag"],
     "tikhonov": ["optimizer=kfac_diag"],
     "l2_product": ["optimizer=kfac_diag"],
     "rescaling": ["optimizer.momentum=false"],
