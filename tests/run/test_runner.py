@@ -114,7 +114,7 @@ def test_a_run_leaves_everything_in_its_folder(arrays, tmp_path, optimizer):
 
 def test_the_summary_counts_the_fallbacks_of_the_run(arrays, tmp_path, monkeypatch):
     monkeypatch.setattr(stein, "MAX_DOUBLINGS", 1)
-    run_in(tmp_path / "run", [*arrays, "optimizer.sigma_solver=doubling"])
+    run_in(tmp_path / "run", [*arrays, "optimizer=kfac_tridiag", "optimizer.sigma_solver=doubling"])
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert summary["numerical_fallbacks"]["unconverged_doublings"] > 0
 

@@ -68,6 +68,7 @@ CONDITIONS = {
     "learning_rate": ["optimizer.momentum=false", "optimizer.rescaling=false"],
     "t2": ["optimizer.t3=6"],
     "t3": ["optimizer.t2=12"],
+    "refresh": ["optimizer=kfac_tridiag"],
     "refresh_delay": ["optimizer.refresh=background"],
 }
 """Settings that another one requires."""
