@@ -24,6 +24,7 @@ VARIANTS = {
     "float64": ("kfac_tridiag", "dtype=float64"),
     "doubling": ("kfac_tridiag", "optimizer.sigma_solver=doubling"),
     "exact Tikhonov": ("kfac_diag", "optimizer.tikhonov=exact"),
+    "exact at first": ("kfac_tridiag", "optimizer.tikhonov=exact_first"),
     "identity": ("kfac_diag", "optimizer.inverse=identity", "optimizer.gamma_rule=fixed"),
     "conjugate gradients": ("kfac_tridiag", "optimizer.cg_steps=3"),
     "separate decay": ("kfac_diag", "optimizer.l2_product=refreshed"),

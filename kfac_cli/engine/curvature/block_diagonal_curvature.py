@@ -1,26 +1,19 @@
 """F̆ over the iterations, and the kinds of its inverse (sections 4.2, 6.3 and 8)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, share_of_inverses
-from kfac_cli.engine.curvature.exact_tikhonov import (
-    ExactTikhonovInverse,
-    factor_eigenbases,
-    share_of_eigenbases,
-)
-from kfac_cli.engine.curvature.factored import FactoredCurvature
+from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse, begun_exactly
+from kfac_cli.engine.curvature.factored import FactoredCurvature, SavedInverse
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
 from kfac_cli.engine.curvature.separate_decay import SeparateDecayInverse
 from kfac_cli.engine.options.kfac import KFACOptions
-from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.processes import Processes
-from kfac_cli.engine.state_rules import Rule
 
 
 class BlockDiagonal(FactoredCurvature):
-    """F̆, with factored or, on request, exact Tikhonov damping."""
+    """F̆, with factored or, on request, exact Tikhonov damping, throughout or at the start."""
 
     def __init__(self, options: KFACOptions, fallbacks: Fallbacks | None = None) -> None:
         super().__init__(options, fallbacks)
@@ -33,8 +26,9 @@ class BlockDiagonal(FactoredCurvature):
     def begun(
         self, gammas: Sequence[float], processes: Processes
     ) -> Callable[[Fallbacks], list[Inverse]]:
-        begin = self._exact_begun if self._exact else self._factored_begun
-        return begin(gammas, processes)
+        if self._exact or self.starts_exactly:
+            return begun_exactly(self.known_factors, gammas, processes)
+        return self._factored_begun(gammas, processes)
 
     def _factored_begun(
         self, gammas: Sequence[float], processes: Processes
@@ -51,30 +45,12 @@ class BlockDiagonal(FactoredCurvature):
 
         return finished
 
-    def _exact_begun(
-        self, gammas: Sequence[float], processes: Processes
-    ) -> Callable[[Fallbacks], list[Inverse]]:
-        """Each part is the eigenbasis of a factor, whatever γ is."""
-        factors = self.known_factors
-        share = share_of_eigenbases(factors, processes)
-
-        def finished(fallbacks: Fallbacks) -> list[Inverse]:
-            [parts] = share.exchanged(fallbacks)
-            bases = factor_eigenbases(parts)
-            return [
-                ExactTikhonovInverse(factors, g, fallbacks=fallbacks, bases=bases) for g in gammas
-            ]
-
-        return finished
-
-    def inverse_rules(self, parameters: Parameters) -> Rule:
-        return self._inverse.state_rules(parameters)
-
-    def restore(self, state: dict[str, Any]) -> Inverse:
-        return self._inverse.from_state_dict(state)
-
     @property
-    def _inverse(self) -> type[ExactTikhonovInverse | SeparateDecayInverse | BlockDiagonalInverse]:
+    def kinds(self) -> Sequence[type[SavedInverse]]:
+        if self._separate:
+            return (SeparateDecayInverse,)
         if self._exact:
-            return ExactTikhonovInverse
-        return SeparateDecayInverse if self._separate else BlockDiagonalInverse
+            return (ExactTikhonovInverse,)
+        if self.options.tikhonov == "exact_first":
+            return BlockDiagonalInverse, ExactTikhonovInverse
+        return (BlockDiagonalInverse,)

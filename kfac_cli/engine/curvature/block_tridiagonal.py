@@ -8,7 +8,8 @@ from torch import Tensor
 
 from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, inverted
 from kfac_cli.engine.curvature.coupling import Whitened, coupling_cost, whitened
-from kfac_cli.engine.curvature.factored import FactoredCurvature
+from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse, begun_exactly
+from kfac_cli.engine.curvature.factored import FactoredCurvature, SavedInverse
 from kfac_cli.engine.curvature.factorization import Factorization
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
@@ -156,13 +157,15 @@ class _Parts:
 
 
 class BlockTridiagonal(FactoredCurvature):
-    """F̂, with factored Tikhonov damping."""
+    """F̂, with factored Tikhonov damping; on request the start is that of F̆ with exact damping."""
 
     needs = Needs(neighbours=True)
 
     def begun(
         self, gammas: Sequence[float], processes: Processes
     ) -> Callable[[Fallbacks], list[Inverse]]:
+        if self.starts_exactly:
+            return begun_exactly(self.known_factors, gammas, processes)
         shared = UndampedFactors(self.known_factors, self.options.pi)
         parts = _Parts(shared, SIGMA_SOLVERS[self.options.sigma_solver])
         share = Share(parts.made, gammas, parts.costs, processes, shared.device)
@@ -170,8 +173,8 @@ class BlockTridiagonal(FactoredCurvature):
             BlockTridiagonalInverse.of(each) for each in share.exchanged(fallbacks)
         ]
 
-    def inverse_rules(self, parameters: Parameters) -> Rule:
-        return BlockTridiagonalInverse.state_rules(parameters)
-
-    def restore(self, state: dict[str, Any]) -> Inverse:
-        return BlockTridiagonalInverse.from_state_dict(state)
+    @property
+    def kinds(self) -> Sequence[type[SavedInverse]]:
+        if self.options.tikhonov == "exact_first":
+            return BlockTridiagonalInverse, ExactTikhonovInverse
+        return (BlockTridiagonalInverse,)

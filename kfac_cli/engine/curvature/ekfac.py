@@ -15,7 +15,7 @@ from torch import Tensor
 from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, share_of_inverses
 from kfac_cli.engine.curvature.eigen_statistics import Bases, ScaledFactors
 from kfac_cli.engine.curvature.exact_tikhonov import factor_eigenbases, share_of_eigenbases
-from kfac_cli.engine.curvature.factored import FactoredCurvature
+from kfac_cli.engine.curvature.factored import FactoredCurvature, SavedInverse
 from kfac_cli.engine.curvature.factors import KroneckerFactors, running_average_weight
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import (
@@ -33,12 +33,10 @@ from kfac_cli.engine.saved_state import attributes, restore
 from kfac_cli.engine.state_rules import (
     Rule,
     absent,
-    count,
     entries,
     items,
     record,
     tensor,
-    variant,
     word,
 )
 from kfac_cli.engine.transfer import fetch
@@ -77,8 +75,10 @@ class EKFACInverse(Inverse):
             }
         )
 
-
-INVERSES: tuple[type[EKFACInverse | BlockDiagonalInverse], ...] = EKFACInverse, BlockDiagonalInverse
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> "EKFACInverse":
+        """The inverse that `state_dict` describes, without recomputing it."""
+        return restore(state, cls)
 
 
 class EKFAC(FactoredCurvature):
@@ -98,12 +98,10 @@ class EKFAC(FactoredCurvature):
         super().__init__(options, fallbacks)
         self.needs = Needs()
         self.scalings: list[Tensor] = []
-        self._iteration = 0
         self._decomposed: KroneckerFactors | None = None
 
     def update(self, statistics: KroneckerFactors | None, iteration: int) -> None:
         assert statistics is not None
-        self._iteration = iteration
         super().update(KroneckerFactors(statistics.activation, statistics.gradient), iteration)
         if isinstance(statistics, ScaledFactors):
             new = 1 - running_average_weight(iteration, self.options.epsilon_max)
@@ -114,8 +112,8 @@ class EKFAC(FactoredCurvature):
         self, gammas: Sequence[float], processes: Processes
     ) -> Callable[[Fallbacks], list[Inverse]]:
         factors = self.known_factors
-        first = self._iteration <= FIRST_ITERATIONS
-        turns = self._iteration >= FIRST_ITERATIONS and self._decomposed is not factors
+        first = self.iteration <= FIRST_ITERATIONS
+        turns = self.iteration >= FIRST_ITERATIONS and self._decomposed is not factors
         early = share_of_inverses(factors, self.options.pi, gammas, processes) if first else None
         bases = share_of_eigenbases(factors, processes) if turns else None
 
@@ -171,14 +169,13 @@ class EKFAC(FactoredCurvature):
             }
         return {
             **super().state_dict(),
-            "iteration": self._iteration,
             "eigenbasis": eigenbasis,
         }
 
     def state_rules(self, parameters: Parameters) -> Rule:
         eigenbasis = record({**_basis_rules(parameters), "scalings": _scaling_rules(parameters)})
         return record(
-            {**self._rules(parameters), "iteration": count()},
+            self._rules(parameters),
             lambda state: {
                 "eigenbasis": eigenbasis if state["iteration"] >= FIRST_ITERATIONS else absent
             },
@@ -186,17 +183,14 @@ class EKFAC(FactoredCurvature):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self._iteration = state["iteration"]
         self.needs, self.scalings, self._decomposed = Needs(), [], None
         if (saved := state["eigenbasis"]) is not None:
             bases = Bases(list(saved["activation_vectors"]), list(saved["gradient_vectors"]))
             self.needs, self.scalings = Needs(bases=bases), list(saved["scalings"])
 
-    def inverse_rules(self, parameters: Parameters) -> Rule:
-        return variant({kind.__name__: kind.state_rules(parameters) for kind in INVERSES})
-
-    def restore(self, state: dict[str, Any]) -> Inverse:
-        return restore(state, *INVERSES)
+    @property
+    def kinds(self) -> Sequence[type[SavedInverse]]:
+        return EKFACInverse, BlockDiagonalInverse
 
 
 def _reciprocals(scalings: Tensor, gamma: float) -> Tensor:

@@ -1,6 +1,6 @@
 """F̆⁻¹ with exact Tikhonov damping (section 6.3, eqn 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -80,6 +80,20 @@ def share_of_eigenbases(factors: KroneckerFactors, processes: Processes) -> Shar
 
     costs = [len(matrix) ** 3 for matrix in matrices]
     return Share(make, [0.0], costs, processes, matrices[0].device)
+
+
+def begun_exactly(
+    factors: KroneckerFactors, gammas: Sequence[float], processes: Processes
+) -> Callable[[Fallbacks], list[Inverse]]:
+    """The inverse for each γ as `Curvature.begun` makes them, which share the eigenbases."""
+    share = share_of_eigenbases(factors, processes)
+
+    def finished(fallbacks: Fallbacks) -> list[Inverse]:
+        [parts] = share.exchanged(fallbacks)
+        bases = factor_eigenbases(parts)
+        return [ExactTikhonovInverse(factors, g, fallbacks=fallbacks, bases=bases) for g in gammas]
+
+    return finished
 
 
 def factor_eigenbases(bases: Sequence[Eigenbasis]) -> list[tuple[Eigenbasis, Eigenbasis]]:

@@ -30,10 +30,11 @@ class CurvatureOptions(OptimizerOptions):
         ),
     ] = "block_tridiagonal"
     tikhonov: Annotated[
-        Literal["factored", "exact"],
+        Literal["factored", "exact", "exact_first"],
         About(
             "damping of the blocks: of each factor, or γ² on a block's diagonal, for "
-            "block_diagonal, by eigendecompositions and twice the products",
+            "block_diagonal, by eigendecompositions and twice the products; exact_first: the "
+            "latter in the first three iterations, for block_tridiagonal too, then factored",
             "",
             "6.3",
         ),
@@ -124,6 +125,8 @@ class CurvatureOptions(OptimizerOptions):
         if self.tikhonov == "exact" and self.inverse != "block_diagonal":
             reason = "needs {inverse}=block_diagonal; no other has an efficient exact form"
             raise OptionError("tikhonov", "exact", reason)
+        if self.tikhonov == "exact_first" and self.inverse == "identity":
+            raise OptionError("tikhonov", "exact_first", "{inverse}=identity has no damping")
         if self.tikhonov == "exact" and self.pi != "trace":
             reason = "exact Tikhonov damping has no pi; leave it at trace, or {tikhonov}=factored"
             raise OptionError("pi", self.pi, reason)
