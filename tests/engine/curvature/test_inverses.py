@@ -102,7 +102,10 @@ def test_every_structure_and_rule_makes_a_difference():
             {"kind": "diagonal"},
             "inverse=diagonal: must be block_tridiagonal, block_diagonal, ekfac or identity",
         ),
-        ({**TRIDIAGONAL, "tikhonov": "none"}, "tikhonov=none: must be factored or exact"),
+        (
+            {**TRIDIAGONAL, "tikhonov": "none"},
+            "tikhonov=none: must be factored, exact or exact_first",
+        ),
         ({**TRIDIAGONAL, "pi": "2"}, "pi=2: must be trace, frobenius, spectral or one"),
         (
             {**TRIDIAGONAL, "sigma_solver": "cg"},
