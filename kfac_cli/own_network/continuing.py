@@ -66,17 +66,13 @@ def with_options(kfac: KFAC, options: KFACOptions) -> KFAC:
         return kfac
     if kfac.iteration == 0:
         return KFAC(kfac.network, kfac.parameters, options, kfac.generator)
-    for name in KFACOptions.STRUCTURE:
+    learnt = "and what K-FAC has learnt does not fit another"
+    reasons = dict.fromkeys(KFACOptions.STRUCTURE, learnt)
+    reasons |= dict.fromkeys(BEGINNINGS, "from which K-FAC has begun")
+    for name, reason in reasons.items():
         if (value := getattr(options, name)) != (earlier := getattr(kfac.options, name)):
             raise ValueError(
-                f"{name}={shown(value)}: was {shown(earlier)}, and what K-FAC has learnt does not "
-                "fit another; make a new optimizer"
-            )
-    for name in BEGINNINGS:
-        if (value := getattr(options, name)) != (earlier := getattr(kfac.options, name)):
-            raise ValueError(
-                f"{name}={shown(value)}: was {shown(earlier)}, from which K-FAC has begun; "
-                "make a new optimizer"
+                f"{name}={shown(value)}: was {shown(earlier)}, {reason}; make a new optimizer"
             )
     changed = KFAC(kfac.network, kfac.parameters, options, kfac.generator)
     changed.load_state_dict(kfac.state_dict())
@@ -108,7 +104,7 @@ def resumed(
 
 
 def _functions(network: Network) -> str:
-    return f"{', '.join([*network.activations, network.output])}"
+    return ", ".join([*network.activations, network.output])
 
 
 def _moved(tree: Any, device: torch.device) -> Any:
