@@ -1,6 +1,7 @@
 """Real processes that find each other as those of torchrun do, with a limit on their time."""
 
 import contextlib
+import faulthandler
 import io
 import multiprocessing
 import os
@@ -12,8 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 60.0
-"""After which processes count as hanging: they are killed, and the test fails."""
+SECONDS = 200.0
+"""After which processes count as hanging: they show where, are killed, and the test fails.
+
+It is less than the 600 seconds that they wait for each other, and more than a busy machine needs.
+"""
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
@@ -52,6 +56,9 @@ class Launch:
         for process in self.processes:
             process.join(max(0.0, end - time.monotonic()))
         late = [rank for rank, process in enumerate(self.processes) if process.is_alive()]
+        for rank in late:
+            self.kill(rank, signal.SIGABRT)  # prints where each of its threads is
+            self.processes[rank].join(5.0)
         self.end()
         assert not late, f"processes {late} hang: {self.everything()}"
         return [process.exitcode for process in self.processes]
@@ -175,4 +182,5 @@ def _child(environment, folder, rank, work, arguments) -> None:
     os.dup2(printed, 1)
     os.dup2(printed, 2)
     sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(n, "w")) for n in (1, 2))
+    faulthandler.enable()
     sys.exit(work(*arguments))
