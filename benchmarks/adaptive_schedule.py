@@ -60,7 +60,8 @@ def row(problem: str, cases: int, pairs: int) -> tuple[float, float, float]:
     start = [w.float() for w in sparse_initialization(network, generator)]
     inputs = torch.rand(cases, sizes[0], generator=generator)
     targets = inputs if sizes[0] == sizes[-1] else torch.eye(sizes[-1])[:1].repeat(cases, 1)
-    kfac = KFAC(network, start, KFACOptions(lambda_initial=150, t2=NEVER, t3=NEVER), generator)
+    options = KFACOptions(lambda_initial=150, tikhonov="factored", t2=NEVER, t3=NEVER)
+    kfac = KFAC(network, start, options, generator)
     baseline = NesterovSGD(network, start, NesterovOptions(learning_rate=1e-4))
     for _ in range(REFRESHES):
         kfac.step(inputs, targets)

@@ -29,6 +29,7 @@ VARIANTS = {
         "optimizer.t3=20",
         "optimizer.tikhonov=exact",
     ],
+    "factored Tikhonov from the start": ["optimizer.tikhonov=factored"],
     "sigma by doubling": ["optimizer.sigma_solver=doubling"],
     "pi: Frobenius norm": ["optimizer.pi=frobenius"],
     "pi: spectral norm": ["optimizer.pi=spectral"],

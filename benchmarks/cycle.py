@@ -3,8 +3,8 @@
     python -m benchmarks.cycle
 
 Four runs with their default options, block-tridiagonal and block-diagonal with two sizes of
-mini-batches, do their first 43 iterations in turn, so that other load affects all of them. The
-first three calibrate λ; a search comes at iterations 20 and 40, and every fifth iteration measures
+mini-batches, do their first 46 iterations in turn, so that other load affects all of them. The
+first six calibrate λ; a search comes at iterations 20 and 40, and every fifth iteration measures
 ρ.
 """
 
@@ -15,11 +15,13 @@ from benchmarks.common.document import markdown_table
 from benchmarks.common.part import Part, run, say
 from benchmarks.common.problems import Problem, scale
 from benchmarks.common.timing import Spread, figures
+from kfac_cli.engine import KFACOptions
 from kfac_cli.paper.cost.clock import seconds, wait_for
-from kfac_cli.paper.cost.methods import INVERSES, REFRESHES, fixed
+from kfac_cli.paper.cost.methods import INVERSES, fixed
 
 SEARCH_EVERY = 20
-ITERATIONS = 43
+FIRST = KFACOptions().first_iterations
+ITERATIONS = 2 * SEARCH_EVERY + FIRST
 
 
 class Cycle(NamedTuple):
@@ -33,11 +35,11 @@ class Cycle(NamedTuple):
     @classmethod
     def of(cls, times: list[float]) -> "Cycle":
         """From the seconds of iterations 1, 2, …."""
-        later = dict(enumerate(times[REFRESHES:], start=REFRESHES + 1))
+        later = dict(enumerate(times[FIRST:], start=FIRST + 1))
         plain = [spent for k, spent in later.items() if k % SEARCH_EVERY != 0]
         search = [spent for k, spent in later.items() if k % SEARCH_EVERY == 0]
         mean = sum(later.values()) / len(later)
-        return cls(Spread.of(plain), Spread.of(search), mean, sum(times[:REFRESHES]))
+        return cls(Spread.of(plain), Spread.of(search), mean, sum(times[:FIRST]))
 
     def cells(self) -> list[str]:
         """Cells of a table: the seconds, with the search and the start in plain iterations too."""
@@ -51,8 +53,9 @@ class Cycle(NamedTuple):
         ]
 
 
-COLUMNS = ["m", "inverse", "plain iteration, s", "search, s", "mean of iterations 4 to 43, s"]
-COLUMNS += ["first 3, s"]
+COLUMNS = ["m", "inverse", "plain iteration, s", "search, s"]
+COLUMNS += [f"mean of iterations {FIRST + 1} to {ITERATIONS}, s"]
+COLUMNS += [f"first {FIRST}, s"]
 
 
 def cycles(

@@ -89,7 +89,7 @@ def _inverse(
     problem: Problem, cases: int, device: str, chosen: tuple[str, ...]
 ) -> Callable[[], object]:
     """A call that makes an inverse from the statistics after the first iterations."""
-    made = problem.session((*chosen, *PLAIN, *fixed(cases)), device)
+    made = problem.session((*PLAIN, *chosen, *fixed(cases)), device)
     for _ in range(REFRESHES):
         made.step()
     optimizer = made.optimizer

@@ -23,6 +23,7 @@ PLAIN = (
     f"optimizer.t2={NEVER}",
     f"optimizer.t3={NEVER}",
     "optimizer.lambda_initial=150",
+    "optimizer.tikhonov=factored",
 )
 """K-FAC without calibration and, after three iterations, with neither ρ nor a new inverse."""
 

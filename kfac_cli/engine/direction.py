@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from kfac_cli.engine.conjugate_gradient import continue_conjugate_gradient
-from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS, Curvature, Inverse
+from kfac_cli.engine.curvature.protocol import Curvature, Inverse
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters, all_finite
@@ -92,7 +92,7 @@ class Direction:
     ) -> Sequence[tuple[float, Inverse]] | None:
         """The new inverses of this iteration, if any; in the background it may begin others."""
         options, pending = self.options, self.pending
-        first = iteration <= FIRST_ITERATIONS
+        first = iteration <= options.first_iterations
         due = len(gammas) > 1 or first or iteration % options.t3 == 0
         wait = self.inverse is None or first or options.refresh == "immediate"
         if self.inverse is None or (due and wait):

@@ -12,7 +12,6 @@ from torch import Tensor
 from kfac_cli.engine.acceptance import Acceptance
 from kfac_cli.engine.calibration import calibrated_lambda
 from kfac_cli.engine.chunks import chunk_size_for
-from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS
 from kfac_cli.engine.curvature.registry import make_curvature
 from kfac_cli.engine.damping import INCREASE_FACTOR, Damping
 from kfac_cli.engine.direction import Direction, Update, subsample_size
@@ -188,7 +187,8 @@ class KFAC:
     @property
     def _calibrating(self) -> bool:
         """Whether this iteration calibrates λ: a first one, which makes a new inverse anyway."""
-        return self.options.lambda_initial == "auto" and self.iteration <= FIRST_ITERATIONS
+        options = self.options
+        return options.lambda_initial == "auto" and self.iteration <= options.first_iterations
 
     def _calibrate(self, batch: MiniBatch) -> None:
         """Set λ to the smallest value found so far, and γ accordingly."""

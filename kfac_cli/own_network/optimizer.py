@@ -37,8 +37,8 @@ class KFACOptimizer(torch.optim.Optimizer):
     after the last layer that makes logits probabilities (Softmax, LogSoftmax, Sigmoid) is part of
     the loss. `options` are those of `KFACOptions` (docs/settings.md); they stand in
     `param_groups[0]`, where they may be changed between steps, but once a step was made not those
-    that its state or its beginning depends on: `inverse`, `tikhonov`, `l2_product`,
-    `lambda_initial` and `gamma_initial`.
+    that its state or its beginning depends on: `inverse`, `l2_product`, `lambda_initial`
+    and `gamma_initial`.
     `tau1` and `tau2` suit mini-batches of thousands: with hundreds of cases, set both to 1, or the
     curvature comes from a few dozen. Random targets are drawn with `generator`, which is on
     the CPU, a new one with seed 0 if it is None.

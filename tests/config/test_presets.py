@@ -29,6 +29,7 @@ T3 = {"default": 5, "companion": 20, "paper": 20}
 PAPER = {
     "preset.name": "paper",
     "polyak.start": 0,
+    "optimizer.tikhonov": "factored",
     "optimizer.lambda_initial": 150,
     "optimizer.gamma_min": 0,
     "optimizer.gamma_max": None,
@@ -36,13 +37,18 @@ PAPER = {
 }
 COMPANION = {
     "preset.name": "companion",
+    "optimizer.tikhonov": "factored",
     "optimizer.lambda_initial": 150,
     "optimizer.growth_max": None,
     "optimizer.tau2": 1.0,
 }
 """What differs from the default. Everything in which presets differ is in these tables."""
 
-OWN = {"heskes": ("optimizer.lambda_initial", "optimizer.tau2")}
+OWN = {
+    "heskes": ("optimizer.tikhonov", "optimizer.lambda_initial", "optimizer.tau2"),
+    "ekfac": ("optimizer.tikhonov",),
+    "sgd_kfac_momentum": ("optimizer.tikhonov",),
+}
 """What an optimizer sets itself, whatever the preset."""
 
 PROBLEMS = ("mnist", "curves", "faces")

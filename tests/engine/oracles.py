@@ -294,6 +294,13 @@ def approximate_fisher(inverse: str, stats: Statistics, gamma: float) -> Tensor:
     return structure(f_tilde(damped(stats, gamma)), blocks(sizes))
 
 
+def exactly_damped(stats: Statistics, gamma: float) -> Tensor:
+    """F-breve + gamma^2 I, as an (n, n) matrix."""
+    sizes = [len(stats.activation[0][0]) - 1, *(len(row[0]) for row in stats.gradient)]
+    undamped = f_breve(f_tilde(stats), blocks(sizes))
+    return undamped + gamma**2 * torch.eye(len(undamped), dtype=undamped.dtype)
+
+
 # --- the quadratic model (sections 6.4 and 7) ----------------------------------------------------
 
 
@@ -380,11 +387,13 @@ class DenseKFAC:
         self, gamma: float, slope: Tensor, curvature: Tensor
     ) -> tuple[float, float, Tensor, list[float], Tensor]:
         """M(delta) - M(0), gamma, the inverse, (alpha, mu) and delta for one gamma."""
-        inverse = self.inverse
-        if self.iteration <= 3 or self.iteration % self.options["t3"] == 0:
-            inverse = torch.linalg.inv(
-                approximate_fisher(self.options["inverse"], self.stats, gamma)
-            )
+        inverse, structure = self.inverse, self.options["inverse"]
+        exact_first = self.options["tikhonov"] == "exact_first"
+        first = 6 if exact_first else 3
+        if exact_first and self.iteration <= 2:
+            inverse = torch.linalg.inv(exactly_damped(self.stats, gamma))
+        elif self.iteration <= first or self.iteration % self.options["t3"] == 0:
+            inverse = torch.linalg.inv(approximate_fisher(structure, self.stats, gamma))
         directions = [-inverse @ slope]
         if self.options["momentum"] and self.update is not None:
             directions.append(self.update)

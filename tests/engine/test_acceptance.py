@@ -146,7 +146,7 @@ def final_loss(inverse, growth_max, seed):
     generator = torch.Generator().manual_seed(seed)
     network = Network([4, 8, 3], ["relu"], "categorical")
     parameters = [w.float() for w in sparse_initialization(network, generator)]
-    options = KFACOptions(inverse=inverse, growth_max=growth_max)
+    options = KFACOptions(inverse=inverse, growth_max=growth_max, tikhonov="factored")
     optimizer = KFAC(network, parameters, options, generator)
     for _ in range(30):
         rows = torch.randperm(90, generator=generator)[:30]

@@ -24,7 +24,9 @@ def make(inverse="block_tridiagonal", **changes):
     network = Network([6, 5, 4, 6], ["tanh", "linear"], "bernoulli")
     parameters = sparse_initialization(network, torch.Generator().manual_seed(0))
     settings = {"refresh": "background", "refresh_delay": DELAY, **PERIODS, **changes}
-    options = KFACOptions(inverse=inverse, lambda_initial=1.0, growth_max=None, **settings)
+    options = KFACOptions(
+        inverse=inverse, tikhonov="factored", lambda_initial=1.0, growth_max=None, **settings
+    )
     return KFAC(network, parameters, options, torch.Generator().manual_seed(1))
 
 
@@ -121,7 +123,7 @@ def test_a_rejected_step_discards_pending_inverses():
 
 
 def test_fallbacks_are_counted_once_and_where_the_inverses_are_used():
-    options = KFACOptions(inverse="block_diagonal", refresh="background")
+    options = KFACOptions(inverse="block_diagonal", tikhonov="factored", refresh="background")
     curvature = make_curvature(options)
     optimizer = run(make("block_diagonal"), 1)
     curvature.load_state_dict(optimizer.curvature.state_dict())

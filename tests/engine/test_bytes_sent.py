@@ -55,7 +55,8 @@ def options_of(optimizer):
         return NesterovOptions(learning_rate=0.01)
     if optimizer == "adam":
         return TorchOptions(algorithm="Adam", arguments={"lr": 0.001})
-    return KFACOptions(inverse=optimizer, lambda_initial=100.0, growth_max=None)
+    factored = {"tikhonov": "factored", "lambda_initial": 100.0, "growth_max": None}
+    return KFACOptions(inverse=optimizer, **factored)
 
 
 @pytest.mark.parametrize("optimizer", ["block_tridiagonal", "block_diagonal", "nesterov", "adam"])

@@ -35,7 +35,7 @@ def problem(output, cases=200, scale=1.0):
 def first_decrease(output, damping):
     """How much one step from the first half of the cases decreases h on the second half."""
     network, parameters, inputs, targets = problem(output)
-    options = KFACOptions(lambda_initial=damping, tau1=1, tau2=1, t1=10**6)
+    options = KFACOptions(lambda_initial=damping, tau1=1, tau2=1, t1=10**6, tikhonov="factored")
     optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(4))
 
     def objective(at):

@@ -53,6 +53,7 @@ def waits(gpu, options, steps, shape=DEEP, cases=30, output="bernoulli"):
 
 def kfac(**options):
     chosen = {
+        "tikhonov": "factored",
         "lambda_initial": 10.0,
         "chunk_size": 10,
         "t1": RHO_AT,

@@ -20,6 +20,7 @@ CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
 BATCH = 16
 # Short periods: a few steps include a stale inverse, a refresh, a search and the lambda rule.
 OPTIONS = {
+    "tikhonov": "factored",
     "lambda_initial": 1.0,
     "gamma_initial": 0.5,
     "gamma_min": 0.1,
@@ -101,6 +102,12 @@ def test_trajectory_equals_the_dense_algorithm(architecture, inverse, l2):
 @pytest.mark.parametrize("change", [{"momentum": False}, {"tau2": 1.0}, {"tau1": 1.0}], ids=str)
 def test_trajectory_with_other_options(inverse, change):
     follow(Run(CHAIN, inverse=inverse, **change), steps=6)
+
+
+@EACH_INVERSE
+def test_trajectory_with_exact_damping_first(inverse):
+    """Refreshes at k = 1 to 6, exactly damped at 1 and 2; a stale inverse at 7."""
+    follow(Run(CHAIN, inverse=inverse, tikhonov="exact_first"), steps=7)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,11 @@ def test_the_low_rank_shortcut_of_section_8_gives_the_same_run_up_to_rounding(
         network = Network([30, 20, 25], ["tanh"], "gaussian")
         parameters = sparse_initialization(network, generator)
         options = KFACOptions(
-            inverse="block_diagonal", l2=l2, chunk_size=chunk_size, lambda_initial=150
+            inverse="block_diagonal",
+            tikhonov="factored",
+            l2=l2,
+            chunk_size=chunk_size,
+            lambda_initial=150,
         )
         optimizer = KFAC(network, parameters, options, torch.Generator().manual_seed(0))
         for _ in range(steps):

@@ -142,7 +142,12 @@ def curves_autoencoder(chunk_size):
     network = Network([784, 60, 20, 6, 20, 60, 784], activations, "bernoulli")
     parameters = sparse_initialization(network, torch.Generator().manual_seed(0))
     options = KFACOptions(
-        chunk_size=chunk_size, tau2=1, fisher="empirical", lambda_initial=1.0, growth_max=None
+        chunk_size=chunk_size,
+        tikhonov="factored",
+        tau2=1,
+        fisher="empirical",
+        lambda_initial=1.0,
+        growth_max=None,
     )
     generator = torch.Generator().manual_seed(0)
     return KFAC(network, [w.float() for w in parameters], options, generator), inputs

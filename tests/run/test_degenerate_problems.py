@@ -122,7 +122,7 @@ PROBLEMS = {
     # Few units
     "a layer of one unit": Problem([5, 1, 5], ["logistic"], "bernoulli", random(), left=0.9),
     "one unit in every layer": Problem(
-        [1, 1, 1, 1], ["logistic", "tanh"], "bernoulli", random(width=1), left=0.97
+        [1, 1, 1, 1], ["logistic", "tanh"], "bernoulli", random(width=1), left=0.97, steps=30
     ),
     "one weight and one bias": Problem(
         [1, 1], [], "gaussian", random(width=1), 2 + 3 * random(width=1), left=0.06

@@ -62,6 +62,7 @@ def test_an_update_without_momentum_is_cg_from_0(architecture, inverse, steps):
     sizes, l2 = architecture.layer_sizes, 0.01
     options = KFACOptions(
         inverse=inverse,
+        tikhonov="factored",
         l2=l2,
         lambda_initial=DAMPING - l2,
         gamma_initial=GAMMA,
@@ -127,6 +128,7 @@ class LinearRegression:
     def __init__(self, inverse, momentum=True):
         options = KFACOptions(
             inverse=inverse,
+            tikhonov="factored",
             l2=self.l2,
             lambda_initial=UNDAMPED,
             gamma_initial=GAMMA,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, share_of_inverses
-from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse, begun_exactly
+from kfac_cli.engine.curvature.exact_tikhonov import begun_exactly
 from kfac_cli.engine.curvature.factored import FactoredCurvature, SavedInverse
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
@@ -13,7 +13,7 @@ from kfac_cli.engine.processes import Processes
 
 
 class BlockDiagonal(FactoredCurvature):
-    """F̆, with factored or, on request, exact Tikhonov damping, throughout or at the start."""
+    """F̆, with factored or, on request, exact Tikhonov damping."""
 
     def __init__(self, options: KFACOptions, fallbacks: Fallbacks | None = None) -> None:
         super().__init__(options, fallbacks)
@@ -23,10 +23,10 @@ class BlockDiagonal(FactoredCurvature):
         low_rank = options.l2 == 0 or self._separate
         self.needs = Needs(case_factors=low_rank and not self._exact)
 
-    def begun(
+    def _begun(
         self, gammas: Sequence[float], processes: Processes
     ) -> Callable[[Fallbacks], list[Inverse]]:
-        if self._exact or self.starts_exactly:
+        if self._exact:
             return begun_exactly(self.known_factors, gammas, processes)
         return self._factored_begun(gammas, processes)
 
@@ -47,10 +47,4 @@ class BlockDiagonal(FactoredCurvature):
 
     @property
     def kinds(self) -> Sequence[type[SavedInverse]]:
-        if self._separate:
-            return (SeparateDecayInverse,)
-        if self._exact:
-            return (ExactTikhonovInverse,)
-        if self.options.tikhonov == "exact_first":
-            return BlockDiagonalInverse, ExactTikhonovInverse
-        return (BlockDiagonalInverse,)
+        return (SeparateDecayInverse if self._separate else BlockDiagonalInverse,)

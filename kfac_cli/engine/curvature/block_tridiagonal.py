@@ -8,7 +8,6 @@ from torch import Tensor
 
 from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, inverted
 from kfac_cli.engine.curvature.coupling import Whitened, coupling_cost, whitened
-from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse, begun_exactly
 from kfac_cli.engine.curvature.factored import FactoredCurvature, SavedInverse
 from kfac_cli.engine.curvature.factorization import Factorization
 from kfac_cli.engine.curvature.factors import KroneckerFactors
@@ -161,11 +160,9 @@ class BlockTridiagonal(FactoredCurvature):
 
     needs = Needs(neighbours=True)
 
-    def begun(
+    def _begun(
         self, gammas: Sequence[float], processes: Processes
     ) -> Callable[[Fallbacks], list[Inverse]]:
-        if self.starts_exactly:
-            return begun_exactly(self.known_factors, gammas, processes)
         shared = UndampedFactors(self.known_factors, self.options.pi)
         parts = _Parts(shared, SIGMA_SOLVERS[self.options.sigma_solver])
         share = Share(parts.made, gammas, parts.costs, processes, shared.device)
@@ -175,6 +172,4 @@ class BlockTridiagonal(FactoredCurvature):
 
     @property
     def kinds(self) -> Sequence[type[SavedInverse]]:
-        if self.options.tikhonov == "exact_first":
-            return BlockTridiagonalInverse, ExactTikhonovInverse
         return (BlockTridiagonalInverse,)

@@ -14,7 +14,10 @@ from torch import Tensor
 
 from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, share_of_inverses
 from kfac_cli.engine.curvature.eigen_statistics import Bases, ScaledFactors
-from kfac_cli.engine.curvature.exact_tikhonov import factor_eigenbases, share_of_eigenbases
+from kfac_cli.engine.curvature.exact_tikhonov import (
+    factor_eigenbases,
+    share_of_eigenbases,
+)
 from kfac_cli.engine.curvature.factored import FactoredCurvature, SavedInverse
 from kfac_cli.engine.curvature.factors import KroneckerFactors, running_average_weight
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
@@ -24,7 +27,8 @@ from kfac_cli.engine.curvature.kronecker import (
     clipping_limit,
     weighted,
 )
-from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS, Inverse, Needs
+from kfac_cli.engine.curvature.protocol import Inverse, Needs
+from kfac_cli.engine.options.curvature import FIRST_ITERATIONS
 from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.processes import Processes
@@ -89,9 +93,10 @@ class EKFAC(FactoredCurvature):
     decomposition. (The other way, to turn the old D into the new bases, was measured once: it left
     an error 1.2 to 2.1 times as large at iteration 100 of CURVES, three seeds.)
 
-    The first iterations take K-FAC's own inverse, with factored damping. Their Ā and G are of so
-    few cases that most of their eigenvalues are 0; a γ² that is large enough for those is far too
-    large for the rest of the run. The last of them makes the first bases.
+    The first iterations take K-FAC's own inverse, with the damping that the options ask for. Their
+    Ā and G are of so few cases that most of their eigenvalues are 0; a γ² on the diagonal that is
+    large enough for those is far too large for the rest of the run. The last of these iterations
+    makes the first bases.
     """
 
     def __init__(self, options: KFACOptions, fallbacks: Fallbacks | None = None) -> None:
@@ -108,12 +113,12 @@ class EKFAC(FactoredCurvature):
             pairs = zip(self.scalings, statistics.scalings, strict=True)
             self.scalings = [torch.lerp(mine, theirs, new) for mine, theirs in pairs]
 
-    def begun(
+    def _begun(
         self, gammas: Sequence[float], processes: Processes
     ) -> Callable[[Fallbacks], list[Inverse]]:
         factors = self.known_factors
         first = self.iteration <= FIRST_ITERATIONS
-        turns = self.iteration >= FIRST_ITERATIONS and self._decomposed is not factors
+        turns = self._turns
         early = share_of_inverses(factors, self.options.pi, gammas, processes) if first else None
         bases = share_of_eigenbases(factors, processes) if turns else None
 
@@ -127,6 +132,14 @@ class EKFAC(FactoredCurvature):
             return [self._inverse(gamma) for gamma in gammas]
 
         return finished
+
+    @property
+    def _turns(self) -> bool:
+        """Whether new inverses have new bases: the first ones, and those of later refreshes."""
+        if self.needs.bases is None:
+            return self.iteration >= FIRST_ITERATIONS
+        later = self.iteration > self.options.first_iterations
+        return later and self._decomposed is not self.factors
 
     def latest(self, inverse: Inverse, gamma: float) -> Inverse:
         return inverse if self.needs.bases is None else self._inverse(gamma)

@@ -1,15 +1,18 @@
 """What the curvatures that are made from Ā and G have in common: their running averages."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, Protocol
 
+from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse, begun_exactly
 from kfac_cli.engine.curvature.factors import KroneckerFactors, running_average_weight
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS, Curvature, Inverse
+from kfac_cli.engine.curvature.protocol import Curvature, Inverse
+from kfac_cli.engine.options.curvature import EXACT_ITERATIONS
 from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters
+from kfac_cli.engine.processes import Processes
 from kfac_cli.engine.state_rules import Rule, count, optional, record, variant
 
 
@@ -52,10 +55,18 @@ class FactoredCurvature(Curvature):
         assert self.factors is not None
         return self.factors
 
-    @property
-    def starts_exactly(self) -> bool:
-        """Whether the inverses are, so far, F̆⁻¹ with exact damping, as `exact_first` asks for."""
-        return self.options.tikhonov == "exact_first" and self.iteration <= FIRST_ITERATIONS
+    def begun(
+        self, gammas: Sequence[float], processes: Processes
+    ) -> Callable[[Fallbacks], list[Inverse]]:
+        if self.options.tikhonov == "exact_first" and self.iteration <= EXACT_ITERATIONS:
+            return begun_exactly(self.known_factors, gammas, processes)
+        return self._begun(gammas, processes)
+
+    @abstractmethod
+    def _begun(
+        self, gammas: Sequence[float], processes: Processes
+    ) -> Callable[[Fallbacks], list[Inverse]]:
+        """As `begun`, for the inverses of its own."""
 
     def state_dict(self) -> dict[str, Any]:
         factors = self.factors
@@ -77,13 +88,18 @@ class FactoredCurvature(Curvature):
     @property
     @abstractmethod
     def kinds(self) -> Sequence[type[SavedInverse]]:
-        """The kinds of inverses that it makes."""
+        """The kinds of inverses of its own."""
+
+    @property
+    def _all_kinds(self) -> Sequence[type[SavedInverse]]:
+        """Those, and that of an exact start, which may have had other options than the rest."""
+        return [*self.kinds, ExactTikhonovInverse]
 
     def inverse_rules(self, parameters: Parameters) -> Rule:
-        return variant({kind.__name__: kind.state_rules(parameters) for kind in self.kinds})
+        return variant({kind.__name__: kind.state_rules(parameters) for kind in self._all_kinds})
 
     def restore(self, state: dict[str, Any]) -> Inverse:
-        named = (kind for kind in self.kinds if kind.__name__ == state["type"])
+        named = (kind for kind in self._all_kinds if kind.__name__ == state["type"])
         return next(named, self.kinds[0]).from_state_dict(state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

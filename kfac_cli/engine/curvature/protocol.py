@@ -13,9 +13,6 @@ from kfac_cli.engine.processes import ALONE, Processes
 from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.state_rules import Rule
 
-FIRST_ITERATIONS = 3
-"""Each of the first iterations makes a new inverse (algorithm 2)."""
-
 
 @dataclass(frozen=True)
 class Needs:

@@ -10,6 +10,12 @@ from kfac_cli.engine.declaration import OptionError, options
 from kfac_cli.engine.option_types import About, BelowOne, Count, Fraction, Integer
 from kfac_cli.engine.options.common import OptimizerOptions
 
+FIRST_ITERATIONS = 3
+"""How many first iterations make a new inverse each (algorithm 2), and calibrate λ."""
+
+EXACT_ITERATIONS = 2
+"""How many of them have exact Tikhonov damping with exact_first."""
+
 REFRESH_DELAY = 5
 
 
@@ -23,8 +29,7 @@ class CurvatureOptions(OptimizerOptions):
             "structure of the approximate inverse Fisher; block_diagonal is cheaper; ekfac is "
             "block-diagonal with second moments along the factors' eigenvectors that begin as "
             "K-FAC's at a refresh and are then measured, from the fourth iteration on "
-            "(arXiv:1806.03884); identity has no "
-            "curvature: the proposal is minus the gradient",
+            "(arXiv:1806.03884); identity has no curvature: the proposal is minus the gradient",
             "",
             "4",
         ),
@@ -32,13 +37,15 @@ class CurvatureOptions(OptimizerOptions):
     tikhonov: Annotated[
         Literal["factored", "exact", "exact_first"],
         About(
-            "damping of the blocks: of each factor, or γ² on a block's diagonal, for "
-            "block_diagonal, by eigendecompositions and twice the products; exact_first: the "
-            "latter in the first three iterations, for block_tridiagonal too, then factored",
+            "damping of the blocks: factored, as in the paper; exact: γ² on their diagonals, for "
+            "block_diagonal, by eigendecompositions and twice the products; exact_first: exact in "
+            "the first two iterations, for block_tridiagonal too, then factored, with a new "
+            "inverse and calibration in each of the first six; for ekfac, which has γ² on its "
+            "diagonal from the fourth on in any case, too",
             "",
             "6.3",
         ),
-    ] = "factored"
+    ] = "exact_first"
     pi: Annotated[
         Literal["trace", "frobenius", "spectral", "one"],
         About(
@@ -90,7 +97,7 @@ class CurvatureOptions(OptimizerOptions):
         Literal["immediate", "background"],
         About(
             "whether an iteration waits for its new inverse, or a thread computes it beside the "
-            "next refresh_delay iterations; the first three wait in any case",
+            "next refresh_delay iterations; the first ones wait in any case",
             "",
             "8",
         ),
@@ -99,6 +106,16 @@ class CurvatureOptions(OptimizerOptions):
         Count, About("iterations after which an inverse from the background is used; below T₃")
     ] = REFRESH_DELAY
 
+    @property
+    def first_iterations(self) -> int:
+        """How many first iterations make a new inverse each, and calibrate λ.
+
+        With exact_first as many again: where the exact damping leads, factored damping needs a λ
+        that is smaller by orders of magnitude, which the rule of section 6.5 would not reach soon.
+        """
+        starts_exactly = self.tikhonov == "exact_first" and self.inverse != "identity"
+        return FIRST_ITERATIONS * (2 if starts_exactly else 1)
+
     def _check_ekfac(self) -> None:
         """Refuse what EKFAC cannot do or does anyway."""
         if self.inverse != "ekfac":
@@ -106,7 +123,6 @@ class CurvatureOptions(OptimizerOptions):
         damping = "after three iterations ekfac adds gamma^2 to its diagonal"
         measured = "it measures in the eigenvectors of the present inverse"
         needed = {
-            "tikhonov": ("factored", damping),
             "pi": ("trace", damping),
             "refresh": ("immediate", measured),
         }
@@ -125,8 +141,6 @@ class CurvatureOptions(OptimizerOptions):
         if self.tikhonov == "exact" and self.inverse != "block_diagonal":
             reason = "needs {inverse}=block_diagonal; no other has an efficient exact form"
             raise OptionError("tikhonov", "exact", reason)
-        if self.tikhonov == "exact_first" and self.inverse == "identity":
-            raise OptionError("tikhonov", "exact_first", "{inverse}=identity has no damping")
         if self.tikhonov == "exact" and self.pi != "trace":
             reason = "exact Tikhonov damping has no pi; leave it at trace, or {tikhonov}=factored"
             raise OptionError("pi", self.pi, reason)
@@ -141,8 +155,8 @@ class CurvatureOptions(OptimizerOptions):
             self._check_l2_product()
 
     def _check_l2_product(self) -> None:
-        if self.inverse != "block_diagonal" or self.tikhonov != "factored":
-            reason = "needs {inverse}=block_diagonal and {tikhonov}=factored"
+        if self.inverse != "block_diagonal" or self.tikhonov == "exact":
+            reason = "needs {inverse}=block_diagonal, without {tikhonov}=exact"
             raise OptionError("l2_product", self.l2_product, reason)
         if self.l2 == 0:
             raise OptionError("l2_product", self.l2_product, "needs {l2} above 0")

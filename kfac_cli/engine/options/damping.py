@@ -22,8 +22,8 @@ class DampingOptions(OptimizerOptions):
     lambda_initial: Annotated[
         Literal["auto"] | Annotated[float, Number(0, 1e12, low_open=True)],
         About(
-            "λ at the start; auto finds it by trial steps in the first three iterations (the "
-            "paper has 150 for every problem)",
+            "λ at the start; auto finds it by trial steps in the first iterations (the paper has "
+            "150 for every problem)",
             "λ₀",
             "6.5",
         ),

@@ -18,7 +18,7 @@ class KFACOptions(DampingOptions, CurvatureOptions):
     """Options of K-FAC, algorithm 2."""
 
     STATE: ClassVar[str] = "factors, damping, momentum"
-    STRUCTURE: ClassVar[tuple[str, ...]] = ("inverse", "tikhonov", "l2_product")
+    STRUCTURE: ClassVar[tuple[str, ...]] = ("inverse", "l2_product")
 
     activation_memory: Annotated[
         int,

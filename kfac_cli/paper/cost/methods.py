@@ -10,9 +10,11 @@ REFRESHES = 3
 
 FIRST_ITERATIONS = {
     BASELINE: ("optimizer.learning_rate=1e-4",),
-    **dict.fromkeys(INVERSES.values(), ("optimizer.lambda_initial=150",)),
+    **dict.fromkeys(
+        INVERSES.values(), ("optimizer.lambda_initial=150", "optimizer.tikhonov=factored")
+    ),
 }
-"""For iterations that are ordinary from the start: a small rate, and no calibration of λ."""
+"""For iterations that are ordinary from the start: no calibration and no exact damping."""
 
 
 def fixed(cases: int) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def measure(
         options = _options(optimizer.options, name)
         curvature = make_curvature(options)
         assert isinstance(curvature, FactoredCurvature)
-        curvature.factors = factors
+        curvature.factors, curvature.iteration = factors, optimizer.curvature.iteration
         for gamma in gammas:
             say(f"{name}, γ = {gamma:.3g}")
             [inverse] = curvature.inverses([gamma])

@@ -18,7 +18,7 @@ BASELINE, KFAC_MOMENTUM = "nesterov", "sgd-kfac-momentum"
 METHODS: tuple[Method, ...] = (
     kfac(SUBSETS, "kfac_tridiag", "optimizer.tau1=0.125", "optimizer.tau2=0.25"),
     kfac(WHOLE, "kfac_tridiag", "optimizer.tau1=1", "optimizer.tau2=1"),
-    kfac(FACTORED, "kfac_diag", PAPERS_T3),
+    kfac(FACTORED, "kfac_diag", PAPERS_T3, "optimizer.tikhonov=factored"),
     kfac(EXACT, "kfac_diag", PAPERS_T3, "optimizer.tikhonov=exact"),
     first_order(BASELINE, "nesterov_sgd"),
     first_order(KFAC_MOMENTUM, "sgd_kfac_momentum"),

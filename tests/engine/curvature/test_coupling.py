@@ -160,7 +160,7 @@ def test_candidates_share_pi_and_each_equals_the_inverse_made_alone(inverse, mon
         return original(matrix)
 
     monkeypatch.setitem(tikhonov.PI_RULES, "spectral", counted)
-    curvature = make_curvature(KFACOptions(inverse=inverse, pi="spectral"))
+    curvature = make_curvature(KFACOptions(inverse=inverse, pi="spectral", tikhonov="factored"))
     curvature.update(factors(), 1)
     together = curvature.inverses([0.5, 0.1, 0.02])
     assert len(sizes) == 6  # Abar and G of three layers

@@ -16,8 +16,8 @@ from torch import nn
 from engine import oracles
 from engine.oracles import Architecture, problem
 from kfac_cli.engine import KFACOptions
-from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS
 from kfac_cli.engine.curvature.registry import make_curvature
+from kfac_cli.engine.options.curvature import FIRST_ITERATIONS
 
 from .test_ekfac import diagonal, eigenvectors, measured
 

@@ -10,14 +10,16 @@ from kfac_cli.engine import KFAC, BlockDiagonalInverse, KFACOptions, KroneckerFa
 from kfac_cli.engine.curvature.dense import matrix_of
 from kfac_cli.engine.curvature.eigen_statistics import ScaledFactors
 from kfac_cli.engine.curvature.ekfac import EKFACInverse
+from kfac_cli.engine.curvature.exact_tikhonov import ExactTikhonovInverse
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS
 from kfac_cli.engine.curvature.registry import make_curvature
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.statistics import StatisticsRequest
+from kfac_cli.engine.options.curvature import FIRST_ITERATIONS
 
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
 EVERY = pytest.mark.parametrize("architecture", every_architecture() + ODD_ARCHITECTURES, ids=str)
+FACTORED = KFACOptions(inverse="ekfac", tikhonov="factored")
 BASES, LATER = FIRST_ITERATIONS, FIRST_ITERATIONS + 1
 """The iteration that makes the first bases, and that of the first inverse in them."""
 
@@ -27,7 +29,7 @@ FISHERS = pytest.mark.parametrize("fisher", ["empirical", "exact"])
 def curvature_with_bases(small, fallbacks=None):
     """With its first bases, from other cases: nothing is measured in them yet."""
     other = problem(small.architecture, 8, seed=3)
-    curvature = make_curvature(KFACOptions(inverse="ekfac"), fallbacks)
+    curvature = make_curvature(FACTORED, fallbacks)
     curvature.update(oracles.tridiagonal(oracles.statistics(*other), KroneckerFactors), BASES)
     curvature.inverses([1.0])
     return curvature
@@ -103,7 +105,7 @@ def test_no_other_diagonal_is_nearer_to_the_block_of_the_same_cases(architecture
 
 def test_kfacs_diagonal_is_farther():
     small = problem(CHAIN)
-    curvature = make_curvature(KFACOptions(inverse="ekfac"))
+    curvature = make_curvature(FACTORED)
     curvature.update(measured(small, None), BASES)
     curvature.inverses([1.0])
     bases, of_kfac = curvature.needs.bases, curvature.scalings
@@ -180,7 +182,7 @@ def test_before_anything_is_measured_it_is_kfac_with_exact_tikhonov_damping():
 @pytest.mark.parametrize("iteration", range(1, LATER))
 def test_in_the_first_iterations_it_is_kfac_with_factored_tikhonov_damping(iteration):
     statistics = oracles.statistics(*problem(CHAIN))
-    curvature = make_curvature(KFACOptions(inverse="ekfac"))
+    curvature = make_curvature(FACTORED)
     curvature.update(oracles.tridiagonal(statistics, KroneckerFactors), iteration)
     [inverse] = curvature.inverses([0.3])
     expected = oracles.approximate_fisher("block_diagonal", statistics, 0.3)
@@ -213,7 +215,7 @@ def test_a_singular_diagonal_is_counted_and_its_inverse_finite():
 def test_a_factor_that_is_not_finite_is_refused():
     factors = oracles.tridiagonal(oracles.statistics(*problem(CHAIN)), KroneckerFactors)
     factors.gradient[1][0, 0] = torch.nan
-    curvature = make_curvature(KFACOptions(inverse="ekfac"))
+    curvature = make_curvature(FACTORED)
     curvature.update(factors, LATER)
     with pytest.raises(ValueError, match="not finite"):
         curvature.inverses([1.0])
@@ -223,7 +225,7 @@ def test_the_eigenvectors_of_float32_factors_are_computed_in_float64():
     """LAPACK's float32 solver returns NaN for a factor of MNIST, which has many zero rows."""
     factors = oracles.tridiagonal(oracles.statistics(*problem(CHAIN)), KroneckerFactors)
     single = KroneckerFactors(*([m.float() for m in ms] for ms in vars(factors).values()))
-    curvature = make_curvature(KFACOptions(inverse="ekfac"))
+    curvature = make_curvature(FACTORED)
     curvature.update(single, LATER)
     [inverse] = curvature.inverses([0.1])
     for found, given in zip(inverse.activation_vectors, single.activation, strict=True):
@@ -237,7 +239,7 @@ def test_float32_is_close_to_float64():
     vectors = oracles.unvec(oracles.some_vector(25), CHAIN.layer_sizes)
     products = []
     for given in (factors, single):
-        curvature = make_curvature(KFACOptions(inverse="ekfac"))
+        curvature = make_curvature(FACTORED)
         curvature.update(given, LATER)
         [inverse] = curvature.inverses([0.1])
         dtype = given.activation[0].dtype
@@ -316,7 +318,8 @@ def test_between_refreshes_the_inverse_follows_the_diagonal_in_its_bases():
         assert optimizer.step(fresh.inputs, fresh.targets).outcome == "accepted"
         inverse, curvature = optimizer.direction.inverse, optimizer.curvature
         if iteration <= FIRST_ITERATIONS:
-            assert isinstance(inverse, BlockDiagonalInverse)
+            kind = ExactTikhonovInverse if iteration <= 2 else BlockDiagonalInverse
+            assert isinstance(inverse, kind)
             continue
         assert isinstance(inverse, EKFACInverse)
         assert inverse.activation_vectors is curvature.needs.bases.activation
@@ -331,7 +334,7 @@ def test_between_refreshes_the_inverse_follows_the_diagonal_in_its_bases():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tikhonov": "exact"}, "^tikhonov=exact: must be factored with inverse=ekfac"),
+        ({"tikhonov": "exact"}, "^tikhonov=exact: needs inverse=block_diagonal"),
         ({"pi": "one"}, "^pi=one: must be trace with inverse=ekfac: after three iterations"),
         ({"refresh": "background"}, "^refresh=background: must be immediate with inverse=ekfac"),
         ({"t3": 1}, "^t3=1: with inverse=ekfac, .* must be 2 or more"),

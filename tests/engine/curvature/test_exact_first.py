@@ -1,13 +1,12 @@
-"""Exact Tikhonov damping in the first iterations, factored damping from then on."""
+"""Exact Tikhonov damping in the first two iterations, factored damping from then on."""
 
 import pytest
 import torch
 
 from engine import oracles
 from engine.oracles import Architecture, problem
-from kfac_cli.engine import KFAC, KFACOptions, KroneckerFactors, Network
+from kfac_cli.engine import KFAC, KFACOptions, KroneckerFactors, Network, kfac
 from kfac_cli.engine.curvature.dense import matrix_of
-from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS
 from kfac_cli.engine.curvature.registry import make_curvature
 
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
@@ -24,46 +23,83 @@ def dense_inverse(inverse, iteration):
     return matrix_of(made.multiply, CHAIN.layer_sizes)
 
 
-@BOTH
-@pytest.mark.parametrize("iteration", range(1, FIRST_ITERATIONS + 1))
+@pytest.mark.parametrize("iteration", [1, 2])
+@pytest.mark.parametrize("inverse", ["block_diagonal", "block_tridiagonal", "ekfac"])
 def test_at_first_it_is_the_block_diagonal_with_gamma_squared_on_its_diagonal(inverse, iteration):
-    statistics = oracles.statistics(*problem(CHAIN))
-    blocks = oracles.f_breve(oracles.f_tilde(statistics), oracles.blocks(CHAIN.layer_sizes))
-    expected = torch.linalg.inv(blocks + GAMMA**2 * torch.eye(len(blocks), dtype=blocks.dtype))
-    torch.testing.assert_close(dense_inverse(inverse, iteration), expected)
+    expected = oracles.exactly_damped(oracles.statistics(*problem(CHAIN)), GAMMA)
+    torch.testing.assert_close(dense_inverse(inverse, iteration), torch.linalg.inv(expected))
 
 
 @BOTH
-@pytest.mark.parametrize("iteration", [FIRST_ITERATIONS + 1, 100])
+@pytest.mark.parametrize("iteration", [3, 100])
 def test_then_it_is_the_inverse_with_factored_damping(inverse, iteration):
     expected = oracles.approximate_fisher(inverse, oracles.statistics(*problem(CHAIN)), GAMMA)
     torch.testing.assert_close(dense_inverse(inverse, iteration), torch.linalg.inv(expected))
 
 
-@BOTH
-def test_a_run_continues_bit_for_bit_from_either_part(inverse):
-    def optimizer():
-        start = problem(CHAIN)
-        return KFAC(
-            Network(*CHAIN),
-            oracles.unvec(start.theta, CHAIN.layer_sizes),
-            KFACOptions(inverse=inverse, tikhonov="exact_first", lambda_initial=1.0, t3=2, t2=2),
-            torch.Generator().manual_seed(0),
-        )
+def optimizer(**options):
+    """K-FAC with these options; the same at each call."""
+    start = problem(CHAIN)
+    return KFAC(
+        Network(*CHAIN),
+        oracles.unvec(start.theta, CHAIN.layer_sizes),
+        KFACOptions(**{"tikhonov": "exact_first"} | options),
+        torch.Generator().manual_seed(0),
+    )
 
-    whole = optimizer()
-    for iteration in range(1, 7):
-        fresh = problem(CHAIN, 16, seed=100 + iteration)
-        resumed, state = optimizer(), whole.state_dict()
+
+def batch(iteration):
+    fresh = problem(CHAIN, 16, seed=100 + iteration)
+    return fresh.inputs, fresh.targets
+
+
+def test_the_first_six_iterations_calibrate_lambda_and_make_a_new_inverse(monkeypatch):
+    calibrated, refreshed, run = [], [], optimizer(t2=20, t3=10)
+    monkeypatch.setattr(
+        kfac, "calibrated_lambda", lambda *_: calibrated.append(run.iteration) or 1.0
+    )
+    for iteration in range(1, 11):
+        before = run.direction.inverse
+        assert run.step(*batch(iteration)).outcome == "accepted"
+        if run.direction.inverse is not before:
+            refreshed.append(iteration)
+    assert calibrated == [1, 2, 3, 4, 5, 6]
+    assert refreshed == [*calibrated, 10]
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        {"inverse": "block_diagonal"},
+        {"inverse": "block_diagonal", "l2_product": "refreshed"},
+        {"inverse": "block_tridiagonal"},
+    ],
+)
+def test_a_run_continues_bit_for_bit_from_either_part(structure):
+    options = {"lambda_initial": 1.0, "t3": 2, "t2": 2, **structure}
+    whole = optimizer(**options)
+    for iteration in range(1, 9):
+        resumed, state = optimizer(**options), whole.state_dict()
         resumed.state_rules()(state, "state")
         resumed.load_state_dict(state)
         for each in (whole, resumed):
-            assert each.step(fresh.inputs, fresh.targets).outcome == "accepted"
+            assert each.step(*batch(iteration)).outcome == "accepted"
         assert all(map(torch.equal, whole.parameters, resumed.parameters))
 
 
-@pytest.mark.parametrize("inverse", ["identity", "ekfac"])
-def test_it_is_refused_where_there_is_no_such_damping(inverse):
-    rule = "fixed" if inverse == "identity" else "search"
-    with pytest.raises(ValueError, match=r"^tikhonov=exact_first: "):
-        KFACOptions(inverse=inverse, tikhonov="exact_first", gamma_rule=rule)
+@pytest.mark.parametrize(("before", "after"), [("exact_first", "factored"), ("factored", "exact")])
+def test_what_was_learnt_with_one_damping_suits_another(before, after):
+    options = {"inverse": "block_diagonal", "lambda_initial": 1.0}
+    first, then = (optimizer(tikhonov=each, **options) for each in (before, after))
+    first.step(*batch(1))
+    then.state_rules()(first.state_dict(), "state")
+    then.load_state_dict(first.state_dict())
+    products = [each.direction.inverse.multiply(each.parameters) for each in (first, then)]
+    assert all(map(torch.equal, *products))
+    assert then.step(*batch(2)).outcome == "accepted"
+
+
+def test_without_a_curvature_it_has_no_effect():
+    options = {"inverse": "identity", "gamma_rule": "fixed"}
+    factored = KFACOptions(tikhonov="factored", **options)
+    assert KFACOptions(**options).first_iterations == factored.first_iterations

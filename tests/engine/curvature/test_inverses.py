@@ -143,8 +143,9 @@ def restored(state, **options):
 
 
 def named(options):
-    """The same with the names of KFACOptions."""
-    return {"inverse" if name == "kind" else name: value for name, value in options.items()}
+    """The same with the names of KFACOptions, and factored damping unless it says otherwise."""
+    given = {"inverse" if name == "kind" else name: value for name, value in options.items()}
+    return {"tikhonov": "factored"} | given
 
 
 # --- saved states --------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from engine import oracles
 from engine.oracles import Architecture, problem
 from kfac_cli.engine import KFACOptions, KroneckerFactors
 from kfac_cli.engine.curvature.factors import CaseFactors
-from kfac_cli.engine.curvature.protocol import FIRST_ITERATIONS
 from kfac_cli.engine.curvature.registry import CURVATURES, make_curvature
+from kfac_cli.engine.options.curvature import FIRST_ITERATIONS
 
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
 EACH_CURVATURE = pytest.mark.parametrize("inverse", CURVATURES)

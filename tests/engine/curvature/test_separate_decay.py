@@ -99,10 +99,10 @@ def test_in_a_run_the_first_update_is_exact_and_later_ones_nearly():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "l2_product=refreshed: needs inverse=block_diagonal and tikhonov=factored"),
+        ({}, "l2_product=refreshed: needs inverse=block_diagonal, without tikhonov=exact"),
         (
             {"inverse": "block_diagonal", "tikhonov": "exact"},
-            "l2_product=refreshed: needs inverse=block_diagonal and tikhonov=factored",
+            "l2_product=refreshed: needs inverse=block_diagonal, without tikhonov=exact",
         ),
         ({"inverse": "block_diagonal", "l2": 0}, "l2_product=refreshed: needs l2 above 0"),
     ],

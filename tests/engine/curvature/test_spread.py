@@ -61,7 +61,7 @@ def together(count, work):
 
 
 def curvature_of(options, dtype=torch.float64, sign=1):
-    made = make_curvature(KFACOptions(**options))
+    made = make_curvature(KFACOptions(**{"tikhonov": "factored"} | options))
     factors = oracles.tridiagonal(oracles.statistics(*problem(NETWORK)), KroneckerFactors)
     for matrix in factors.gradient:
         matrix.mul_(sign)
