@@ -5,12 +5,13 @@ would make the host wait for a device is counted, and an operation on tensors of
 """
 
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_map
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -26,6 +27,8 @@ CHECKS = {
     *("_linalg_eigh", "nonzero", "argwhere", "masked_select", "unique", "bincount", "multinomial"),
 }
 """Functions that read a result on the host: whether they succeeded, or its size."""
+
+WAITS = FETCHES | CHECKS
 
 MOVES = {"to", "copy_", "cpu", "__getitem__", "index_select"}
 """Functions that take tensors of both."""
@@ -53,13 +56,13 @@ class PretendGPU(TorchFunctionMode):
         return known is not None and known() is tensor
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func == Tensor.device.__get__:  # type: ignore[attr-defined]
+            return GPU if self.holds(args[0]) else CPU
         kwargs = kwargs or {}
         name = getattr(func, "__name__", str(func))
-        leaves, _ = tree_flatten((args, kwargs))
+        leaves = [*_leaves(args), *_leaves(kwargs)]
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         there = [tensor for tensor in tensors if self.holds(tensor)]
-        if func == Tensor.device.__get__:  # type: ignore[attr-defined]
-            return GPU if there else CPU
         if (
             there
             and name not in MOVES
@@ -68,9 +71,10 @@ class PretendGPU(TorchFunctionMode):
             raise RuntimeError(f"{name}: expected all tensors to be on the same device")
         devices = [torch.device(leaf) for leaf in leaves if _is_device(leaf)]
         to_host = bool(devices) and devices[0].type == "cpu"
-        if there and (name in FETCHES | CHECKS or to_host or _by_mask(name, args)):
+        if there and (name in WAITS or to_host or _by_mask(name, args)):
             self.waits.append(name)
-        args, kwargs = tree_map(lambda leaf: CPU if _is_device(leaf) else leaf, (args, kwargs))
+        if devices:
+            args, kwargs = tree_map(lambda leaf: CPU if _is_device(leaf) else leaf, (args, kwargs))
         result = func(*args, **kwargs)
         target = devices[0].type == "cuda" if devices else bool(there) and name not in FETCHES
         if name in ("to", "cpu") and any(result is tensor for tensor in tensors):
@@ -78,12 +82,25 @@ class PretendGPU(TorchFunctionMode):
                 return result
             result = result.clone()
         if target:
-            tree_map(lambda leaf: self._mark(leaf) if isinstance(leaf, Tensor) else leaf, result)
+            for leaf in _leaves(result):
+                if isinstance(leaf, Tensor):
+                    self._mark(leaf)
         return result
 
     def _mark(self, tensor: Tensor) -> Tensor:
         self._there[id(tensor)] = weakref.ref(tensor)
         return tensor
+
+
+def _leaves(values: Any) -> Iterator[Any]:
+    """What tuples, lists and dictionaries hold, however deep."""
+    if isinstance(values, dict):
+        values = values.values()
+    elif not isinstance(values, tuple | list):
+        yield values
+        return
+    for value in values:
+        yield from _leaves(value)
 
 
 def _is_device(value: object) -> bool:
@@ -94,6 +111,7 @@ def _by_mask(name: str, args: Any) -> bool:
     """Whether this is an index by a mask, whose number of elements only the device knows."""
     if name not in ("__getitem__", "__setitem__", "where"):
         return False
-    leaves, _ = tree_flatten(args[1:])
-    masks = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.dtype == torch.bool]
+    masks = [
+        leaf for leaf in _leaves(args[1:]) if isinstance(leaf, Tensor) and leaf.dtype == torch.bool
+    ]
     return bool(masks) if name != "where" else len(args) == 1
