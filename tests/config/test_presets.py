@@ -62,8 +62,10 @@ def settings(optimizer, *words):
     return flat_settings(load_config([f"optimizer={optimizer}", *needed, *words]))
 
 
-@EVERY_OPTIMIZER
-@pytest.mark.parametrize("dataset", ["curves", "faces"])
+@pytest.mark.parametrize(
+    ("optimizer", "dataset"),
+    [*((optimizer, "curves") for optimizer in choices("optimizer")), ("kfac_tridiag", "faces")],
+)
 @pytest.mark.parametrize(("preset", "values"), [("paper", PAPER), ("companion", COMPANION)])
 def test_presets_differ_in_the_settings_listed_above_and_in_no_other(
     optimizer, dataset, preset, values

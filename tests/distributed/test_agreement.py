@@ -6,8 +6,8 @@ import torch
 from distributed.launch import launch
 from distributed.trajectories import OPTIMIZERS, save_trajectories, trajectories
 
-LENGTHS = ((torch.float64, 30), (torch.float32, 5))
-COUNTS = (2, 4)
+LENGTHS = ((torch.float64, 24), (torch.float32, 5))
+COUNTS = (2, 3)
 
 
 @pytest.fixture(scope="module")

@@ -56,10 +56,14 @@ class Setting:
         return -basis @ reduced
 
 
+@pytest.fixture(scope="module")
+def setting():
+    return Setting()
+
+
 @pytest.mark.parametrize("angle", [1e-1, 1e-2, 1e-3, 1e-4, 1e-5])
-def test_near_parallel_directions_give_the_step_of_a_float64_oracle(angle):
+def test_near_parallel_directions_give_the_step_of_a_float64_oracle(setting, angle):
     """Of the two vectors as float32 holds them, at whatever angle."""
-    setting = Setting()
     previous = -setting.slope.float()
     other = oracles.some_vector(len(previous), 3).float()
     proposal = 0.7 * previous + angle * other * previous.norm() / other.norm()
@@ -79,8 +83,7 @@ def test_near_parallel_directions_give_the_step_of_a_float64_oracle(angle):
 
 
 @pytest.mark.parametrize("ratio", [1.0, -3.0, 1e-6, 1e6])
-def test_a_proposal_that_differs_by_rounding_errors_only_adds_nothing(ratio):
-    setting = Setting()
+def test_a_proposal_that_differs_by_rounding_errors_only_adds_nothing(setting, ratio):
     previous = -setting.slope.float()
     noise = 1 + 1e-7 * oracles.some_vector(len(previous), 3).float()
     update = best_update(
@@ -93,9 +96,8 @@ def test_a_proposal_that_differs_by_rounding_errors_only_adds_nothing(ratio):
     assert oracles.relative_error(oracles.vec(update.delta), setting.minimum(previous)) < 1e-5
 
 
-def test_conjugate_gradient_steps_from_a_near_parallel_direction_are_as_accurate():
+def test_conjugate_gradient_steps_from_a_near_parallel_direction_are_as_accurate(setting):
     """The preconditioned residual is nearly parallel to the last step, at an angle of 1e-4."""
-    setting = Setting()
     last = -setting.slope.float()
     other = oracles.some_vector(len(last), 3).float()
     direction = last + 1e-4 * other * last.norm() / other.norm()
