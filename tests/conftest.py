@@ -1,21 +1,35 @@
 """Fixtures of all tests: a separate cache folder, the command in this process, tidy logging."""
 
 import contextlib
-import copy
 import gc
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from calling import Answer, calling
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobRuntime
 from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.types import RunMode
+from omegaconf import DictConfig
 from soak.experiment import prepare
 from soak.faults import Faults
 
 from kfac_cli.__main__ import main
+from kfac_cli.recording import picture_sink
+from kfac_cli.recording.figure import draw_run
+from kfac_cli.report import draw_matplotlib
+
+CANVAS = draw_matplotlib._canvas
+
+UNDRAWN = Path(__file__).parent / "undrawn"
+
+MAX_COMPOSED = 200
+"""Command lines whose settings are kept."""
 
 
 def pytest_collection_finish() -> None:
@@ -24,7 +38,11 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked `gpu` where there is no CUDA device."""
+    """Put the rooms of quick files last, and skip the tests marked `gpu` without a CUDA device.
+
+    So the processes of a parallel run, each of which takes file after file, end together.
+    """
+    items.sort(key=lambda item: "theory" in item.path.parts)
     marked = [item for item in items if item.get_closest_marker("gpu") is not None]
     if marked and not torch.cuda.is_available():
         for item in marked:
@@ -48,12 +66,87 @@ def _shipped_settings_are_parsed_once() -> Iterator[None]:
 
     def read_once(source: ConfigSource, file: Path) -> ConfigResult:
         if file not in known:
-            known[file] = read(source, file)
-        return copy.deepcopy(known[file])
+            known[file] = pickle.dumps(read(source, file))
+        return pickle.loads(known[file])  # sooner than a deep copy
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kind, "_read_config", read_once)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_command_line_is_composed_once() -> Iterator[None]:
+    """Let Hydra compose a command line once for its check and its run, and for several tests.
+
+    Only shipped settings without changes of Hydra's own, which could depend on more than the words.
+    """
+    compose, known = ConfigLoaderImpl.load_configuration, {}
+    harmless = ("hydra.run.dir=", "hydra.sweep.dir=")
+
+    def compose_once(
+        self: ConfigLoaderImpl,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        places = [each.path or "" for each in self.config_search_path.get_path()]
+        own = any("hydra" in word and not word.startswith(harmless) for word in overrides)
+        if own or not all(place.startswith(("pkg://", "structured://")) for place in places):
+            return compose(
+                self, config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+            )
+        key = (*places, config_name, *overrides, run_mode, validate_sweep_overrides)
+        if key not in known:
+            if len(known) == MAX_COMPOSED:
+                known.clear()
+            made = compose(
+                self, config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+            )
+            known[key] = pickle.dumps(made)
+        settings = pickle.loads(known[key])
+        settings.hydra.runtime.cwd = os.getcwd()
+        settings.hydra.job.name = JobRuntime.instance().get("name")
+        return settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigLoaderImpl, "load_configuration", compose_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _processes_draw_no_picture() -> Iterator[None]:
+    """As in this process: see tests/undrawn/sitecustomize.py."""
+    paths = [str(UNDRAWN), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_drawn() -> Iterator[None]:
+    """Runs omit run.png and figures are empty: drawing takes longer than what is tested.
+
+    `pictures` is for tests that need them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(picture_sink, "draw_run", lambda *arguments: None)
+        patch.setattr(draw_matplotlib, "_canvas", _blank)
+        yield
+
+
+def _blank(*_: object) -> object:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(1, 1))
+
+
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets runs draw run.png, and figures be drawn."""
+    monkeypatch.setattr(picture_sink, "draw_run", draw_run)
+    monkeypatch.setattr(draw_matplotlib, "_canvas", CANVAS)
 
 
 @pytest.fixture

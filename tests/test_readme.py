@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from kfac_cli.paper.arguments import parse as kfac_paper
-from kfac_cli.recording import picture_sink
 from kfac_cli.report.command import main as kfac_report
 
 ROOT = Path(__file__).parents[1]
@@ -79,7 +78,6 @@ def shortened(words):
 
 
 def test_the_commands_and_the_code_do_what_they_say(kfac_run, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
     numbers = np.random.default_rng(0).normal(size=(60, 64))
     np.savez(tmp_path / "my.npz", train_inputs=numbers, test_inputs=numbers[:20])
     for command, *words in COMMANDS:

@@ -136,9 +136,8 @@ def test_saved_parameters_are_read_without_opening_a_pickle(tmp_path, trap, form
 
 
 @pytest.fixture
-def run(kfac_run, tmp_path, monkeypatch):
+def run(kfac_run, tmp_path):
     """The folder of a run that ended after 4 iterations and can be resumed."""
-    monkeypatch.setattr("kfac_cli.recording.picture_sink.draw_run", lambda *arguments: None)
     file = Path("cases.npz")
     write_cases(file)
     prepare(tmp_path / "run", [*overrides(file, iterations=4), "tensorboard=false"])

@@ -8,7 +8,6 @@ from kfac_cli.commands.messages import choices
 from kfac_cli.config.compose import load_config
 from kfac_cli.data.options import CurvesOptions
 from kfac_cli.data.registry import DATASETS
-from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.run.session import Session
 from kfac_cli.torch_module import load_network
@@ -43,16 +42,10 @@ DRAWN += ("mnist_labels_kfac_tridiag",)
 """The experiments whose picture is drawn: one of each problem."""
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Draws no pictures."""
-    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
-
-
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_runs(kfac_run, tmp_path, request, experiment):
-    if experiment not in DRAWN:
-        request.getfixturevalue("undrawn")
+    if experiment in DRAWN:
+        request.getfixturevalue("pictures")
     config = load_config([f"experiment={experiment}"])
     problem, widths, schedule = config.dataset.name, config.dataset.layer_sizes, config.schedule
     data = tmp_path if problem == "curves" else request.getfixturevalue("real_data_folder")
@@ -76,7 +69,6 @@ def test_every_experiment_runs(kfac_run, tmp_path, request, experiment):
     assert names <= {path.name for path in (tmp_path / "run").iterdir()}
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_run_that_ends_as_planned_keeps_no_checkpoint_if_it_is_told_so(kfac_run, tmp_path):
     words = ("experiment=smoke", "checkpoint.keep=0", "checkpoint.every=1", "hydra.run.dir=mine")
     assert kfac_run(*words, "iterations=2", "tensorboard=false").code == 0
@@ -97,7 +89,6 @@ def test_a_run_that_ends_as_planned_keeps_no_checkpoint_if_it_is_told_so(kfac_ru
     )
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_run_that_may_go_on_keeps_its_checkpoint_in_any_case(kfac_run, tmp_path):
     words = ("experiment=smoke", "checkpoint.keep=0", "max_seconds=1e-9", "hydra.run.dir=mine")
     assert kfac_run(*words, "tensorboard=false").code == 0
@@ -106,7 +97,6 @@ def test_a_run_that_may_go_on_keeps_its_checkpoint_in_any_case(kfac_run, tmp_pat
     ]
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_failed_job_leaves_a_summary_with_its_status(kfac_run, tmp_path, monkeypatch):
     step = Session.step
 

@@ -15,7 +15,7 @@ from soak.experiment import overrides, write_cases
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.data.options import ArraysOptions
 from kfac_cli.data.registry import DATASETS
-from kfac_cli.recording import picture_sink, summary_sink
+from kfac_cli.recording import summary_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.run import checkpointing, recorder, runner
 from kfac_cli.run.session import Session
@@ -33,9 +33,8 @@ def words(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _fast_and_interruptible(monkeypatch):
-    """Draw no figures, and handle SIGINT, which shells disable in background jobs."""
-    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
+def _interruptible():
+    """Handle SIGINT, which shells disable in background jobs."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -88,11 +88,6 @@ def uninterrupted(tmp_path_factory):
     return folder_of
 
 
-@pytest.fixture(autouse=True)
-def _no_figures(monkeypatch):
-    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
-
-
 @pytest.fixture
 def die_in_step(monkeypatch):
     """Kills the process at the end of the step after the given iteration; never for None."""

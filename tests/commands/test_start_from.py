@@ -18,7 +18,6 @@ from kfac_cli.checkpoint.tree import read_tree, write_tree
 from kfac_cli.config.validation import validate
 from kfac_cli.engine.declaration import declared_fields
 from kfac_cli.engine.registry import OPTIMIZERS
-from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.progress import Progress
 from kfac_cli.run.runner import run
@@ -37,11 +36,6 @@ def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "cases.npz"
     write_cases(path)
     return path
-
-
-@pytest.fixture(autouse=True)
-def _no_figures(monkeypatch):
-    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
 
 
 def words_of(file, optimizer="kfac_tridiag"):

@@ -13,14 +13,7 @@ from tidy import tidied
 
 from kfac_cli.__main__ import main
 from kfac_cli.files import exclusive_use
-from kfac_cli.recording import picture_sink
 from kfac_cli.run.session import Session
-
-
-@pytest.fixture(autouse=True)
-def _no_figures(monkeypatch):
-    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
-
 
 GRID = [*overrides("cases.npz", iterations=6), "tensorboard=false", "seed=1,2,3"]
 JOBS = ["0_seed=1", "1_seed=2", "2_seed=3"]
@@ -33,7 +26,6 @@ def complete(tmp_path_factory):
     write_cases(base / "cases.npz")
     with pytest.MonkeyPatch.context() as patch, tidied():
         patch.chdir(base)
-        patch.setattr(picture_sink, "draw_run", lambda *arguments: None)
         patch.setattr(sys, "argv", ["kfac-run", "-m", *GRID, "hydra.sweep.dir=complete"])
         assert main() == 0
     return base / "complete"

@@ -137,11 +137,11 @@ def test_every_dataset_takes_every_initialization(dataset, initialization):
     arrays = [*ARRAYS, "dataset.file=a.npz"]
     idx = ["dataset=idx", *ARRAYS[1:], "dataset.images=a.idx"]
     words = {"arrays": arrays, "idx": idx}.get(dataset, [f"dataset={dataset}"])
-    default = load_config(words).dataset
+    default = validate(with_values(*words)).dataset
     assert (default.initialization, default.connections) == ("sparse", 15)
-    chosen = load_config([*words, f"dataset.initialization={initialization}"]).dataset
-    assert chosen.initialization == initialization
-    assert load_config([*words, "dataset.connections=7"]).dataset.connections == 7
+    kind = f"dataset.initialization={initialization}"
+    chosen = validate(with_values(*words, kind, "dataset.connections=7")).dataset
+    assert (chosen.initialization, chosen.connections) == (initialization, 7)
 
 
 def test_heskes_method_is_what_section_11_says():

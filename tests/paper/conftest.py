@@ -54,3 +54,8 @@ def kfac_paper(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with calling("kfac-paper", main, monkeypatch, capsys) as call:
         yield call
+
+
+@pytest.fixture(autouse=True)
+def _drawn(pictures):
+    """The figures of a study are drawn."""

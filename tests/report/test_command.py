@@ -35,6 +35,7 @@ def report(tmp_path, monkeypatch, capsys):
     return call
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_page_figures_and_tables_are_written(report, tmp_path):
     write_run(tmp_path / "runs" / "0", settings(seed=0))
     write_run(tmp_path / "runs" / "1", settings("adam"))
@@ -74,6 +75,7 @@ def test_files_of_an_earlier_report_are_removed_and_no_others(report, tmp_path):
     assert all(path.exists() for path in kept)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_every_file_of_a_report_has_one_of_its_names(report, tmp_path):
     write_run(tmp_path / "runs" / "0", settings("adam"))
     write_run(tmp_path / "runs" / "1", settings("adam", optimizer__arguments__lr=0.1))
@@ -154,6 +156,7 @@ def test_the_whole_command_does_not_load_torch(tmp_path):
     assert done.stdout.splitlines()[-1] == "0 False"
 
 
+@pytest.mark.usefixtures("pictures")
 def test_runs_of_every_format_are_compared_together(report):
     code, out, err = report(STORED)
     assert code == 0
@@ -161,10 +164,11 @@ def test_runs_of_every_format_are_compared_together(report):
     assert "Traceback" not in err
 
 
+@pytest.mark.usefixtures("pictures")
 def test_names_that_are_not_text_are_written(report, tmp_path):
     folder = write_run(tmp_path / "run")
     summary = json.loads((folder / "summary.json").read_text())
-    summary["settings"]["optimizer.name"] = "\ud800 name"
+    summary["settings"]["optimizer.name"] = "\ud800 $\\alpha$ %{x} <b>"
     (folder / "summary.json").write_text(json.dumps(summary))
     assert report("run")[0] == 0
 

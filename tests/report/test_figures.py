@@ -19,6 +19,8 @@ from kfac_cli.report.page import page
 from kfac_cli.report.runs import load_runs
 from tests.report.folders import settings, write_run
 
+pytestmark = pytest.mark.usefixtures("pictures")
+
 STYLE = Style("#0072b2")
 
 

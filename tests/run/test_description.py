@@ -10,15 +10,13 @@ from soak.experiment import overrides, write_cases
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.schema import flat_settings
 from kfac_cli.data.registry import load_dataset
-from kfac_cli.recording import picture_sink
 from kfac_cli.run.description import description
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
-def words(tmp_path, monkeypatch):
-    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
+def words(tmp_path):
     write_cases(tmp_path / "cases.npz")
     return [*overrides(tmp_path / "cases.npz", iterations=4), "tensorboard=false"]
 

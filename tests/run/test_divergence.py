@@ -12,7 +12,6 @@ from soak.experiment import overrides, write_cases
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.engine import kfac
 from kfac_cli.engine.model.minibatch import MiniBatch
-from kfac_cli.recording import picture_sink
 from kfac_cli.recording.csv_table import read_table
 
 
@@ -34,11 +33,6 @@ def steep(tmp_path):
         "dataset.output=gaussian",
         "dataset.activations=[linear,linear,linear]",
     ]
-
-
-@pytest.fixture(autouse=True)
-def _no_figures(monkeypatch):
-    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ def deterministic(folder):
     return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in rows]
 
 
+@pytest.mark.usefixtures("pictures")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_run_leaves_everything_in_its_folder(arrays, tmp_path, optimizer):
     folder = tmp_path / "run"

@@ -6,16 +6,12 @@ from soak.experiment import composed, overrides, write_cases
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
 from kfac_cli.config.validation import validate
-from kfac_cli.recording import picture_sink
 from kfac_cli.recording.progress import Progress
 from kfac_cli.run.runner import run
 from kfac_cli.run.saved_run import read_saved_run
 
 
-def test_a_rule_stops_a_run_with_its_status_and_sees_the_earlier_evaluations_on_resuming(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
+def test_a_rule_stops_a_run_with_its_status_and_sees_the_earlier_evaluations_on_resuming(tmp_path):
     write_cases(tmp_path / "cases.npz")
     words = (*overrides(tmp_path / "cases.npz", iterations=12), "tensorboard=false")
     config = validate(composed(words))

@@ -16,7 +16,6 @@ from soak.compare import differences
 from soak.experiment import overrides, write_cases
 
 from kfac_cli.config.compose import load_config
-from kfac_cli.recording import picture_sink
 from kfac_cli.recording.environment import peak_memory, reset_peak_memory
 from kfac_cli.recording.progress import Progress
 from kfac_cli.run import runner
@@ -24,8 +23,7 @@ from kfac_cli.signals import SIGNALS
 
 
 @pytest.fixture
-def words(tmp_path, monkeypatch):
-    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
+def words(tmp_path):
     write_cases(tmp_path / "cases.npz")
     return overrides(tmp_path / "cases.npz")
 

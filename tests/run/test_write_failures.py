@@ -13,7 +13,7 @@ from soak.faults import Faults, disk_full, failing
 
 from kfac_cli.checkpoint.folder import CheckpointFolder, checkpoint_iterations
 from kfac_cli.files import TEMPORARY
-from kfac_cli.recording import csv_table, picture_sink
+from kfac_cli.recording import csv_table
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.run.session import Session
 
@@ -22,11 +22,6 @@ from kfac_cli.run.session import Session
 def words(tmp_path):
     write_cases(tmp_path / "cases.npz")
     return [*overrides(tmp_path / "cases.npz"), "iterations=12", "checkpoint.every=3"]
-
-
-@pytest.fixture(autouse=True)
-def _no_figures(monkeypatch):
-    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 from calling import calling
 from soak.experiment import overrides, write_cases
 
-from kfac_cli.recording import picture_sink
 from kfac_cli.run.session import Session
 from kfac_cli.tune.__main__ import main
 from kfac_cli.tune.storage import JOURNAL, open_storage
@@ -21,7 +20,6 @@ RANGE = "optimizer.learning_rate=tag(log,interval(1e-3,1))"
 def kfac_tune(tmp_path, monkeypatch, capsys):
     """Calls `kfac-tune *arguments` in this process, with tmp_path as the current directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(picture_sink, "draw_run", lambda *arguments: None)
     with calling("kfac-tune", main, monkeypatch, capsys) as call:
         yield call
 

@@ -16,11 +16,9 @@ from .conftest import trials
 CHILD = """
 import os, signal, sys, time
 from pathlib import Path
-from kfac_cli.recording import picture_sink
 from kfac_cli.run.session import Session
 from kfac_cli.tune.__main__ import main
 
-picture_sink.draw_run = lambda *arguments: None
 step, steps = Session.step, []
 
 def acting(self):
