@@ -33,13 +33,13 @@ class Cycle(NamedTuple):
     first: float
 
     @classmethod
-    def of(cls, times: list[float]) -> "Cycle":
-        """From the seconds of iterations 1, 2, …."""
-        later = dict(enumerate(times[FIRST:], start=FIRST + 1))
+    def of(cls, times: list[float], first: int = FIRST) -> "Cycle":
+        """From the seconds of iterations 1, 2, …, of which the `first` ones are the start."""
+        later = dict(enumerate(times[first:], start=first + 1))
         plain = [spent for k, spent in later.items() if k % SEARCH_EVERY != 0]
         search = [spent for k, spent in later.items() if k % SEARCH_EVERY == 0]
         mean = sum(later.values()) / len(later)
-        return cls(Spread.of(plain), Spread.of(search), mean, sum(times[:FIRST]))
+        return cls(Spread.of(plain), Spread.of(search), mean, sum(times[:first]))
 
     def cells(self) -> list[str]:
         """Cells of a table: the seconds, with the search and the start in plain iterations too."""
@@ -64,6 +64,7 @@ def cycles(
     device: str = "cpu",
     settings: tuple[str, ...] = (),
     iterations: int = ITERATIONS,
+    first: int = FIRST,
 ) -> list[list[str]]:
     """The rows of the table, for each size and inverse, from so many first iterations."""
     cases = [(size, name, kind) for size in sizes for name, kind in INVERSES.items()]
@@ -78,7 +79,7 @@ def cycles(
         if iteration % 10 == 3:
             say(f"  iteration {iteration} of {iterations}")
     return [
-        [f"{size:,}", name, *Cycle.of(spent).cells()]
+        [f"{size:,}", name, *Cycle.of(spent, first).cells()]
         for (size, name, _), spent in zip(cases, times, strict=True)
     ]
 

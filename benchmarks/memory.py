@@ -28,6 +28,7 @@ from kfac_cli.paper.cost.methods import INVERSES, fixed
 from kfac_cli.recording.environment import peak_memory, reset_peak_memory
 
 ITERATIONS = 3
+STEPS = ("optimizer.lambda_initial=150", "optimizer.tikhonov=factored", "optimizer.t1=1")
 REPEATS = 2
 AIM = 1.05
 FLOOR = "optimizer.activation_memory=0"
@@ -91,7 +92,7 @@ def _median(problem: Problem, optimizer: str, size: int, repeats: int) -> Use:
 
 def measure(problem: Problem, settings: list[str]) -> Use:
     """Train in this process, which has done nothing else, and count."""
-    made = problem.session([*settings, "optimizer.lambda_initial=150", "optimizer.t1=1"])
+    made = problem.session([*settings, *STEPS])
     take = made.optimizer.step
     copied: list[int] = []
 

@@ -42,7 +42,7 @@ PAPERS = ("tridiagonal-companion", "tridiagonal-paper")
 EVERY = (*SECOND_ORDER, *FIRST_ORDER, NO_MOMENTUM, *PAPERS)
 """Of `kfac-paper compare`."""
 
-PICTURED = ("tridiagonal", "diagonal", "ekfac", *FIRST_ORDER)
+PICTURED = (*SECOND_ORDER, *FIRST_ORDER)
 
 HEADER = (
     "optimizer seconds to a training error, interpolated between evaluations, which are excluded; "
@@ -85,7 +85,7 @@ CURVES_ERRORS, MNIST_ERRORS, FACES_ERRORS = (
     (10, 5, 3, 2, 1.5),
     (100, 80, 60, 50, 30),
 )
-FEWER = ("tridiagonal", "diagonal", "ekfac", *FIRST_ORDER)
+FEWER = (*SECOND_ORDER, *FIRST_ORDER)
 SECTIONS = (
     _section("curves", CURVES_ERRORS, EVERY, "seeds=0,1,2", "seconds=150"),
     _section("mnist", MNIST_ERRORS, (*FEWER, NO_MOMENTUM), "seconds=720"),

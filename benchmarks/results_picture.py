@@ -8,7 +8,8 @@ from kfac_cli.report.figures import Figure, Line, Panel, Style, styles
 
 NAMES = {
     "tridiagonal": "K-FAC, block-tridiagonal",
-    "diagonal": "K-FAC, block-diagonal",
+    "diagonal": "K-FAC, block-diagonal, T₃ = 20",
+    "diagonal-default": "K-FAC, block-diagonal",
     "ekfac": "EKFAC",
     "nesterov": "Nesterov SGD",
     "adam": "Adam",

@@ -12,7 +12,6 @@ import torch
 from calling import Answer, calling
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobRuntime
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -38,9 +37,10 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the rooms of quick files last, and skip the tests marked `gpu` without a CUDA device.
+    """Put tests/theory last, and skip the tests marked `gpu` where there is no CUDA device.
 
-    So the processes of a parallel run, each of which takes file after file, end together.
+    Its files are quick, so the processes of a parallel run, which take file after file, end
+    together.
     """
     items.sort(key=lambda item: "theory" in item.path.parts)
     marked = [item for item in items if item.get_closest_marker("gpu") is not None]
@@ -67,7 +67,7 @@ def _shipped_settings_are_parsed_once() -> Iterator[None]:
     def read_once(source: ConfigSource, file: Path) -> ConfigResult:
         if file not in known:
             known[file] = pickle.dumps(read(source, file))
-        return pickle.loads(known[file])  # sooner than a deep copy
+        return pickle.loads(known[file])  # faster than a deep copy
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kind, "_read_config", read_once)
@@ -107,7 +107,6 @@ def _a_command_line_is_composed_once() -> Iterator[None]:
             known[key] = pickle.dumps(made)
         settings = pickle.loads(known[key])
         settings.hydra.runtime.cwd = os.getcwd()
-        settings.hydra.job.name = JobRuntime.instance().get("name")
         return settings
 
     with pytest.MonkeyPatch.context() as patch:

@@ -44,6 +44,7 @@ def finished(folder):
 
 
 OUTPUTS = [
+    pytest.param("2>&1 | head -n 1", id="a reader that leaves"),
     pytest.param(">/dev/full 2>/dev/full", id="a full disk", marks=NEEDS_FULL),
     pytest.param(">&- 2>/dev/null", id="closed output"),
     pytest.param(">&- 2>&- <&-", id="all closed"),
@@ -58,7 +59,7 @@ def test_a_run_ends_as_planned_wherever_its_output_goes(tmp_path, words, where):
     assert finished(tmp_path / "run")
 
 
-def test_no_job_of_a_sweep_fails_because_its_reader_leaves(tmp_path, words):
+def test_no_job_of_a_sweep_fails_because_of_its_output(tmp_path, words):
     line = shlex.join([*PROGRAM, "-m", *words, "seed=1,2", "hydra.sweep.dir=sweep"])
     assert shell(f"{line} 2>&1 | head -n 1", tmp_path).returncode == 0
     jobs = ("0_seed=1", "1_seed=2")

@@ -63,14 +63,14 @@ def calibrated_lambda(
 
     The update is computed from the first half of the mini-batch, with γ = √(λ+η), and evaluated on
     the second. Its curvature is that of at most `CURVATURE_CASES` cases, with factored Tikhonov
-    damping and π of the trace norm whatever the options say: this makes a trial cheap, and finds
-    the same λ. The search starts at the mean eigenvalue of the curvature, the natural scale of the
-    problem, moves up or down by factors of ten while that helps, and then one step down if little
-    of the decrease is lost: there are no bounds on λ. Where the curvature has several scales, the
-    largest of which accounts for nearly all of the decrease, it then moves down as long as a
-    smaller λ loses nothing, to what is left of the objective. With a `known` λ, of an earlier
-    mini-batch, it starts there, and the result is no larger. `seeds` are for the sampled targets;
-    `report` is told what is being tried.
+    damping and π of the trace norm whatever the options say, which makes a trial cheap. The search
+    starts at the mean eigenvalue of the curvature, the natural scale of the problem, moves up or
+    down by factors of ten while that helps, and then one step down if little of the decrease is
+    lost: there are no bounds on λ. Where the curvature has several scales, the largest of which
+    accounts for nearly all of the decrease, it then moves down as long as a smaller λ loses
+    nothing, to what is left of the objective. With a `known` λ, of an earlier mini-batch, it starts
+    there, and the result is no larger. `seeds` are for the sampled targets; `report` is told what
+    is being tried.
     """
     trial = _Trial(batch, options, seeds)
     center = trial.mean_eigenvalue() if known is None else known

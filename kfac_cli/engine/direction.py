@@ -70,9 +70,9 @@ class Direction:
     ) -> Update:
         """The update with the lowest M(δ) over the candidates for γ; `damping` is λ.
 
-        The inverse is refreshed at k ≤ 3, every T₃ iterations (section 8), and for a new γ. In the
-        background, a refresh or search that begins at k > 3 is used `refresh_delay` iterations
-        later.
+        The inverse is refreshed in the first iterations, every T₃ iterations (section 8), and for a
+        new γ. In the background, a refresh or search that begins later is used `refresh_delay`
+        iterations after that.
         """
         candidates = self._candidates(iteration, gammas, here)
         previous = self.previous_update if self.options.momentum else None

@@ -18,9 +18,9 @@ SHOWN = ("lambda", "gamma", "alpha", "mu", "rho", "batch_size")
 
 NOTE = (
     "Medians and bands over the seeds as above. The age of the inverse is the number of iterations "
-    "since it was last refreshed, at k ≤ 3 and at every T₃-th iteration (section 8); a refresh for "
-    "a new γ is one of these, since T₂ is a multiple of T₃. It is not known of runs that started "
-    "from another run."
+    "since it was last refreshed, at k ≤ 3 (at k ≤ 6 with tikhonov=exact_first) and at every T₃-th "
+    "iteration (section 8); a refresh for a new γ is one of these, since T₂ is a multiple of T₃. "
+    "It is not known of runs that started from another run."
 )
 
 PARTS = (("optimizer", COLORS[0]), ("evaluation", COLORS[4]), ("logging", COLORS[2]))
@@ -98,7 +98,9 @@ def inverse_age(run: Run) -> Values | None:
     delay = 0
     if run.settings.get("optimizer.refresh") == "background":
         delay = run.settings["optimizer.refresh_delay"]
-    last = np.maximum(np.floor((k - delay) / t3) * t3, np.minimum(k, 3))
+    exact_first = run.settings.get("optimizer.tikhonov") == "exact_first"
+    first = 6 if exact_first and run.settings.get("optimizer.inverse") != "identity" else 3
+    last = np.maximum(np.floor((k - delay) / t3) * t3, np.minimum(k, first))
     age: Values = k - last
     return age
 

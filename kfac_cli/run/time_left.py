@@ -7,8 +7,8 @@ from kfac_cli.schedules import Schedule
 SAMPLED_ITERATIONS = 1000
 """The schedule is evaluated at this many future iterations; more change the estimate little."""
 
-WARM_UP = 3
-"""Iterations that take longer than others: they calibrate λ and compute inverses anew."""
+WARM_UP = 6
+"""Iterations that may take longer than others: they calibrate λ and make new inverses."""
 
 MIN_VARIATION = 0.25
 """The least relative standard deviation of the sizes that distinguishes the two terms."""

@@ -80,6 +80,7 @@ def test_findings_that_were_measured_stand_below_it_and_the_command_without_its_
     assert "`kfac-paper compare scale=full problems=curves` on a CPU, 2 threads" in written
 
 
+@pytest.mark.usefixtures("pictures")
 def test_what_the_picture_is_drawn_from_is_kept(written, tmp_path):
     picture(tmp_path / "results", tmp_path)
     assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")

@@ -24,13 +24,14 @@ VARIANTS = {
     "float64": ("kfac_tridiag", "dtype=float64"),
     "doubling": ("kfac_tridiag", "optimizer.sigma_solver=doubling"),
     "exact Tikhonov": ("kfac_diag", "optimizer.tikhonov=exact"),
-    "exact at first": ("kfac_tridiag", "optimizer.tikhonov=exact_first"),
+    "factored Tikhonov": ("kfac_tridiag", "optimizer.tikhonov=factored"),
     "identity": ("kfac_diag", "optimizer.inverse=identity", "optimizer.gamma_rule=fixed"),
     "conjugate gradients": ("kfac_tridiag", "optimizer.cg_steps=3"),
     "separate decay": ("kfac_diag", "optimizer.l2_product=refreshed"),
     "background": (
         "kfac_tridiag",
         *("optimizer.refresh=background", "optimizer.refresh_delay=3", "optimizer.t3=5"),
+        "optimizer.tikhonov=factored",  # else the first six iterations wait for theirs
     ),
     "calibration": ("kfac_tridiag", "optimizer.lambda_initial=auto"),
     "adaptive": ("kfac_tridiag", "schedule=adaptive"),

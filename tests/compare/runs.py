@@ -29,6 +29,7 @@ SCHEDULES = {
 
 # On smoke, with mini-batches from 50 to all 400 cases; kfac_tridiag unless another is named.
 OPTIONS = {
+    "tikhonov_factored": ["optimizer.tikhonov=factored"],
     "tikhonov_exact": ["optimizer=kfac_diag", "optimizer.tikhonov=exact"],
     "ekfac": ["optimizer=ekfac"],
     "sigma_doubling": ["optimizer.sigma_solver=doubling"],

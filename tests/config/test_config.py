@@ -139,9 +139,9 @@ def test_every_dataset_takes_every_initialization(dataset, initialization):
     words = {"arrays": arrays, "idx": idx}.get(dataset, [f"dataset={dataset}"])
     default = validate(with_values(*words)).dataset
     assert (default.initialization, default.connections) == ("sparse", 15)
-    kind = f"dataset.initialization={initialization}"
-    chosen = validate(with_values(*words, kind, "dataset.connections=7")).dataset
-    assert (chosen.initialization, chosen.connections) == (initialization, 7)
+    chosen = validate(with_values(*words, f"dataset.initialization={initialization}")).dataset
+    assert chosen.initialization == initialization
+    assert validate(with_values(*words, "dataset.connections=7")).dataset.connections == 7
 
 
 def test_heskes_method_is_what_section_11_says():

@@ -46,7 +46,6 @@ COMPANION = {
 
 OWN = {
     "heskes": ("optimizer.tikhonov", "optimizer.lambda_initial", "optimizer.tau2"),
-    "ekfac": ("optimizer.tikhonov",),
     "sgd_kfac_momentum": ("optimizer.tikhonov",),
 }
 """What an optimizer sets itself, whatever the preset."""

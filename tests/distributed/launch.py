@@ -16,7 +16,7 @@ from pathlib import Path
 SECONDS = 200.0
 """After which processes count as hanging: they show where, are killed, and the test fails.
 
-It is less than the 600 seconds that they wait for each other, and more than a busy machine needs.
+Fewer than those that a run waits for another process, and more than a busy machine needs.
 """
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -57,7 +57,9 @@ class Launch:
             process.join(max(0.0, end - time.monotonic()))
         late = [rank for rank, process in enumerate(self.processes) if process.is_alive()]
         for rank in late:
-            self.kill(rank, signal.SIGABRT)  # prints where each of its threads is
+            with contextlib.suppress(ProcessLookupError):  # it ends because another one has
+                self.kill(rank, signal.SIGABRT)  # prints where each of its threads is
+        for rank in late:
             self.processes[rank].join(5.0)
         self.end()
         assert not late, f"processes {late} hang: {self.everything()}"

@@ -12,7 +12,8 @@ from kfac_cli.paper.cost.methods import INVERSES, fixed
 pytestmark = pytest.mark.gpu
 
 BACKGROUND = tuple(
-    f"optimizer.{word}" for word in ("refresh=background", "refresh_delay=2", "t2=4", "t3=4")
+    f"optimizer.{word}"
+    for word in ("tikhonov=factored", "refresh=background", "refresh_delay=2", "t2=4", "t3=4")
 )
 """An inverse is being computed when the run is interrupted after iteration 5."""
 

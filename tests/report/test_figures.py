@@ -99,6 +99,13 @@ def test_the_age_of_the_inverse_follows_its_rule(tmp_path):
     np.testing.assert_array_equal(inverse_age(run), [0, 0, 0, 1, 0, 1, 2, 3, 4, 0, 1, 2])
 
 
+def test_an_exact_start_refreshes_it_in_six_iterations(tmp_path):
+    chosen = settings(optimizer__t3=5, optimizer__tikhonov="exact_first")
+    write_run(tmp_path / "run", chosen, errors=(1.0,), every=12)
+    ((run,), _) = load_runs([tmp_path])
+    np.testing.assert_array_equal(inverse_age(run), [0, 0, 0, 0, 0, 0, 1, 2, 3, 0, 1, 2])
+
+
 def test_in_the_background_an_inverse_is_as_old_as_the_statistics_behind_it(tmp_path):
     """That of iteration 5 is used from iteration 7 on, and that of 10 from 12 on."""
     background = {"optimizer__refresh": "background", "optimizer__refresh_delay": 2}

@@ -22,6 +22,8 @@ class Undrawn(ModuleType):
     """The module when something is imported from it, but for draw_run."""
 
     def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
         if sys.modules.get(NAME) is self:
             del sys.modules[NAME]
         module = import_module(NAME)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, share_of_inverses
-from kfac_cli.engine.curvature.exact_tikhonov import begun_exactly
 from kfac_cli.engine.curvature.factored import FactoredCurvature, SavedInverse
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.protocol import Inverse, Needs
@@ -17,20 +16,12 @@ class BlockDiagonal(FactoredCurvature):
 
     def __init__(self, options: KFACOptions, fallbacks: Fallbacks | None = None) -> None:
         super().__init__(options, fallbacks)
-        self._exact = options.tikhonov == "exact"
         self._separate = options.l2_product == "refreshed"
         # Section 8's shortcut: not for ηW, of full rank, nor for blocks that are no product.
         low_rank = options.l2 == 0 or self._separate
-        self.needs = Needs(case_factors=low_rank and not self._exact)
+        self.needs = Needs(case_factors=low_rank and options.tikhonov != "exact")
 
     def _begun(
-        self, gammas: Sequence[float], processes: Processes
-    ) -> Callable[[Fallbacks], list[Inverse]]:
-        if self._exact:
-            return begun_exactly(self.known_factors, gammas, processes)
-        return self._factored_begun(gammas, processes)
-
-    def _factored_begun(
         self, gammas: Sequence[float], processes: Processes
     ) -> Callable[[Fallbacks], list[Inverse]]:
         """Each part is the inverse of a damped factor."""

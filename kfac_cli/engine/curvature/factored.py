@@ -58,7 +58,8 @@ class FactoredCurvature(Curvature):
     def begun(
         self, gammas: Sequence[float], processes: Processes
     ) -> Callable[[Fallbacks], list[Inverse]]:
-        if self.options.tikhonov == "exact_first" and self.iteration <= EXACT_ITERATIONS:
+        tikhonov, first = self.options.tikhonov, self.iteration <= EXACT_ITERATIONS
+        if tikhonov == "exact" or (tikhonov == "exact_first" and first):
             return begun_exactly(self.known_factors, gammas, processes)
         return self._begun(gammas, processes)
 
@@ -66,7 +67,7 @@ class FactoredCurvature(Curvature):
     def _begun(
         self, gammas: Sequence[float], processes: Processes
     ) -> Callable[[Fallbacks], list[Inverse]]:
-        """As `begun`, for the inverses of its own."""
+        """As `begun`, without exact damping."""
 
     def state_dict(self) -> dict[str, Any]:
         factors = self.factors
@@ -88,11 +89,11 @@ class FactoredCurvature(Curvature):
     @property
     @abstractmethod
     def kinds(self) -> Sequence[type[SavedInverse]]:
-        """The kinds of inverses of its own."""
+        """The kinds of inverses that it makes without exact damping."""
 
     @property
     def _all_kinds(self) -> Sequence[type[SavedInverse]]:
-        """Those, and that of an exact start, which may have had other options than the rest."""
+        """Those, and the exactly damped one, since `tikhonov` may have changed."""
         return [*self.kinds, ExactTikhonovInverse]
 
     def inverse_rules(self, parameters: Parameters) -> Rule:

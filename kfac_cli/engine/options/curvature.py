@@ -11,7 +11,7 @@ from kfac_cli.engine.option_types import About, BelowOne, Count, Fraction, Integ
 from kfac_cli.engine.options.common import OptimizerOptions
 
 FIRST_ITERATIONS = 3
-"""How many first iterations make a new inverse each (algorithm 2), and calibrate λ."""
+"""How many first iterations make a new inverse each in algorithm 2."""
 
 EXACT_ITERATIONS = 2
 """How many of them have exact Tikhonov damping with exact_first."""
@@ -39,9 +39,9 @@ class CurvatureOptions(OptimizerOptions):
         About(
             "damping of the blocks: factored, as in the paper; exact: γ² on their diagonals, for "
             "block_diagonal, by eigendecompositions and twice the products; exact_first: exact in "
-            "the first two iterations, for block_tridiagonal too, then factored, with a new "
-            "inverse and calibration in each of the first six; for ekfac, which has γ² on its "
-            "diagonal from the fourth on in any case, too",
+            "the first two iterations, with any inverse, then factored; each of the first six "
+            "makes a new inverse and calibrates λ. ekfac has γ² on its own diagonal from the "
+            "fourth on",
             "",
             "6.3",
         ),

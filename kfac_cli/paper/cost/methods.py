@@ -8,7 +8,7 @@ BASELINE = "nesterov_sgd"
 REFRESHES = 3
 """First iterations, each of which makes a new inverse (algorithm 2)."""
 
-FIRST_ITERATIONS = {
+ORDINARY = {
     BASELINE: ("optimizer.learning_rate=1e-4",),
     **dict.fromkeys(
         INVERSES.values(), ("optimizer.lambda_initial=150", "optimizer.tikhonov=factored")
@@ -24,4 +24,4 @@ def fixed(cases: int) -> tuple[str, ...]:
 
 def timed(optimizer: str, cases: int) -> tuple[str, ...]:
     """The settings for a session of an optimizer whose iterations are timed."""
-    return (f"optimizer={optimizer}", *FIRST_ITERATIONS[optimizer], *fixed(cases))
+    return (f"optimizer={optimizer}", *ORDINARY[optimizer], *fixed(cases))

@@ -73,6 +73,7 @@ def test_the_first_six_iterations_calibrate_lambda_and_make_a_new_inverse(monkey
         {"inverse": "block_diagonal"},
         {"inverse": "block_diagonal", "l2_product": "refreshed"},
         {"inverse": "block_tridiagonal"},
+        {"inverse": "ekfac"},
     ],
 )
 def test_a_run_continues_bit_for_bit_from_either_part(structure):
