@@ -47,6 +47,13 @@ CURVATURE_CASES = 256
 MAX_PASSES = 8
 """Maximum numbers of cases, and of backward passes, for the curvature of the trials."""
 
+MANY_CASES = 2 * CURVATURE_CASES
+"""Cases of a mini-batch whose halves both suffice for that.
+
+With fewer, more calibrations than algorithm 2 has first iterations lead to a λ that is too small:
+each result is the least so far of values that vary with the cases.
+"""
+
 MAX_TRIALS = 40
 MAX_FAILURES = 5
 """Maximum numbers of trial values, and of failures before the first success."""

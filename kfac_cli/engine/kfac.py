@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kfac_cli.engine.acceptance import Acceptance
-from kfac_cli.engine.calibration import calibrated_lambda
+from kfac_cli.engine.calibration import MANY_CASES, calibrated_lambda
 from kfac_cli.engine.chunks import chunk_size_for
 from kfac_cli.engine.curvature.registry import make_curvature
 from kfac_cli.engine.damping import INCREASE_FACTOR, Damping
@@ -20,6 +20,7 @@ from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.network import Network
 from kfac_cli.engine.model.sampling import draw_seeds
 from kfac_cli.engine.optimizer import undone_on_error
+from kfac_cli.engine.options.curvature import FIRST_ITERATIONS
 from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.record import StepRecord
@@ -98,7 +99,8 @@ class KFAC:
         batch = MiniBatch(self.network, self.parameters, inputs, targets, self.chunk_size)
         self.iteration += 1
         damping = copy(self._damping)
-        if self._calibrating:
+        calibrates = self._calibrates(batch)
+        if calibrates:
             self._calibrate(batch)
 
         here = self.linearize(batch, measure_noise)
@@ -108,7 +110,7 @@ class KFAC:
         self.curvature.update(here.first.statistics, self.iteration)
 
         update = self._best_update(here)
-        if self._calibrating:
+        if calibrates:
             update = self._increase_damping_until_allowed(here, update)
         self._damping.gamma = update.gamma
 
@@ -184,11 +186,11 @@ class KFAC:
             noise_scale=here.noise_scale,
         )
 
-    @property
-    def _calibrating(self) -> bool:
+    def _calibrates(self, batch: MiniBatch) -> bool:
         """Whether this iteration calibrates λ: a first one, which makes a new inverse anyway."""
-        options = self.options
-        return options.lambda_initial == "auto" and self.iteration <= options.first_iterations
+        few = batch.cases < MANY_CASES
+        last = FIRST_ITERATIONS if few else self.options.first_iterations
+        return self.options.lambda_initial == "auto" and self.iteration <= last
 
     def _calibrate(self, batch: MiniBatch) -> None:
         """Set λ to the smallest value found so far, and γ accordingly."""

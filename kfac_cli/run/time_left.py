@@ -2,12 +2,13 @@
 
 import math
 
+from kfac_cli.engine.options.curvature import FIRST_WITH_EXACT
 from kfac_cli.schedules import Schedule
 
 SAMPLED_ITERATIONS = 1000
 """The schedule is evaluated at this many future iterations; more change the estimate little."""
 
-WARM_UP = 6
+WARM_UP = FIRST_WITH_EXACT
 """Iterations that may take longer than others: they calibrate λ and make new inverses."""
 
 MIN_VARIATION = 0.25

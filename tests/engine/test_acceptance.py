@@ -100,24 +100,23 @@ def test_a_bad_step_is_rejected_at_once_if_its_objective_is_computed_anyway(inve
 
 @EACH_INVERSE
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("inputs", "steps"), [("zero", 50), ("one case", 200)])
-def test_after_convergence_no_step_is_rejected_and_lambda_does_not_increase(
-    inverse, dtype, inputs, steps
-):
-    """Changes of h within its rounding error do not count; if they did, λ would rise by step 140.
+@pytest.mark.parametrize("inputs", ["zero", "one case"])
+def test_after_convergence_no_step_is_rejected_and_lambda_does_not_increase(inverse, dtype, inputs):
+    """Changes of h within its rounding error do not count.
 
-    With zeros h is 0 from the start, with one case from step 10 to 25 on.
+    If they did, λ would rise more than tenfold by step 140, in float64 and with one case.
     """
     generator = torch.Generator().manual_seed(0)
     network = Network([5, 4, 5], ["relu"], "gaussian")
     parameters = [w.to(dtype) for w in sparse_initialization(network, generator)]
-    options = KFACOptions(inverse=inverse, l2=0, t1=1, t2=2, t3=2, tau1=1, tau2=1)
+    wholly = {"tikhonov": "factored", "tau1": 1, "tau2": 1}
+    options = KFACOptions(inverse=inverse, l2=0, t1=1, t2=2, t3=2, **wholly)
     optimizer = KFAC(network, parameters, options, generator)
     x = torch.zeros(12, 5) if inputs == "zero" else torch.rand(1, 5, generator=generator)
     x = x.to(dtype)
-    records = [optimizer.step(x, x) for _ in range(steps)]
+    records = [optimizer.step(x, x) for _ in range(300)]
     assert not any(r.outcome != "accepted" for r in records)
-    assert records[-1].damping <= 10 * records[3].damping
+    assert max(r.damping for r in records[3:]) <= 10 * records[3].damping
     assert records[-1].objective <= 1e-6 * records[0].objective
 
 
@@ -145,13 +144,13 @@ def classes(seed):
     return points, torch.eye(3)[labels]
 
 
-def final_loss(inverse, growth_max, seed):
+def final_loss(inverse, seed, **chosen):
     """The loss of a small classifier trained on mini-batches of 30 cases, λ calibrated on them."""
     points, targets = classes(seed)
     generator = torch.Generator().manual_seed(seed)
     network = Network([4, 8, 3], ["relu"], "categorical")
     parameters = [w.float() for w in sparse_initialization(network, generator)]
-    options = KFACOptions(inverse=inverse, growth_max=growth_max, tikhonov="factored")
+    options = KFACOptions(inverse=inverse, **chosen)
     optimizer = KFAC(network, parameters, options, generator)
     for _ in range(30):
         rows = torch.randperm(90, generator=generator)[:30]
@@ -160,14 +159,16 @@ def final_loss(inverse, growth_max, seed):
 
 
 BAD_SEEDS = (3, 7, 17, 19, 28)
-"""About a third of all seeds diverge if no step is reverted, these with both inverses."""
+"""About a third of all seeds diverge if no step is reverted, these with both inverses, when the
+damping is factored from the start."""
 
 
 @EACH_INVERSE
 @pytest.mark.parametrize("seed", BAD_SEEDS)
 def test_runs_on_few_cases_do_not_diverge(inverse, seed):
-    assert final_loss(inverse, 1.5, seed) < 0.25
-    assert final_loss(inverse, None, seed) > 1e6
+    assert final_loss(inverse, seed) < 0.5  # 0.38 with seed 3; log 3 is that of a guess
+    assert final_loss(inverse, seed, tikhonov="factored") < 0.25
+    assert final_loss(inverse, seed, tikhonov="factored", growth_max=None) > 1e6
 
 
 @pytest.mark.parametrize("inputs", [[1.0, 1.0, 1.0, 200.0], [0.0, 0.0, 0.0, 200.0]])

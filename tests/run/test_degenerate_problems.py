@@ -121,7 +121,7 @@ PROBLEMS = {
     # Few units
     "a layer of one unit": Problem([5, 1, 5], ["logistic"], "bernoulli", random(), left=0.9),
     "one unit in every layer": Problem(
-        [1, 1, 1, 1], ["logistic", "tanh"], "bernoulli", random(width=1), left=0.97, steps=30
+        [1, 1, 1, 1], ["logistic", "tanh"], "bernoulli", random(width=1), left=0.97
     ),
     "one weight and one bias": Problem(
         [1, 1], [], "gaussian", random(width=1), 2 + 3 * random(width=1), left=0.06
@@ -239,7 +239,11 @@ PATIENCE = {"Nesterov": 10}  # times the steps: they are small, and cost little
 CALIBRATED = [name for name in OPTIMIZERS if "calibrated" in name]
 
 CHOICES = [(problem, optimizer, "float32") for problem in PROBLEMS for optimizer in OPTIMIZERS]
-CHOICES += [(problem, "block-tridiagonal", "float64") for problem in PROBLEMS]
+CHOICES += [
+    (problem, optimizer, "float64")
+    for problem in PROBLEMS
+    for optimizer in ("block-tridiagonal", "block-diagonal, calibrated")
+]
 
 
 class Training:

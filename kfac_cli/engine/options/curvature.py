@@ -13,8 +13,11 @@ from kfac_cli.engine.options.common import OptimizerOptions
 FIRST_ITERATIONS = 3
 """How many first iterations make a new inverse each in algorithm 2."""
 
+FIRST_WITH_EXACT = 6
+"""How many do so with exact_first."""
+
 EXACT_ITERATIONS = 2
-"""How many of them have exact Tikhonov damping with exact_first."""
+"""How many of these have exact Tikhonov damping."""
 
 REFRESH_DELAY = 5
 
@@ -40,8 +43,8 @@ class CurvatureOptions(OptimizerOptions):
             "damping of the blocks: factored, as in the paper; exact: γ² on their diagonals, for "
             "block_diagonal, by eigendecompositions and twice the products; exact_first: exact in "
             "the first two iterations, with any inverse, then factored; each of the first six "
-            "makes a new inverse and calibrates λ. ekfac has γ² on its own diagonal from the "
-            "fourth on",
+            "makes a new inverse and, on 512 cases or more, calibrates λ. ekfac has γ² on its own "
+            "diagonal from the fourth on",
             "",
             "6.3",
         ),
@@ -108,13 +111,13 @@ class CurvatureOptions(OptimizerOptions):
 
     @property
     def first_iterations(self) -> int:
-        """How many first iterations make a new inverse each, and calibrate λ.
+        """How many first iterations make a new inverse each and, on many cases, calibrate λ.
 
-        With exact_first as many again: where the exact damping leads, factored damping needs a λ
+        With exact_first they are more: where the exact damping leads, factored damping needs a λ
         that is smaller by orders of magnitude, which the rule of section 6.5 would not reach soon.
         """
-        starts_exactly = self.tikhonov == "exact_first" and self.inverse != "identity"
-        return FIRST_ITERATIONS * (2 if starts_exactly else 1)
+        exact_first = self.tikhonov == "exact_first" and self.inverse != "identity"
+        return FIRST_WITH_EXACT if exact_first else FIRST_ITERATIONS
 
     def _check_ekfac(self) -> None:
         """Refuse what EKFAC cannot do or does anyway."""

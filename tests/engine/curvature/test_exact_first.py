@@ -6,6 +6,7 @@ import torch
 from engine import oracles
 from engine.oracles import Architecture, problem
 from kfac_cli.engine import KFAC, KFACOptions, KroneckerFactors, Network, kfac
+from kfac_cli.engine.calibration import MANY_CASES
 from kfac_cli.engine.curvature.dense import matrix_of
 from kfac_cli.engine.curvature.registry import make_curvature
 
@@ -48,23 +49,26 @@ def optimizer(**options):
     )
 
 
-def batch(iteration):
-    fresh = problem(CHAIN, 16, seed=100 + iteration)
+def batch(iteration, cases=16):
+    fresh = problem(CHAIN, cases, seed=100 + iteration)
     return fresh.inputs, fresh.targets
 
 
-def test_the_first_six_iterations_calibrate_lambda_and_make_a_new_inverse(monkeypatch):
+@pytest.mark.parametrize(("cases", "last"), [(MANY_CASES - 1, 3), (MANY_CASES, 6)])
+def test_the_first_six_iterations_make_a_new_inverse_and_on_many_cases_calibrate_lambda(
+    monkeypatch, cases, last
+):
     calibrated, refreshed, run = [], [], optimizer(t2=20, t3=10)
     monkeypatch.setattr(
         kfac, "calibrated_lambda", lambda *_: calibrated.append(run.iteration) or 1.0
     )
     for iteration in range(1, 11):
         before = run.direction.inverse
-        assert run.step(*batch(iteration)).outcome == "accepted"
+        assert run.step(*batch(iteration, cases)).outcome == "accepted"
         if run.direction.inverse is not before:
             refreshed.append(iteration)
-    assert calibrated == [1, 2, 3, 4, 5, 6]
-    assert refreshed == [*calibrated, 10]
+    assert calibrated == [*range(1, last + 1)]
+    assert refreshed == [1, 2, 3, 4, 5, 6, 10]
 
 
 @pytest.mark.parametrize(
