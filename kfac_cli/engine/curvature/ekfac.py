@@ -14,12 +14,12 @@ from torch import Tensor
 
 from kfac_cli.engine.curvature.block_diagonal import BlockDiagonalInverse, share_of_inverses
 from kfac_cli.engine.curvature.eigen_statistics import Bases, ScaledFactors
+from kfac_cli.engine.curvature.eigenbasis import Eigenbasis
 from kfac_cli.engine.curvature.exact_tikhonov import factor_eigenbases, share_of_eigenbases
 from kfac_cli.engine.curvature.factored import FactoredCurvature, SavedInverse
 from kfac_cli.engine.curvature.factors import KroneckerFactors, running_average_weight
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
 from kfac_cli.engine.curvature.kronecker import (
-    Eigenbasis,
     clipped_reciprocals,
     clipping_limit,
     weighted,

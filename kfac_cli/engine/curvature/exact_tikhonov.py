@@ -5,9 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
+from kfac_cli.engine.curvature.eigenbasis import Eigenbasis, eigenbases
 from kfac_cli.engine.curvature.factors import KroneckerFactors
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.kronecker import DiagonalizedInverse, Eigenbasis, eigenbases
+from kfac_cli.engine.curvature.kronecker import DiagonalizedInverse
 from kfac_cli.engine.curvature.protocol import Inverse
 from kfac_cli.engine.curvature.spread import Share
 from kfac_cli.engine.parameters import Parameters

@@ -1,35 +1,15 @@
-"""The inverse of ξ I⊗I + C⊗D by eigendecompositions in float64 (appendix B), for eqn 6."""
+"""The inverse of ξ I⊗I + C⊗D by eigendecompositions (appendix B), for eqn 6."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from kfac_cli.engine.curvature.factorization import finite
+from kfac_cli.engine.curvature.eigenbasis import Eigenbasis
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.parallel import side_by_side
 from kfac_cli.engine.curvature.sandwich import sandwich
-from kfac_cli.engine.curvature.tikhonov import symmetrized
 from kfac_cli.engine.products import BLAS, Products
 from kfac_cli.engine.state_rules import Rule, entries, record, tensor, word
-
-
-class Eigenbasis(NamedTuple):
-    """Eigenvalues, not below 0, in float64, and eigenvectors of a positive semi-definite matrix."""
-
-    values: Tensor
-    vectors: Tensor
-
-
-def eigenbases(matrices: Sequence[Tensor]) -> list[Eigenbasis]:
-    """The eigendecomposition of each symmetric matrix. Raises ValueError if one is not finite."""
-    return side_by_side(_eigenbasis, matrices, lambda matrix: matrix)
-
-
-def _eigenbasis(matrix: Tensor) -> Eigenbasis:
-    values, vectors = torch.linalg.eigh(finite(symmetrized(matrix.to(torch.float64))))
-    return Eigenbasis(values.clamp_min(0), vectors)
 
 
 class DiagonalizedInverse:

@@ -22,8 +22,9 @@ from engine.curvature.appendix_b import (
     semidefinite,
     with_condition,
 )
+from kfac_cli.engine.curvature.eigenbasis import eigenbases
 from kfac_cli.engine.curvature.fallbacks import Fallbacks
-from kfac_cli.engine.curvature.kronecker import DiagonalizedInverse, eigenbases
+from kfac_cli.engine.curvature.kronecker import DiagonalizedInverse
 
 # --- any positive semi-definite A, B, C, D -------------------------------------------------------
 

@@ -1,0 +1,103 @@
+"""Eigendecompositions of Kronecker factors, of low rank too."""
+
+import pytest
+import torch
+
+from kfac_cli.engine.curvature import eigenbasis
+from kfac_cli.engine.curvature.eigenbasis import SMALLEST_OF_LOW_RANK, eigenbases
+from kfac_cli.engine.curvature.pivoted_cholesky import low_rank_rows
+
+SIZE = SMALLEST_OF_LOW_RANK + 13
+EPS = torch.finfo(torch.float64).eps
+DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+
+
+def second_moment(cases, size=SIZE, dtype=torch.float64, seed=0):
+    """E[x xᵀ] over so many cases of coordinates whose sizes differ a hundredfold."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randn(cases, size, generator=generator, dtype=dtype)
+    rows *= torch.logspace(0, -2, size, dtype=dtype)
+    return rows.T @ rows / cases
+
+
+@pytest.fixture
+def decompositions(monkeypatch):
+    """The sizes of the matrices that are decomposed by eigh."""
+    sizes, eigh = [], torch.linalg.eigh
+
+    def counted(matrix):
+        sizes.append(len(matrix))
+        return eigh(matrix)
+
+    monkeypatch.setattr(eigenbasis.torch.linalg, "eigh", counted)
+    return sizes
+
+
+@DTYPES
+@pytest.mark.parametrize("cases", [0, 1, 5, SIZE // 4 - 1])
+def test_from_few_cases_only_as_many_rows_are_decomposed(decompositions, cases, dtype):
+    matrix = second_moment(cases or 1, dtype=dtype) * min(cases, 1)
+    [(values, vectors)] = eigenbases([matrix])
+    assert max(decompositions) <= cases + 32
+    assert_decomposes(matrix, values, vectors)
+    assert (values[: SIZE - cases - 32] == 0).all()
+
+
+@DTYPES
+@pytest.mark.parametrize("cases", [SIZE // 3, 4 * SIZE])
+def test_from_many_cases_all_of_it_is_decomposed(decompositions, cases, dtype):
+    matrix = second_moment(cases, dtype=dtype)
+    [(values, vectors)] = eigenbases([matrix])
+    assert decompositions == [SIZE]
+    assert_decomposes(matrix, values, vectors)
+
+
+def assert_decomposes(matrix, values, vectors):
+    wide = matrix.double()
+    largest = float(torch.linalg.matrix_norm(wide, 2))
+    rounding = 40 * torch.finfo(matrix.dtype).eps * largest
+    assert float(((vectors * values) @ vectors.T - wide).abs().max()) <= rounding
+    identity = torch.eye(len(matrix), dtype=torch.float64)
+    torch.testing.assert_close(vectors.T @ vectors, identity, rtol=0, atol=100 * EPS)
+    assert (values >= 0).all() and (values.diff() >= 0).all()
+    expected = torch.linalg.eigvalsh(wide)
+    torch.testing.assert_close(values, expected, rtol=1e-12, atol=3 * rounding)
+
+
+def test_the_average_of_two_has_the_rank_of_both(decompositions):
+    matrix = (second_moment(20, seed=1) + second_moment(30, seed=2)) / 2
+    [(values, vectors)] = eigenbases([matrix])
+    assert max(decompositions) <= 50 + 32
+    assert_decomposes(matrix, values, vectors)
+    assert float(values[-50]) > 1e-6 > 1e-14 > float(values[-51])
+
+
+def test_small_matrices_are_decomposed_as_they_are(decompositions):
+    eigenbases([second_moment(2, size=SMALLEST_OF_LOW_RANK - 1)])
+    assert decompositions == [SMALLEST_OF_LOW_RANK - 1]
+
+
+def test_the_rows_are_those_of_a_cholesky_factor_with_pivots():
+    """Higham: LᵀL = M, and each pivot is the largest entry that is left on the diagonal."""
+    matrix = second_moment(12)
+    rows = low_rank_rows(matrix, SIZE, EPS)
+    torch.testing.assert_close(rows.T @ rows, matrix)
+    left = matrix.diagonal().clone()
+    for row in rows[:12]:
+        assert float(row.abs().max().square()) == pytest.approx(float(left.max()))
+        left = (left - row.square()).clamp_min(0)
+    assert not rows[12:].any()
+
+
+def test_a_rank_above_the_limit_is_none_and_one_at_it_is_found():
+    matrix = second_moment(40)
+    assert low_rank_rows(matrix, 39, EPS) is None
+    rows = low_rank_rows(matrix, 40, EPS)
+    torch.testing.assert_close(rows.T @ rows, matrix)
+
+
+def test_a_matrix_that_is_not_finite_is_refused():
+    matrix = second_moment(5)
+    matrix[3, 3] = torch.nan
+    with pytest.raises(ValueError, match="not finite"):
+        eigenbases([matrix])
