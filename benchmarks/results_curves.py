@@ -9,9 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from kfac_cli.paper.progress import reached_at
-from kfac_cli.report.measures import Values
+from kfac_cli.report.measures import CASES, ITERATIONS, SECONDS, Values
 
-COSTS = {"iterations": "iteration", "cases": "cases", "seconds": "optimizer_seconds"}
+COSTS = {
+    "iterations": ITERATIONS.column,
+    "cases": CASES.column,
+    "seconds": SECONDS.column,
+}
 """The columns of what an error costs, by the names that the document has for them."""
 
 ERRORS = ("train_error", "train_error_average")

@@ -1,4 +1,4 @@
-"""How many times what K-FAC takes first-order methods take to the same training error."""
+"""How many times what K-FAC takes other methods take to the same training error."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,17 @@ from kfac_cli.paper.statement import NEVER, middle_values
 def ratios_table(runs: Sequence[Curve], methods: Sequence[str], others: Sequence[str]) -> str:
     """A row for each of `methods` that was run, and a column for each of `others`, in Markdown.
 
-    A cell has the medians of the ratios of iterations, of cases and of seconds. Empty without runs
-    of both kinds.
+    A cell has the medians of the ratios of iterations, of cases and of seconds; that of a method
+    beside itself is empty. So is the table, without runs of two methods.
     """
     known = {run.method for run in runs}
     rows, columns = ([m for m in names if m in known] for names in (methods, others))
-    if not rows or not columns:
+    if not rows or set(columns) <= set(rows[:1]):
         return ""
-    cells = [[row, *(_cell(runs, row, column) for column in columns)] for row in rows]
+    cells = [
+        [row, *("" if row == column else _cell(runs, row, column) for column in columns)]
+        for row in rows
+    ]
     return markdown_table(["", *columns], cells)
 
 

@@ -5,9 +5,10 @@ import math
 
 import pytest
 
-from benchmarks.results import RATIOS, SECTIONS, picture, write
+from benchmarks.results import SECTIONS, picture, write
 from benchmarks.results_curves import KEPT, common_seconds, curves
 from benchmarks.results_ratios import ratios, ratios_table
+from benchmarks.results_section import ITERATIONS_TO, RATIOS
 
 ROWS = [
     # method, seed, iteration, seconds, error
@@ -32,7 +33,7 @@ FINDINGS = {
             "note": "Paper: faster. Confirmed if the median is above 1.",
         },
         {
-            "statement": "curves: another",
+            "statement": "curves: K-FAC is elsewhere",
             "source": "figure 11",
             "verdict": "not measured",
             "numbers": {},
@@ -70,13 +71,20 @@ def test_the_table_has_medians_and_ranges_over_the_seeds(written):
     assert f"{row} missed | missed | missed | missed | 16.4 |" in written
 
 
+def test_another_table_has_iterations_as_in_figure_11(written):
+    table = written.partition(ITERATIONS_TO)[2].partition(RATIOS)[0]
+    assert "| method | to 10 | to 5 | to 3 | to 2 | to 1 |" in table
+    assert "| tridiagonal | 11.7 (10.6–11.7) | 18.0 (15.3–18.0) | missed |" in table
+    assert "| adam | 191 | missed |" in table
+
+
 def test_findings_that_were_measured_stand_below_it_and_the_command_without_its_folder(written):
     assert (
         "- confirmed: K-FAC is faster (figure 10): seconds of the baseline over those of K-FAC "
         "2.25 (range 1.5 to 3); n = 6 (errors and seeds). Paper: faster. Confirmed if the median "
         "is above 1." in written
     )
-    assert "another" not in written
+    assert "K-FAC is elsewhere" not in written
     assert "`kfac-paper compare scale=full problems=curves` on a CPU, 2 threads" in written
 
 
@@ -184,4 +192,15 @@ def test_ratios_of_costs_that_were_not_recorded_are_left_out():
 
 
 def test_a_section_has_its_ratios(written):
-    assert f"{RATIOS}\n\n|  | adam |\n| --- | --- |\n| tridiagonal | " in written
+    header = "|  | adam | tridiagonal |\n| --- | --- | --- |\n| tridiagonal | "
+    assert f"{RATIOS}\n\n{header}" in written
+
+
+def test_two_inverses_of_kfac_are_compared_too_and_none_with_itself():
+    rows = halving("tridiagonal", 0, 10, 1000, 3.0) + halving("ekfac", 0, 20, 3000, 1.5)
+    kinds = ("tridiagonal", "ekfac")
+    assert ratios_table(curves(rows), kinds, kinds).splitlines()[2:] == [
+        "| tridiagonal |  | 2.00, 3.00, 0.500 |",
+        "| ekfac | 0.500, 0.333, 2.00 |  |",
+    ]
+    assert ratios_table(curves(rows[:6]), kinds, kinds) == ""
