@@ -21,6 +21,12 @@ MAX_SETTINGS = 12
 MAX_VALUE = 60
 """Characters of a setting on the page."""
 
+MEASURED = (
+    "run", "group", "seed", "ended", "iterations", "training error", "test error", "cases",
+    "seconds",
+)  # fmt: skip
+OTHERS = ("machine", "remark")
+
 NOTE = (
     "The smaller training error of the iterate and its Polyak average counts (section 13), and the "
     "test error of the same parameters. Seconds are those of the optimizer's steps. Every setting "
@@ -36,10 +42,7 @@ def runs_table(problems: Sequence[Problem], groups: Sequence[Group], name: str) 
     """
     names = telling_settings(groups)[:MAX_SETTINGS]
     short = short_names(names)
-    columns = (
-        "run", "group", "seed", "ended", "iterations", "training error", "test error",
-        "cases", "seconds", *(short[each] for each in names), "machine", "remark",
-    )  # fmt: skip
+    columns = (*MEASURED, *map(_setting_column, (short[each] for each in names)), *OTHERS)
     rows = []
     for problem in problems:
         for group in problem.groups:
@@ -56,6 +59,11 @@ def runs_table(problems: Sequence[Problem], groups: Sequence[Group], name: str) 
         tuple(tuple(row[place] for place in kept) for row in rows),
         NOTE,
     )
+
+
+def _setting_column(name: str) -> str:
+    """The name of a setting's column, which no other one has."""
+    return f"{name} (setting)" if name in (*MEASURED, *OTHERS) else name
 
 
 def settings_table(groups: Sequence[Group], name: str) -> Table:

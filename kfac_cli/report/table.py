@@ -13,14 +13,16 @@ from kfac_cli.recording.values import significant
 class Cell(NamedTuple):
     """A value, the text that shows it, and a word for its looks: best, poor, quiet or name.
 
-    Cells sort by their values: numbers by size, infinity last, text as text. `remark` is what the
-    text says and the value does not, for the CSV.
+    Cells sort by their values: numbers by size, infinity last, text as text. For the CSV, `remark`
+    is what the text says and the value does not, and `ends` are those of the range that the value
+    is the median of.
     """
 
     value: float | str | None
     text: str
     look: str = ""
     remark: str = ""
+    ends: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,23 @@ class Table:
         return self.rows if self.brief is None else self.brief
 
     def csv(self) -> str:
-        """The values as CSV, missing ones empty, and remarks in a last column if there are any."""
+        """The values as CSV, missing ones empty; remarks in a last column if there are any.
+
+        A column whose values are medians is followed by those of the smallest and the largest.
+        """
         remarks = [self._remarks(row) for row in self.rows]
+        ranges = [any(row[place].ends for row in self.rows) for place in range(len(self.columns))]
+        columns: list[str] = []
+        for column, has_range in zip(self.columns, ranges, strict=True):
+            columns += [column, *[f"{column}, min", f"{column}, max"] * has_range]
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow([*self.columns, *["remark"] * any(remarks)])
+        writer.writerow([*columns, *["remark"] * any(remarks)])
         for row, remark in zip(self.rows, remarks, strict=True):
-            writer.writerow([*map(self._entry, row), *[remark] * any(remarks)])
+            entries: list[float | str | None] = []
+            for cell, has_range in zip(row, ranges, strict=True):
+                entries += [self._entry(cell), *(cell.ends or ("", "")) * has_range]
+            writer.writerow([*entries, *[remark] * any(remarks)])
         return buffer.getvalue()
 
     def _entry(self, cell: Cell) -> float | str | None:

@@ -93,15 +93,16 @@ def _cost_cell(
     marks = []
     if ended_earlier(problem, group, target, cost, slowest):
         marks.append(ENDED_EARLIER)
-    known = int((~np.isnan(times)).sum())
-    if known < len(group.runs):
-        marks.append(f"n = {known}")
+    known = times[~np.isnan(times)]
+    if len(known) < len(group.runs):
+        marks.append(f"n = {len(known)}")
     if not ranked and cost == SECONDS and math.isfinite(middle):
         marks.append(machine_mark(group.runs[0]))
     look = "quiet" if not ranked or math.isinf(middle) else ""
     if ranked and middle == best and math.isfinite(best):
         look = "best"
-    return Cell(middle, range_text(times) + _marked(*marks), look, ", ".join(marks))
+    ends = (float(known.min()), float(known.max())) if len(known) else None
+    return Cell(middle, range_text(times) + _marked(*marks), look, ", ".join(marks), ends)
 
 
 def _marked(*marks: str) -> str:

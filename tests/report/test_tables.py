@@ -12,6 +12,7 @@ from kfac_cli.report.measures import CASES, ITERATIONS, SECONDS, best_test_error
 from kfac_cli.report.problem import median, problems
 from kfac_cli.report.runs import load_runs
 from kfac_cli.report.scores import scores
+from kfac_cli.report.table import Cell, Table
 from kfac_cli.report.targets import automatic_targets, decisive_target, rounded_up
 from kfac_cli.report.time_table import headline
 from tests.report.folders import settings, write_run
@@ -128,9 +129,27 @@ def test_the_table_of_times_has_median_range_and_misses(two_groups):
         ["2", "adam", "0 of 4", "not reached"],
     ]
     assert part.times.rows[0][3].look == "best"
-    lines = part.times.csv().splitlines()
-    assert lines[0] == "target,group,reached,iterations,cases,optimizer seconds"
-    assert lines[2] == "4.05,adam,0.0,inf,inf,inf"
+
+
+def test_the_csv_of_times_has_the_ends_of_the_ranges_too(two_groups):
+    (fast, slow) = records(contents(read(two_groups), targets=[4.05]).parts[0].times)
+    assert list(fast) == [
+        "target", "group", "reached", "iterations", "iterations, min", "iterations, max",
+        "cases", "cases, min", "cases, max",
+        "optimizer seconds", "optimizer seconds, min", "optimizer seconds, max",
+    ]  # fmt: skip
+    assert [fast[f"iterations{end}"] for end in ("", ", min", ", max")] == ["62.5", "50.0", "75.0"]
+    assert {slow[f"cases{end}"] for end in ("", ", min", ", max")} == {"inf"}
+
+
+def test_the_ends_of_a_range_that_is_not_known_are_empty():
+    known, unknown = Cell(2.0, "2 (1–3)", ends=(1.0, 3.0)), Cell(math.nan, "–")
+    table = Table("name", "title", ("cases", "group"), ((known, known), (unknown, known)))
+    alone = Table("name", "title", ("cases",), ((unknown,),))
+    first, second = records(table)
+    assert (first["cases, min"], first["cases, max"]) == ("1.0", "3.0")
+    assert second["cases"] == second["cases, min"] == second["cases, max"] == ""
+    assert alone.csv() == 'cases\n""\n'
 
 
 def test_a_verdict_names_the_better_group_and_its_p_value(two_groups):
@@ -272,6 +291,14 @@ def test_the_table_of_runs_has_the_settings_that_differ_only(tmp_path):
         "seconds", "lr",
     )  # fmt: skip
     assert {row[0].text: row[9].text for row in table.rows} == {"a": "0.1", "b": "0.001", "c": "–"}
+
+
+def test_a_setting_that_is_called_like_what_was_measured_has_a_column_of_its_own(tmp_path):
+    write_run(tmp_path / "a", settings(iterations=100))
+    write_run(tmp_path / "b", settings(iterations=200))
+    runs = {row["run"]: row for row in records(contents(read(tmp_path)).runs)}
+    assert [runs[name]["iterations (setting)"] for name in "ab"] == ["100", "200"]
+    assert runs["a"]["iterations"] == runs["b"]["iterations"]
 
 
 def test_each_dataset_is_a_part_of_its_own(tmp_path):
