@@ -103,27 +103,3 @@ def test_perfectly_correlated_layers_stay_finite_and_positive(gamma):
     product = multiplied(inverse_for(stats, gamma), v, CHAIN.layer_sizes)
     assert torch.isfinite(product).all()
     assert v @ product > 0
-
-
-def test_factors_and_vectors_are_not_modified():
-    factors = oracles.tridiagonal(oracles.statistics(*problem(CHAIN)), KroneckerFactors)
-    vectors = oracles.unvec(oracles.some_vector(25), CHAIN.layer_sizes)
-    tensors = [*factors.tensors(), *vectors]
-    before = [tensor.clone() for tensor in tensors]
-    BlockTridiagonalInverse(factors, 0.5).multiply(vectors)
-    assert all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))
-
-
-def test_float32_factors_give_float32_products_close_to_the_dense_ones():
-    stats = oracles.statistics(*problem(CHAIN, MANY))
-    factors = oracles.tridiagonal(stats, KroneckerFactors)
-    single = KroneckerFactors(
-        *([m.float() for m in matrices] for matrices in vars(factors).values())
-    )
-    v = oracles.some_vector(25)
-    vectors = [w.float() for w in oracles.unvec(v, CHAIN.layer_sizes)]
-    product = BlockTridiagonalInverse(single, 0.1).multiply(vectors)
-    assert all(w.dtype == torch.float32 for w in product)
-    dense = oracles.approximate_fisher("block_tridiagonal", stats, 0.1)
-    error = oracles.relative_error(oracles.vec(product).double(), torch.linalg.solve(dense, v))
-    assert error < 1e-4

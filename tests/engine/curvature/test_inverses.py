@@ -148,6 +148,29 @@ def named(options):
     return {"tikhonov": "factored"} | given
 
 
+# --- products ------------------------------------------------------------------------------------
+
+
+@EACH_OPTION
+def test_factors_and_vectors_are_not_modified(options):
+    given, v = factors(), vectors()
+    before = [tensor.clone() for tensor in (*given.tensors(), *v)]
+    inverse_of(given, **options).multiply(v)
+    assert same([*given.tensors(), *v], before)
+
+
+@pytest.mark.parametrize("kind", ["block_diagonal", "block_tridiagonal"])
+def test_float32_factors_give_float32_products_close_to_the_dense_ones(kind):
+    statistics, gamma = oracles.statistics(*problem(CHAIN, 40)), 0.1
+    wide = oracles.tridiagonal(statistics, KroneckerFactors)
+    single = KroneckerFactors(*([m.float() for m in ms] for ms in vars(wide).values()))
+    result = inverse_of(single, gamma, kind=kind).multiply([w.float() for w in vectors()])
+    assert all(w.dtype == torch.float32 for w in result)
+    dense = oracles.approximate_fisher(kind, statistics, gamma)
+    expected = torch.linalg.solve(dense, oracles.vec(vectors()))
+    assert oracles.relative_error(oracles.vec(result).double(), expected) < 1e-4
+
+
 # --- saved states --------------------------------------------------------------------------------
 
 
