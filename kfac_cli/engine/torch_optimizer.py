@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from kfac_cli.engine.chunks import chunk_size_for
 from kfac_cli.engine.declaration import OptionError
+from kfac_cli.engine.emulated import without_emulated_bfloat16
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.network import Network
@@ -106,7 +107,8 @@ class TorchOptimizer:
         factor = options.rate_factor(self.iteration, self.planned)
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
-        self._optimizer.step()
+        with without_emulated_bfloat16(self.parameters[0].device):
+            self._optimizer.step()
         self.iteration += 1
         self._before = self.parameters
         self.parameters = [own.detach().clone() for own in self._own]

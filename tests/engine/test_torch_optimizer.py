@@ -10,6 +10,7 @@ from engine import oracles
 from engine.oracles import Architecture, problem
 from kfac_cli.engine import Network, TorchOptimizer, TorchOptions
 from kfac_cli.engine.declaration import OptionError
+from kfac_cli.engine.emulated import without_emulated_bfloat16
 from kfac_cli.engine.torch_optimizer import REFUSED, check
 
 CHAIN = Architecture((3, 2, 3, 2), ("tanh", "logistic"), "bernoulli")
@@ -56,7 +57,8 @@ def test_the_steps_are_those_of_torch_on_the_same_gradients(algorithm):
         slopes = oracles.unvec(gradient, case.architecture.layer_sizes)
         for weights, slope in zip(theirs, slopes, strict=True):
             weights.grad = slope
-        reference.step()
+        with without_emulated_bfloat16(case.theta.device):
+            reference.step()
         optimizer.step(case.inputs, case.targets)
     for mine, weights in zip(optimizer.parameters, theirs, strict=True):
         torch.testing.assert_close(mine, weights.detach())
