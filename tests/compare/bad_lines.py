@@ -3,7 +3,7 @@
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.command_lines import command_lines
-from tests.config.test_config import ERRORS
+from tests.config.test_wrong_values import ERRORS
 
 GENERATED = 180  # of which some are the same
 
