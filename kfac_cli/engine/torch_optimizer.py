@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -107,7 +108,8 @@ class TorchOptimizer:
         factor = options.rate_factor(self.iteration, self.planned)
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
-        with without_emulated_bfloat16(self.parameters[0].device):
+        in_bfloat16 = options.algorithm == "Muon"
+        with without_emulated_bfloat16(self._own[0].device) if in_bfloat16 else nullcontext():
             self._optimizer.step()
         self.iteration += 1
         self._before = self.parameters

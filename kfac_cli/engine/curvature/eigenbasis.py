@@ -14,9 +14,9 @@ from kfac_cli.engine.curvature.tikhonov import symmetrized
 SMALLEST_OF_LOW_RANK = 256
 """Rows from which on looking for a low rank takes less time than it saves."""
 
-RANK_SHARE = 4
-"""A rank is low if it is at most one in so many rows: a decomposition by it then takes a tenth of
-the time, and the search for a low rank that is not there adds a twentieth."""
+RANK_SHARE = 3
+"""A rank is low if it is at most one in so many rows: a decomposition by it then takes a tenth to a
+half of the time, and the search for a low rank that is not there adds a tenth."""
 
 
 class Eigenbasis(NamedTuple):
