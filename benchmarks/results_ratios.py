@@ -18,7 +18,7 @@ def ratios_table(runs: Sequence[Curve], methods: Sequence[str], others: Sequence
     """
     known = {run.method for run in runs}
     rows, columns = ([m for m in names if m in known] for names in (methods, others))
-    if not rows or set(columns) <= set(rows[:1]):
+    if not rows or len({*rows, *columns}) < 2:
         return ""
     cells = [
         [row, *("" if row == column else _cell(runs, row, column) for column in columns)]

@@ -34,7 +34,7 @@ RATIOS = (
     "How many times as many iterations, cases and seconds another method (column) takes as "
     "K-FAC (row) to the same training errors, six of each pair of runs in equal ratios down to the "
     "last one that both reach; medians over errors and seeds. Where one run never reaches what the "
-    "other one does, the six are infinite, or 0 if it is K-FAC's; a median of that is `never` or "
+    "other one does, the six are infinite, or 0 if it is the row's; a median of that is `never` or "
     "0. A dash: their best errors are about the same, and they share no others:"
 )
 
@@ -108,7 +108,7 @@ def _numbers(numbers: dict[str, Any]) -> str:
 
 
 def _spread(values: Sequence[float]) -> str:
-    """The median and, unless all are the same, the range; a dash for a target that is missed."""
+    """The median and, unless all are the same, the range; `missed` for a missed target."""
     ordered = sorted(values)
     low, middle, high = map(_cell, (ordered[0], statistics.median_high(ordered), ordered[-1]))
     return middle if low == high or middle == MISSED else f"{middle} ({low}–{high})"

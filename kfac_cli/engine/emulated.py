@@ -1,5 +1,6 @@
 """Products in bfloat16 that the processor does not have, and float32 in their place."""
 
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -7,14 +8,18 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+X86 = ("x86_64", "AMD64")
+"""Names of the processors whose products in bfloat16 need AVX-512."""
+
 
 def without_emulated_bfloat16(device: torch.device) -> AbstractContextManager[object]:
     """A context in which tensors stay in float32 where products in bfloat16 would be emulated.
 
-    torch's Muon orthogonalises its updates in bfloat16 on every device. On a CPU without AVX-512
-    that takes many times as long as in float32, which changes nothing but rounding errors.
+    torch's Muon orthogonalises its updates in bfloat16 on every device. On an x86 CPU without
+    AVX-512 that takes many times as long as in float32, which changes nothing but rounding errors.
     """
-    if device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+    own = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    if device.type != "cpu" or platform.machine() not in X86 or own:
         return nullcontext()
     return _InFloat32()
 

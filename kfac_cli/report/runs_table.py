@@ -50,7 +50,7 @@ def runs_table(problems: Sequence[Problem], groups: Sequence[Group], name: str) 
     kept = [
         place
         for place, column in enumerate(columns)
-        if column not in ("machine", "remark") or len({row[place].text for row in rows}) > 1
+        if column not in OTHERS or len({row[place].text for row in rows}) > 1
     ]
     return Table(
         name,

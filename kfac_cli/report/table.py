@@ -14,8 +14,8 @@ class Cell(NamedTuple):
     """A value, the text that shows it, and a word for its looks: best, poor, quiet or name.
 
     Cells sort by their values: numbers by size, infinity last, text as text. For the CSV, `remark`
-    is what the text says and the value does not, and `ends` are those of the range that the value
-    is the median of.
+    is what the text says and the value does not, and `ends` are the smallest and the largest of
+    the values that this one is the median of.
     """
 
     value: float | str | None
@@ -47,23 +47,20 @@ class Table:
         return self.rows if self.brief is None else self.brief
 
     def csv(self) -> str:
-        """The values as CSV, missing ones empty; remarks in a last column if there are any.
+        """The values as CSV, missing ones empty.
 
-        A column whose values are medians is followed by those of the smallest and the largest.
+        After the columns come the ends of the ranges of those that are medians, and then remarks,
+        where there are any.
         """
         remarks = [self._remarks(row) for row in self.rows]
-        ranges = [any(row[place].ends for row in self.rows) for place in range(len(self.columns))]
-        columns: list[str] = []
-        for column, has_range in zip(self.columns, ranges, strict=True):
-            columns += [column, *[f"{column}, min", f"{column}, max"] * has_range]
+        ranges = [p for p in range(len(self.columns)) if any(row[p].ends for row in self.rows)]
+        ends = [f"{self.columns[place]} {end}" for place in ranges for end in ("min", "max")]
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow([*columns, *["remark"] * any(remarks)])
+        writer.writerow([*self.columns, *ends, *["remark"] * any(remarks)])
         for row, remark in zip(self.rows, remarks, strict=True):
-            entries: list[float | str | None] = []
-            for cell, has_range in zip(row, ranges, strict=True):
-                entries += [self._entry(cell), *(cell.ends or ("", "")) * has_range]
-            writer.writerow([*entries, *[remark] * any(remarks)])
+            known = [end for place in ranges for end in row[place].ends or ("", "")]
+            writer.writerow([*map(self._entry, row), *known, *[remark] * any(remarks)])
         return buffer.getvalue()
 
     def _entry(self, cell: Cell) -> float | str | None:

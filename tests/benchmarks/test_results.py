@@ -203,4 +203,5 @@ def test_two_inverses_of_kfac_are_compared_too_and_none_with_itself():
         "| tridiagonal |  | 2.00, 3.00, 0.500 |",
         "| ekfac | 0.500, 0.333, 2.00 |  |",
     ]
+    assert ratios_table(curves(rows), kinds, kinds[:1]).splitlines()[2] == "| tridiagonal |  |"
     assert ratios_table(curves(rows[:6]), kinds, kinds) == ""

@@ -31,7 +31,8 @@ def with_values(*overrides):
     """The settings of a command line, in Hydra's two steps: choices are composed, then values set.
 
     The same choices are composed once (tests/conftest.py), so that a hundred values take a third of
-    the time that composing each of their command lines takes.
+    the time that composing each of their command lines takes. Hydra has no public function that
+    sets values alone.
     """
     chosen = [word for word in overrides if word.lstrip("+~").partition("=")[0] in GROUPS]
     values = [word for word in overrides if word not in chosen]

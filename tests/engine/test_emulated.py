@@ -10,7 +10,8 @@ from kfac_cli.engine.emulated import without_emulated_bfloat16
 CPU = torch.device("cpu")
 
 
-def on(monkeypatch, capability):
+def on(monkeypatch, capability, machine="x86_64"):
+    monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
 
 
@@ -28,6 +29,13 @@ def test_only_without_avx_512_tensors_stay_in_float32(monkeypatch, capability, d
     changed.zero_()
     assert values.item() == pytest.approx(1 / 3)
     assert values.bfloat16().dtype == torch.bfloat16
+
+
+def test_other_processors_keep_bfloat16(monkeypatch):
+    """ARM has its own names for what it can do."""
+    on(monkeypatch, "DEFAULT", machine="aarch64")
+    with without_emulated_bfloat16(CPU):
+        assert torch.ones(1).bfloat16().dtype == torch.bfloat16
 
 
 def test_a_gpu_keeps_bfloat16(monkeypatch):

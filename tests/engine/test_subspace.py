@@ -158,14 +158,19 @@ def curves_autoencoder(chunk_size):
 def test_in_early_iterations_alpha_and_mu_do_not_depend_on_how_sums_are_rounded():
     """A step in one chunk and the same one in twelve, which round the sums over cases differently.
 
-    They differ by up to 1e-6 on an Intel processor and 5.5e-6 on an AMD one; with the Gram matrix
-    summed in float32 by 1e-5 to 3e-5, and 3e-5 to 8e-5.
+    They differ by up to 1e-6 on an Intel processor, and on an AMD one by 5.5e-6 in one iteration;
+    with the Gram matrix summed in float32 by 1e-5 to 3e-5, and 3e-5 to 8e-5.
     """
+    differences = []
     one, inputs = curves_autoencoder(2000)
     for _ in range(6):
         several, _ = curves_autoencoder(170)
         several.load_state_dict(one.state_dict())
         record, other = one.step(inputs, inputs), several.step(inputs, inputs)
-        assert other.alpha == pytest.approx(record.alpha, rel=8e-6)
-        assert (other.mu or 0) == pytest.approx(record.mu or 0, rel=8e-6)
-        assert other.model_change == pytest.approx(record.model_change, rel=8e-6)
+        pairs = [
+            (other.alpha, record.alpha),
+            (other.mu or 0, record.mu or 0),
+            (other.model_change, record.model_change),
+        ]
+        differences.append(max(abs(a - b) / (abs(b) or 1) for a, b in pairs))
+    assert sorted(differences)[3] < 1e-6 and max(differences) < 8e-6

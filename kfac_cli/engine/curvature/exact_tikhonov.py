@@ -68,15 +68,17 @@ def factor_matrices(factors: KroneckerFactors) -> list[Tensor]:
     return [*factors.activation, *factors.gradient]
 
 
-def share_of_eigenbases(factors: KroneckerFactors, processes: Processes) -> Share[Eigenbasis]:
+def share_of_eigenbases(
+    factors: KroneckerFactors, processes: Processes, *, few_cases: bool = False
+) -> Share[Eigenbasis]:
     """The eigendecompositions of `factor_matrices`, each by one process; the same for every γ.
 
-    Eigenvectors are in the dtype of the factors.
+    Eigenvectors are in the dtype of the factors. `few_cases` as for `eigenbases`.
     """
     matrices = factor_matrices(factors)
 
     def make(_: float, numbers: Sequence[int], __: Fallbacks) -> list[Eigenbasis]:
-        bases = eigenbases([matrices[number] for number in numbers])
+        bases = eigenbases([matrices[number] for number in numbers], few_cases=few_cases)
         return [Eigenbasis(b.values, b.vectors.to(matrices[0].dtype)) for b in bases]
 
     costs = [len(matrix) ** 3 for matrix in matrices]
@@ -84,10 +86,14 @@ def share_of_eigenbases(factors: KroneckerFactors, processes: Processes) -> Shar
 
 
 def begun_exactly(
-    factors: KroneckerFactors, gammas: Sequence[float], processes: Processes
+    factors: KroneckerFactors,
+    gammas: Sequence[float],
+    processes: Processes,
+    *,
+    few_cases: bool = False,
 ) -> Callable[[Fallbacks], list[Inverse]]:
     """The inverse for each γ as `Curvature.begun` makes them, which share the eigenbases."""
-    share = share_of_eigenbases(factors, processes)
+    share = share_of_eigenbases(factors, processes, few_cases=few_cases)
 
     def finished(fallbacks: Fallbacks) -> list[Inverse]:
         [parts] = share.exchanged(fallbacks)

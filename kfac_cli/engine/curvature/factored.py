@@ -60,7 +60,7 @@ class FactoredCurvature(Curvature):
     ) -> Callable[[Fallbacks], list[Inverse]]:
         tikhonov, first = self.options.tikhonov, self.iteration <= EXACT_ITERATIONS
         if tikhonov == "exact" or (tikhonov == "exact_first" and first):
-            return begun_exactly(self.known_factors, gammas, processes)
+            return begun_exactly(self.known_factors, gammas, processes, few_cases=first)
         return self._begun(gammas, processes)
 
     @abstractmethod

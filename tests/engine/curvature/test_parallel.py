@@ -112,7 +112,8 @@ def test_an_inverse_has_the_same_bits_for_every_number_of_threads(make, dtype):
 def test_fallbacks_are_counted_alike_for_every_number_of_threads(threads):
     """Clipped factors, doublings that do not converge, and clipped sums.
 
-    γ is so small that all of the couplings fail, and so large that only the indefinite factor is.
+    γ is so small that no coupling converges, and so large that one factor is clipped, the
+    indefinite one.
     """
     architecture, fallbacks = every_architecture()[0], Fallbacks()
     factors = oracles.tridiagonal(
