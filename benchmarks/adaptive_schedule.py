@@ -25,6 +25,7 @@ from kfac_cli.engine import (
     sparse_initialization,
 )
 from kfac_cli.engine.model.minibatch import MiniBatch
+from kfac_cli.engine.options.curvature import FIRST_ITERATIONS
 
 CURVES = [784, 400, 200, 100, 50, 25, 6, 25, 50, 100, 200, 400, 784]
 MNIST = [784, 1000, 500, 250, 30, 250, 500, 1000, 784]
@@ -34,7 +35,6 @@ PROBLEMS = {
     "MNIST labels": ([784, 400, 200, 10], "relu", "categorical"),
 }
 SIZES = (500, 4000)
-REFRESHES = 3  # algorithm 2 refreshes the inverse at k ≤ 3
 NEVER = 10**9
 
 
@@ -63,7 +63,7 @@ def row(problem: str, cases: int, pairs: int) -> tuple[float, float, float]:
     options = KFACOptions(lambda_initial=150, tikhonov="factored", t2=NEVER, t3=NEVER)
     kfac = KFAC(network, start, options, generator)
     baseline = NesterovSGD(network, start, NesterovOptions(learning_rate=1e-4))
-    for _ in range(REFRESHES):
+    for _ in range(FIRST_ITERATIONS):
         kfac.step(inputs, targets)
 
     def gradient(measure: bool) -> object:

@@ -19,7 +19,8 @@ from benchmarks.common.products import Bare, recorded, total_multiply_adds
 from benchmarks.common.timing import Spread, alternated, figures, ratios
 from benchmarks.work import unavoidable_multiply_adds
 from kfac_cli.engine.direction import subsample_size
-from kfac_cli.paper.cost.methods import INVERSES, REFRESHES, fixed
+from kfac_cli.engine.options.curvature import FIRST_ITERATIONS
+from kfac_cli.paper.cost.methods import INVERSES, fixed
 from kfac_cli.run.session import Session
 
 AIMS = {1000: 1.4, 5000: 1.15}
@@ -47,7 +48,7 @@ def section(small: bool) -> str:
 def prepared(problem: Problem, cases: int, optimizer: str) -> Session:
     """A session whose next iterations are plain ones."""
     made = problem.session((f"optimizer={optimizer}", *PLAIN, *fixed(cases)))
-    for _ in range(REFRESHES + 1):
+    for _ in range(FIRST_ITERATIONS + 1):
         made.step()
     return made
 

@@ -16,8 +16,9 @@ from benchmarks.common.part import Part, run
 from benchmarks.common.problems import PLAIN, Problem, scale
 from benchmarks.common.timing import Spread, alternated, figures, ratios
 from kfac_cli.engine import KFAC
+from kfac_cli.engine.options.curvature import FIRST_ITERATIONS
 from kfac_cli.paper.cost.clock import wait_for
-from kfac_cli.paper.cost.methods import REFRESHES, fixed
+from kfac_cli.paper.cost.methods import fixed
 
 GAMMA = 0.1
 VARIANTS = {
@@ -90,7 +91,7 @@ def _inverse(
 ) -> Callable[[], object]:
     """A call that makes an inverse from the statistics after the first iterations."""
     made = problem.session((*PLAIN, *chosen, *fixed(cases)), device)
-    for _ in range(REFRESHES):
+    for _ in range(FIRST_ITERATIONS):
         made.step()
     optimizer = made.optimizer
     assert isinstance(optimizer, KFAC)

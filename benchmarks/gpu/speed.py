@@ -12,8 +12,9 @@ from benchmarks.common.problems import Problem
 from benchmarks.common.timing import Spread, alternated, ratios
 from benchmarks.cycle import cycles
 from benchmarks.gpu.budget import Scale
+from kfac_cli.engine.options.curvature import FIRST_ITERATIONS
 from kfac_cli.paper.cost.clock import wait_for
-from kfac_cli.paper.cost.methods import INVERSES, REFRESHES, fixed
+from kfac_cli.paper.cost.methods import INVERSES, fixed
 from kfac_cli.run.session import Session
 
 SEARCH, RHO = 20, 5
@@ -23,7 +24,7 @@ QUICK = ("optimizer.lambda_initial=150", "optimizer.tikhonov=factored")
 
 def iterations(problem: Problem, scale: Scale, device: str) -> str:
     """Seconds of iterations for each size and inverse, without calibration."""
-    rows = cycles(problem, scale.sizes, device, QUICK, SEARCH + REFRESHES, REFRESHES)
+    rows = cycles(problem, scale.sizes, device, QUICK, SEARCH + FIRST_ITERATIONS, FIRST_ITERATIONS)
     columns = ["m", "inverse", "plain iteration, s", "search, s", "mean, s", "first 3, s"]
     return markdown_table(columns, rows)
 
@@ -84,8 +85,8 @@ def tf32(problem: Problem, scale: Scale, device: str) -> str:
         rows.append(
             [
                 f"{size:,}",
-                *(str(Spread.of(spent[REFRESHES:])) for spent in times.values()),
-                str(ratios(times["tf32"][REFRESHES:], times["float32"][REFRESHES:])),
+                *(str(Spread.of(spent[FIRST_ITERATIONS:])) for spent in times.values()),
+                str(ratios(times["tf32"][FIRST_ITERATIONS:], times["float32"][FIRST_ITERATIONS:])),
                 *(f"{error:.2f}" for error in errors),
             ]
         )

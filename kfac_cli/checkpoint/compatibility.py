@@ -5,6 +5,7 @@ Importing this needs no torch.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -121,10 +122,22 @@ def differing_states(before: Mapping[str, Any], config: RunConfig) -> list[str]:
         return [f"{kind}={shown(before[kind])}"]
     names = [f"optimizer.{name}" for name in config.optimizer.STRUCTURE]
     return [
-        f"{name}={shown(before.get(name))}"
+        f"{name}={shown(_given(before, name))}"
         for name in names
-        if _decides(before.get(name)) != _decides(now.get(name))
+        if _decides(_given(before, name)) != _decides(_given(now, name))
     ]
+
+
+def _given(settings: Mapping[str, Any], name: str) -> object:
+    """The value of a setting; of an argument of torch's that is not set, torch's default."""
+    group, _, argument = name.rpartition(".")
+    if name in settings or group != "optimizer.arguments":
+        return settings.get(name)
+    import torch
+
+    algorithm = getattr(torch.optim, str(settings.get("optimizer.algorithm")), None)
+    known = {} if algorithm is None else inspect.signature(algorithm).parameters
+    return known[argument].default if argument in known else None
 
 
 def _decides(value: object) -> object:

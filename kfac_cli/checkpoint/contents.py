@@ -18,7 +18,7 @@ class Contents:
     """A run after `iteration` iterations.
 
     `config` is what `flat_settings` gives, `environment` what `Session.environment` gives; `times`
-    and `session` are the states of the `Recorder` and the `Session`.
+    are those of its `History`, and `session` is the state of the `Session`.
     """
 
     iteration: int

@@ -3,13 +3,18 @@
 import contextlib
 from pathlib import Path
 
-from kfac_cli.commands.new_folder import ERROR_FILE
 from kfac_cli.config.settings_file import CONFIG_FILE, read_settings
 from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError
 from kfac_cli.files import replace_text
 from kfac_cli.recording.csv_table import read_table
-from kfac_cli.recording.summary import FAILED, SUMMARY_FILE, best_evaluation, write_summary
+from kfac_cli.recording.summary import (
+    ERROR_FILE,
+    FAILED,
+    SUMMARY_FILE,
+    best_evaluation,
+    write_summary,
+)
 from kfac_cli.recording.tables import EVALUATIONS_FILE, METRICS_FILE
 from kfac_cli.recording.values import Row, iterations_done
 from kfac_cli.run.description import settings_described

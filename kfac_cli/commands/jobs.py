@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from kfac_cli.commands.current_job import CurrentJob, sweeping
-from kfac_cli.commands.new_folder import ERROR_FILE, check_new_folder, clear_new_folder
+from kfac_cli.commands.new_folder import check_new_folder, clear_new_folder
 from kfac_cli.commands.outcomes import Outcomes
 from kfac_cli.commands.resume import Resumption, prepare_resumption, read_ending, refuse_links
 from kfac_cli.commands.resume_command import resumable
@@ -26,7 +26,7 @@ from kfac_cli.errors import UserError, shown
 from kfac_cli.files import exclusive_use, shown_folder
 from kfac_cli.recording.processors import Load
 from kfac_cli.recording.progress import Progress
-from kfac_cli.recording.summary import FAILED, INTERRUPTED, SUMMARY_FILE
+from kfac_cli.recording.summary import ERROR_FILE, FAILED, INTERRUPTED, SUMMARY_FILE
 from kfac_cli.run.launched import launched, rank
 from kfac_cli.run.lifelines import LED
 from kfac_cli.signals import check_interrupted

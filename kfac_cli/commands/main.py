@@ -53,7 +53,8 @@ from kfac_cli.commands.sweeps import (
     swept_settings,
 )
 from kfac_cli.commands.value_check import check_sweep_values, check_values
-from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
+from kfac_cli.config.choices import CONFIG_MODULE
+from kfac_cli.config.compose import CONFIG_NAME, HYDRA_VERSION_BASE
 from kfac_cli.error_line import EXIT_FAILED, FULL_ERROR, print_error
 from kfac_cli.errors import UserError, background_errors_logged, shown
 from kfac_cli.files import exclusive_use, shown_folder

@@ -3,14 +3,14 @@
 import errno
 import re
 from collections.abc import Sequence
-from importlib.resources import files
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from kfac_cli.config.compose import CONFIG_MODULE, composed
+from kfac_cli.config.choices import choices
+from kfac_cli.config.compose import composed
 from kfac_cli.config.names import GROUPS, setting_names, suggestion, takes_names
 from kfac_cli.errors import listed, shown
 
@@ -49,16 +49,6 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     if found := re.match(r"Multiple values for (\w+)\.", text):
         return f"{found[1]}: chosen twice; write {found[1]}=CHOICE without a +"
     return unreadable(overrides) or _one_line(error)
-
-
-def choices(group: str) -> list[str]:
-    """The names that `group=` accepts, as shipped in conf/; empty if there is no such group."""
-    folder = files(CONFIG_MODULE).joinpath(group)
-    if not folder.is_dir():
-        return []
-    return sorted(
-        f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
-    )
 
 
 def unreadable(overrides: Sequence[str]) -> str | None:
@@ -124,7 +114,8 @@ def _no_such_choice(missing: str, group: str, options: str) -> str:
     choice = shown(missing.removeprefix(f"{group}/"))
     if group == LAUNCHERS and choice in EXTRAS:
         extra = EXTRAS[choice]
-        return f"{group}={choice}: is not installed: pip install 'kfac-run[{extra}]'"
+        where = "in the folder of kfac-run's source"
+        return f"{group}={choice}: is not installed: pip install '.[{extra}]' {where}"
     return f"{group}={choice}: must be {listed([name for name in known if name])}"
 
 

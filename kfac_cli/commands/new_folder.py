@@ -12,9 +12,7 @@ from kfac_cli.commands.run_log import LOG_FILE
 from kfac_cli.config.settings_file import CONFIG_FILE
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import TEMPORARY, shown_folder
-from kfac_cli.recording.summary import FAILED, SUMMARY_FILE
-
-ERROR_FILE = "error.log"
+from kfac_cli.recording.summary import ERROR_FILE, FAILED, SUMMARY_FILE
 
 
 def check_new_folder(folder: Path) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Outcomes:
     """The outcomes of a `command`'s jobs; `failures` has a line for each that failed, in order.
 
-    Methods that end a job return its best training error, infinity if it failed.
+    Methods that end a job return its best training error: infinity after an error or divergence.
     """
 
     def __init__(self, job: CurrentJob, command: str) -> None:
@@ -47,10 +47,8 @@ class Outcomes:
             raise Interrupted(result.signal or signal.SIGINT)
         if result.status == DIVERGED:
             why = "" if result.reason is None else f": {result.reason}"
-            self.fail(
-                f"the run diverged{why}; its results until then are in {shown_folder(folder)}",
-                folder,
-            )
+            line = f"the run diverged{why}; its results until then are in {shown_folder(folder)}"
+            return self.fail(line, folder)
         if missed and config.require_target:
             self._miss(config, result.best_train_error, folder)
         return result.best_train_error

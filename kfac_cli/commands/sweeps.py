@@ -17,6 +17,7 @@ from kfac_cli.config.compose import composed
 from kfac_cli.errors import UserError, one_line, shown
 from kfac_cli.files import shown_folder
 from kfac_cli.recording.layout import command_with_purpose
+from kfac_cli.recording.summary import DIVERGED
 from kfac_cli.recording.values import significant
 
 MAX_JOBS = 100_000
@@ -88,7 +89,10 @@ def sweep_folder(overrides: Sequence[str]) -> Path | None:
 
 
 def jobs_in(sweep: Path, overrides: Sequence[str]) -> list[Job]:
-    """The jobs of a sweep that have ended, by the summaries in their folders."""
+    """The jobs of a sweep that have ended, by the summaries in their folders.
+
+    A run that diverged has no error that counts.
+    """
     parser = OverridesParser.create()
     try:
         parsed = [parser.parse_override(word) for word in overrides]
@@ -99,7 +103,7 @@ def jobs_in(sweep: Path, overrides: Sequence[str]) -> list[Job]:
     found = ((find_job(sweep, number), words) for number, words in enumerate(every))
     endings = [(f, words, read_ending(f)) for f, words in found if f is not None]
     return [
-        Job(folder, words, ending.best_train_error)
+        Job(folder, words, math.inf if ending.status == DIVERGED else ending.best_train_error)
         for folder, words, ending in endings
         if ending is not None
     ]

@@ -6,7 +6,7 @@ from importlib.resources import files
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
-from kfac_cli.config.presets import CONFIG_MODULE as CONFIG_MODULE
+from kfac_cli.config.choices import CONFIG_MODULE
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.validation import validate
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from kfac_cli.config.choices import CONFIG_MODULE
 from kfac_cli.errors import UserError, shown
 
-CONFIG_MODULE = "kfac_cli.conf"
 SETTINGS = {
     "l2": "l2",
     "l2_of_dataset": "l2",

@@ -9,8 +9,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from kfac_cli.config.choices import choices
 from kfac_cli.config.compose import composed
-from kfac_cli.config.names import CHOICES, is_shared
+from kfac_cli.config.names import CHOICES, GROUPS, is_shared
 from kfac_cli.config.presets import ONLY_WITH, setting_of, shipped_presets
 from kfac_cli.config.resuming import MAY_CHANGE
 from kfac_cli.config.schema import RunConfig
@@ -28,6 +29,10 @@ and Grosse (2015) that introduces it. Settings of a section are written with its
 (`make docs`).
 """
 
+CHOSEN = """\
+`kfac-run` alone is `kfac-run {words}`; what other choices of a group change stands below the \
+table of the choice that they are compared with."""
+
 RESUMED = """\
 A run that is resumed with `resume=RUN_FOLDER` keeps its settings; only these may be given other \
 values:"""
@@ -37,8 +42,11 @@ def settings_page() -> str:
     """The page, in Markdown."""
     plain = {n: h for n, h in declared_fields(RunConfig).items() if not sections(h)}
     names = ", ".join(f"`{name}`" for name in MAY_CHANGE)
+    chosen = composed((), hydra=True).hydra.runtime.choices
+    words = " ".join(f"{group}={chosen[group]}" for group in GROUPS if chosen[group])
     parts = [
         HEADING,
+        fill(CHOSEN.format(words=words), width=100, break_on_hyphens=False) + "\n",
         fill(f"{RESUMED} {names}.", width=100) + "\n",
         "## The run\n",
         _table(plain, "", _composed()),
@@ -52,14 +60,36 @@ def settings_page() -> str:
         for word, section in variants(hint) if len(inner) > 1 else ():
             choice = CHOICES.get(word, word)
             parts += [f"## `{group}={choice}`\n", f"{_summary(section)}\n"]
-            settings = _composed(f"{group}={choice}")
-            parts += [_table(_without_tags(section, word), f"{group}.", settings)]
+            settings, tag = _composed(f"{group}={choice}"), _tag(section, word)
+            parts += [_table(_without(section, tag), f"{group}.", settings)]
+            others = _others_table(group, choice, tag)
+            parts += [others] if others else []
     return "\n".join(parts)
 
 
-def _without_tags(section: type, word: str) -> dict[str, Any]:
-    """The settings of a section but for the word that chooses it."""
-    return {n: h for n, h in declared_fields(section).items() if allowed(h) != word}
+def _tag(section: type, word: str) -> str:
+    """The setting whose only value is the word that chooses a section."""
+    return next(n for n, h in declared_fields(section).items() if allowed(h) == word)
+
+
+def _without(section: type, name: str) -> dict[str, Any]:
+    """The settings of a section but for one."""
+    return {n: h for n, h in declared_fields(section).items() if n != name}
+
+
+def _others_table(group: str, choice: str, tag: str) -> str:
+    """What the other choices of the same kind, as the setting `tag` has it, change in `choice`."""
+    described = _composed(f"{group}={choice}")[group]
+    rows = []
+    for other in choices(group):
+        settings = _composed(f"{group}={other}")[group]
+        if other == choice or settings.get(tag) != described[tag]:
+            continue
+        changed = {n: v for n, v in settings.items() if n != "name" and v != described.get(n)}
+        words = (f"`{group}.{n}={_written(v)}`" for n, v in changed.items() if not is_shared(n))
+        rows.append(f"| `{group}={other}` | {', '.join(words)} |\n")
+    heading = f"| choice | differs from `{group}={choice}` in |\n|---|---|\n"
+    return heading + "".join(rows) if rows else ""
 
 
 def _table(hints: Mapping[str, Any], prefix: str, settings: Mapping[str, Any]) -> str:

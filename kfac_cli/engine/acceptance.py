@@ -69,7 +69,7 @@ class Acceptance:
         """
         if not here.finite:
             if self._first_objective == math.inf:
-                return "the objective or its gradient is not finite at the initial parameters"
+                return "the objective or its gradient is not finite where it starts"
             return "the last step led to non-finite values"
         if self._exceeds_growth_limit(self._objective, here.objective):
             before = here.objective_at(self.parameters)

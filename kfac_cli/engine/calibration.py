@@ -80,8 +80,9 @@ def calibrated_lambda(
     is being tried.
     """
     trial = _Trial(batch, options, seeds)
-    center = trial.mean_eigenvalue() if known is None else known
-    if not (trial.is_finite and math.isfinite(center) and center > 0):
+    mean = trial.mean_eigenvalue()
+    center = mean if known is None else known
+    if not (trial.is_finite and all(math.isfinite(x) and x > 0 for x in (mean, center))):
         return 1.0 if known is None else known
 
     @cache
@@ -92,7 +93,7 @@ def calibrated_lambda(
 
     exponent = _best_exponent(decrease)
     if exponent is not None and batch.cases > 1:
-        smallest = max(INEFFECTIVE * options.l2 / center, SMALLEST)
+        smallest = max(INEFFECTIVE * options.l2, SMALLEST * mean) / center
         exponent = _without_loss(decrease, exponent, trial.objective, round(math.log10(smallest)))
     if exponent is None and known is None:
         # From a small, noisy mini-batch all steps may fail on held-out cases. Then take the natural

@@ -75,7 +75,7 @@ def word(*choices: str) -> Rule:
 
     def check(value: Any, name: str) -> None:
         if not isinstance(value, str) or value not in choices:
-            raise refusal(name, value, listed(choices) or "absent")
+            raise refusal(name, value, listed(choices))
 
     return check
 

@@ -20,8 +20,8 @@ COLUMNS = ("train_error", "train_error_average")
 def curves_figure(name: str, title: str, runs: Runs, costs: Sequence[Cost]) -> Figure:
     """The error against each of the costs, a panel for each problem, both axes logarithmic.
 
-    The smaller error of the iterate and its average counts, as in the paper; lines are medians over
-    the seeds and bands their range, and a line ends where fewer than half of its runs continue.
+    The smaller error of the iterate and its average counts, as in the paper; lines and bands are
+    those of `kfac-report`.
     """
     labels = list(dict.fromkeys(method for methods in runs.values() for method in methods))
     looks = styles(labels)
@@ -66,7 +66,7 @@ def curves_table(name: str, runs: Runs, keys: tuple[str, str] = ("problem", "met
 
 
 def _line(label: str, style: Style, runs: Sequence[Run], cost: Cost) -> Line | None:
-    """The median over the seeds with their range, at common iterations, as in `kfac-report`.
+    """The median over the seeds with a band, at common iterations, as in `kfac-report`.
 
     A run that diverged counts as infinite from there on; None without a finite error.
     """

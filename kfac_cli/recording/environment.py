@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -10,8 +11,22 @@ RECORDED_PACKAGES = ("kfac-run", "torch", "torchvision", "numpy", "hydra-core")
 
 VERSIONS = ("python", *RECORDED_PACKAGES, "cuda")
 
-DECIDES_SECONDS = ("device", "device_name", "thread_count", "processes", "matmul", *VERSIONS)
-"""The entries of a run's environment on which its seconds depend."""
+DECIDES_SECONDS = ("device_name", "thread_count", "processes", "matmul", *VERSIONS)
+"""The entries of a run's environment on which its seconds depend, besides the kind of device."""
+
+
+def what_decides_seconds(environment: Mapping[str, object]) -> dict[str, object]:
+    """The part of an environment on which seconds depend.
+
+    Of several equal GPUs it does not matter which one it was.
+    """
+    kind = device_kind(environment.get("device"))
+    return {"device": kind, **{name: environment.get(name) for name in DECIDES_SECONDS}}
+
+
+def device_kind(device: object) -> str:
+    """What a device is, without its number: "cuda" of "cuda:1"."""
+    return str(device).partition(":")[0]
 
 
 def environment(device: object = "cpu") -> dict[str, object]:

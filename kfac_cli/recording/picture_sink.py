@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.figure import draw_run
-from kfac_cli.recording.pictures import Examples
+from kfac_cli.recording.pictures import PICTURE_FILE, Examples
 from kfac_cli.recording.sink import Sink, Summary
 from kfac_cli.recording.summary import DIVERGED
 from kfac_cli.recording.tables import EVALUATIONS_FILE, METRICS_FILE
@@ -28,7 +28,7 @@ class PictureSink(Sink):
         shape = self._examples.image_shape
         originals, reconstructions = (None, None) if shape is None else self._examples.pairs()
         draw_run(
-            self._folder / "run.png",
+            self._folder / PICTURE_FILE,
             read_table(self._folder / METRICS_FILE),
             evaluations,
             originals,

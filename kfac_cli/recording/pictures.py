@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     Pictures = NDArray[Any]
 
+PICTURE_FILE = "run.png"
+
 
 @dataclass(frozen=True)
 class Examples:

@@ -14,6 +14,9 @@ from kfac_cli.recording.values import Row, as_finite, format_bytes, format_durat
 
 SUMMARY_FILE = "summary.json"
 
+ERROR_FILE = "error.log"
+"""What a run that failed leaves: the traceback or the line of its error."""
+
 # How a run can end, its `status`.
 FINISHED = "finished"
 TARGET_REACHED = "target reached"

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal
 
 import yaml
@@ -126,11 +127,17 @@ def _selection(claim: str, text: str) -> Selection:
                 "optimizer=adam or optimizer.learning_rate=0.01"
             )
         name = f"{name}.name" if name in GROUPS else name
-        try:
-            settings[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            settings[name] = value
+        settings[name] = _value(value)
     return Selection(" ".join(text.split()), settings)
+
+
+def _value(text: str) -> Any:
+    """The value as the command line reads it, which knows no dates."""
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):  # such as the 13th month of a year
+        return text
+    return text if isinstance(value, date) else value
 
 
 def _same(recorded: Any, claimed: Any) -> bool:

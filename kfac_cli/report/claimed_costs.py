@@ -49,8 +49,8 @@ def check_costs(measure: CostToError, runs: Sequence[Run]) -> None:
     if len({run.environment.key for run in timed}) > 1:
         places = ", ".join(dict.fromkeys(str(run.environment) for run in timed))
         raise UserError(
-            f"--claim: seconds of different machines, thread counts or versions ({places}) are not "
-            f"comparable; {instead}"
+            f"--claim: seconds of different machines, thread counts, versions or starts ({places}) "
+            f"are not comparable; {instead}"
         )
 
 

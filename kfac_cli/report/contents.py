@@ -163,7 +163,7 @@ def _summary(found: Sequence[Problem], runs: Sequence[Run]) -> str:
     if elsewhere:
         parts.append(
             f"{counted(elsewhere, 'run')} on another machine or several, with other threads or "
-            "versions, whose seconds are marked and not ranked"
+            "versions, or from another start, whose seconds are marked and not ranked"
         )
     other = sum(problem.on_other_data(group) for problem in found for group in problem.groups)
     if other:

@@ -17,7 +17,7 @@ from kfac_cli.report.figures import (
 )
 from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import COSTS, MEASURES, Cost, Measure, Values, measured, spent
-from kfac_cli.report.problem import OTHER_DATA, Problem, machine_mark
+from kfac_cli.report.problem import OTHER_DATA, Problem
 from kfac_cli.report.runs import Run
 
 FEW = 5
@@ -210,7 +210,7 @@ def _remark(problem: Problem, group: Group) -> str:
         seeds += "full range" if count < FEW else "20 to 80 %"
     marks = [OTHER_DATA] * problem.on_other_data(group)
     if not any(problem.comparable(run, COSTS[2]) for run in group.runs):
-        marks.append(machine_mark(group.runs[0]))
+        marks.append(problem.mark_of_seconds(group.runs[0]))
     ended = [run.status for run in group.runs if run.status not in ("finished", "target reached")]
     counted = [f"{ended.count(status)} {status}" for status in dict.fromkeys(ended)]
     return "; ".join([seeds, *marks, *counted])

@@ -10,8 +10,6 @@ from kfac_cli.files import shown_folder
 from kfac_cli.recording.summary import SUMMARY_FILE
 from kfac_cli.recording.tables import METRICS_FILE
 
-ERROR_FILE = "error.log"
-
 MARKS = (SUMMARY_FILE, METRICS_FILE, CONFIG_FILE)
 """A folder with one of these is that of a run."""
 

@@ -5,21 +5,23 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from kfac_cli.engine.options.curvature import FIRST_ITERATIONS, FIRST_WITH_EXACT, first_iterations
 from kfac_cli.recording.metrics import ITERATION_METRICS
 from kfac_cli.recording.values import as_finite
 from kfac_cli.report.curves import at_common_iterations, band_line
 from kfac_cli.report.figures import COLORS, MAX_LINES, Bar, Figure, Line, Panel, Style, top_of
 from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import COSTS, SECONDS, Cost, Values
-from kfac_cli.report.problem import Problem, machine_mark
+from kfac_cli.report.problem import Problem
 from kfac_cli.report.runs import Run
 
 SHOWN = ("lambda", "gamma", "alpha", "mu", "rho", "batch_size")
 
 NOTE = (
     "Medians and bands over the seeds as above. The age of the inverse is the number of iterations "
-    "since it was last refreshed, at k ≤ 3 (at k ≤ 6 with tikhonov=exact_first) and at every T₃-th "
-    "iteration (section 8); a refresh for a new γ is one of these, since T₂ is a multiple of T₃. "
+    f"since it was last refreshed, at k ≤ {FIRST_ITERATIONS} (at k ≤ {FIRST_WITH_EXACT} with "
+    "tikhonov=exact_first) and at every T₃-th iteration (section 8); a refresh for a new γ is one "
+    "of these, since T₂ is a multiple of T₃. After a step that was not made it is new as well. "
     "It is not known of runs that started from another run."
 )
 
@@ -81,16 +83,17 @@ def _bar_name(problem: Problem, group: Group) -> str:
     """The label of the group, with a remark if its seconds are of another machine."""
     run = problem.comparable_runs(group, SECONDS)[0]
     marked = problem.machine is not None and not problem.comparable(run, SECONDS)
-    return f"{group.label} ({machine_mark(run)})" if marked else group.label
+    return f"{group.label} ({problem.mark_of_seconds(run)})" if marked else group.label
 
 
 def inverse_age(run: Run) -> Values | None:
     """Iterations since the statistics behind the inverse, by the rule of section 8, or None.
 
     The rule counts the optimizer's own iterations, of which those of a run that started from
-    another one are not known.
+    another one are not known. After a step that was not made the inverse is a new one too.
     """
-    if run.settings.get("start_from") is not None:
+    without = run.settings.get("optimizer.inverse") == "identity"
+    if without or run.settings.get("start_from") is not None:
         return None
     t3, k = run.settings.get("optimizer.t3"), run.metrics.get("iteration")
     if not isinstance(t3, int) or t3 < 1 or k is None:
@@ -98,9 +101,13 @@ def inverse_age(run: Run) -> Values | None:
     delay = 0
     if run.settings.get("optimizer.refresh") == "background":
         delay = run.settings["optimizer.refresh_delay"]
-    exact_first = run.settings.get("optimizer.tikhonov") == "exact_first"
-    first = 6 if exact_first and run.settings.get("optimizer.inverse") != "identity" else 3
+    settings = run.settings
+    first = first_iterations(settings.get("optimizer.tikhonov"), settings.get("optimizer.inverse"))
     last = np.maximum(np.floor((k - delay) / t3) * t3, np.minimum(k, first))
+    outcome = run.metrics.get("outcome")
+    if outcome is not None and len(k):
+        failed = np.append(False, outcome[:-1] != "accepted")
+        last = np.maximum(last, np.maximum.accumulate(np.where(failed, k, 0)))
     age: Values = k - last
     return age
 

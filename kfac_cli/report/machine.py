@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kfac_cli.errors import counted
-from kfac_cli.recording.environment import VERSIONS
+from kfac_cli.recording.environment import VERSIONS, device_kind
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,8 @@ class Environment:
 
     `matmul` is how matrices were multiplied, which the setting `auto` leaves to the processor.
     `mixed` says that the run was resumed in another environment: this one is then the last.
+    `continued` says that the run started from another one, whose seconds are not its own, though
+    its iterations and cases are counted from that one's beginning.
     """
 
     device: str | None
@@ -23,6 +25,7 @@ class Environment:
     matmul: str | None
     versions: Mapping[str, str | None]
     mixed: bool = False
+    continued: bool = False
 
     @property
     def key(self) -> tuple[object, ...] | None:
@@ -32,7 +35,8 @@ class Environment:
         """
         if self.mixed or self.device is None or self.device_name is None or self.threads is None:
             return None
-        own = (self.device, self.device_name, self.threads, self.processes, self.matmul)
+        device = (device_kind(self.device), self.device_name)
+        own = (*device, self.threads, self.processes, self.matmul, self.continued)
         return (*own, *sorted(self.versions.items()))
 
     def __str__(self) -> str:
@@ -42,11 +46,12 @@ class Environment:
         torch = self.versions.get("torch")
         version = "" if torch is None else f", torch {torch}"
         machine = self.device_name or self.device or "unknown machine"
-        return f"{machine}{threads}{processes}{matmul}{version}"
+        continued = ", from another run on" if self.continued else ""
+        return f"{machine}{threads}{processes}{matmul}{version}{continued}"
 
 
-def environment_of(summary: Mapping[str, Any]) -> Environment:
-    """The environment that the summary of a run describes."""
+def environment_of(summary: Mapping[str, Any], start_from: object = None) -> Environment:
+    """The environment that the summary of a run describes; `start_from` is its setting."""
 
     def text(name: str) -> str | None:
         value = summary.get(name)
@@ -61,6 +66,7 @@ def environment_of(summary: Mapping[str, Any]) -> Environment:
         matmul=text("matmul"),
         versions={name: text(name) for name in VERSIONS},
         mixed=summary.get("mixed_environment") is True,
+        continued=start_from is not None,
     )
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from kfac_cli.files import open_file
 from kfac_cli.recording.figure import PAIRS_PLACE, PAIRS_WIDTH, RUN_HEIGHT
+from kfac_cli.recording.pictures import PICTURE_FILE
 from kfac_cli.report.runs import Run
-
-PICTURE_FILE = "run.png"
 
 MAX_PIXELS = 20_000_000
 

@@ -20,6 +20,7 @@ OTHER_DATA = "other data"
 OTHER_MACHINE = "other machine"
 UNKNOWN_MACHINE = "machine not recorded"
 SEVERAL_MACHINES = "several machines"
+OTHER_START = "other start"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,18 @@ class Problem:
     def marks(self, run: Run) -> list[str]:
         """Why the run is not ranked, or its seconds are not."""
         own = run.data is not None and self.data is not None and run.data != self.data
-        return [OTHER_DATA] * own + [machine_mark(run)] * (not self.comparable(run, SECONDS))
+        seconds = [self.mark_of_seconds(run)] * (not self.comparable(run, SECONDS))
+        return [OTHER_DATA] * own + seconds
+
+    def mark_of_seconds(self, run: Run) -> str:
+        """Why the seconds of a run are not ranked."""
+        if run.environment.mixed:
+            return SEVERAL_MACHINES
+        if not_recorded(run):
+            return UNKNOWN_MACHINE
+        here = self.machine
+        other = here is not None and run.environment.continued != here.continued
+        return OTHER_START if other else OTHER_MACHINE
 
     def times(self, group: Group, target: float, cost: Cost, budget: float = math.inf) -> Values:
         """Times to the target (runs,), infinite for a miss, of the runs that can be ranked.
@@ -98,13 +110,6 @@ class Problem:
         return not self.on_other_data(group) and any(
             self.comparable(run, cost) for run in group.runs
         )
-
-
-def machine_mark(run: Run) -> str:
-    """Why the seconds of a run are not ranked."""
-    if run.environment.mixed:
-        return SEVERAL_MACHINES
-    return UNKNOWN_MACHINE if not_recorded(run) else OTHER_MACHINE
 
 
 def not_recorded(run: Run) -> bool:

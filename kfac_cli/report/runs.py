@@ -19,10 +19,10 @@ import numpy as np
 from kfac_cli.config.settings_file import CONFIG_FILE, read_settings
 from kfac_cli.errors import UserError, one_line, shown
 from kfac_cli.files import open_file, shown_folder
-from kfac_cli.recording.summary import FAILED, SUMMARY_FILE
+from kfac_cli.recording.summary import ERROR_FILE, FAILED, SUMMARY_FILE
 from kfac_cli.recording.tables import EVALUATIONS_FILE, METRICS_FILE
 from kfac_cli.report.columns import Columns, read_columns
-from kfac_cli.report.find import ERROR_FILE, run_folders
+from kfac_cli.report.find import run_folders
 from kfac_cli.report.machine import Environment, environment_of, processes_of
 
 UNFINISHED = "unfinished"
@@ -126,7 +126,7 @@ def _load(folder: Path, name: str, complaints: list[str]) -> Run:
         evaluations=_with_cost(evaluations, metrics),
         metrics=_with_outcome(metrics),
         summary=summary,
-        environment=environment_of(summary),
+        environment=environment_of(summary, settings.get("start_from")),
         data=_data(summary),
     )
 

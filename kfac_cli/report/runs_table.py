@@ -47,11 +47,9 @@ def runs_table(problems: Sequence[Problem], groups: Sequence[Group], name: str) 
     for problem in problems:
         for group in problem.groups:
             rows += [_row(problem, group, run, names) for run in group.runs]
-    kept = [
-        place
-        for place, column in enumerate(columns)
-        if column not in OTHERS or len({row[place].text for row in rows}) > 1
-    ]
+    machine, remark = ({row[place].text for row in rows} for place in (-2, -1))
+    says_nothing = {"machine": len(machine) < 2, "remark": not any(remark)}
+    kept = [p for p, column in enumerate(columns) if not says_nothing.get(column, False)]
     return Table(
         name,
         "Runs and the settings that differ",

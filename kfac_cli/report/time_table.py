@@ -10,7 +10,7 @@ from kfac_cli.report.endings import ENDED_EARLIER, end_of, ended_earlier, slowes
 from kfac_cli.report.figures import MAX_LINES
 from kfac_cli.report.groups import Group
 from kfac_cli.report.measures import COSTS, ITERATIONS, SECONDS, Cost, Values
-from kfac_cli.report.problem import OTHER_DATA, Problem, machine_mark, median
+from kfac_cli.report.problem import OTHER_DATA, Problem, median
 from kfac_cli.report.table import Cell, Table, number, text_cell
 
 NOT_REACHED = "not reached"
@@ -97,7 +97,7 @@ def _cost_cell(
     if len(known) < len(group.runs):
         marks.append(f"n = {len(known)}")
     if not ranked and cost == SECONDS and math.isfinite(middle):
-        marks.append(machine_mark(group.runs[0]))
+        marks.append(problem.mark_of_seconds(group.runs[0]))
     look = "quiet" if not ranked or math.isinf(middle) else ""
     if ranked and middle == best and math.isfinite(best):
         look = "best"

@@ -21,7 +21,7 @@ from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine.state_rules import StateError
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import replace_text, shown_folder
-from kfac_cli.recording.environment import DECIDES_SECONDS
+from kfac_cli.recording.environment import device_kind, what_decides_seconds
 from kfac_cli.recording.values import Row, iterations_done
 from kfac_cli.run.history import History
 from kfac_cli.run.session import Session, make_session
@@ -54,7 +54,7 @@ class SavedRun:
 
     @property
     def times(self) -> Mapping[str, float]:
-        """The state of the `Recorder`; empty without a checkpoint."""
+        """The times of the `History`; empty without a checkpoint."""
         return {} if self.contents is None else self.contents.times
 
     def session(self, dataset: Dataset, device: torch.device) -> Session:
@@ -138,9 +138,8 @@ def _mixed(saved: Contents, environment: Mapping[str, Any]) -> bool:
     So they do for good if an earlier resumption made them.
     """
     before = recorded_environment(saved)
-    return bool(before["mixed_environment"]) or any(
-        before.get(name) != environment.get(name) for name in DECIDES_SECONDS
-    )
+    same = what_decides_seconds(before) == what_decides_seconds(environment)
+    return bool(before["mixed_environment"]) or not same
 
 
 def _with_its_chunks(config: RunConfig, saved: Contents, device: torch.device) -> RunConfig:
@@ -149,7 +148,7 @@ def _with_its_chunks(config: RunConfig, saved: Contents, device: torch.device) -
     The free memory of a GPU, which decides, is another one on resuming.
     """
     size = saved.environment.get("chunk_size")
-    same = str(saved.environment.get("device")).partition(":")[0] == device.type
+    same = device_kind(saved.environment.get("device")) == device.type
     if not (isinstance(size, int) and same and saved.config.get("chunk_size") == "auto"):
         return config
     if config.optimizer.chunk_size != "auto":

@@ -63,7 +63,7 @@ def _import_optuna() -> None:
         import optuna
     except ImportError as error:
         raise UserError(
-            "kfac-tune needs Optuna, an extra of kfac-run: pip install 'kfac-run[tune]'"
+            "kfac-tune needs Optuna: pip install '.[tune]' in the folder of kfac-run's source"
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -10,8 +10,8 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from kfac_cli.commands.messages import choices, unreadable
-from kfac_cli.config.compose import CONFIG_MODULE
+from kfac_cli.commands.messages import unreadable
+from kfac_cli.config.choices import CONFIG_MODULE, choices
 from kfac_cli.errors import UserError, listed, shown
 from kfac_cli.tune.dimension import Dimension, dimension
 from kfac_cli.tune.paths import with_absolute_paths

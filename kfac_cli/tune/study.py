@@ -80,16 +80,20 @@ class SharedStudy:
         return self.optuna.get_trials(deepcopy=False, states=states)
 
     def _trial(self, number: int) -> Trial:
+        return Trial(self.optuna, self._id_of(number))
+
+    def _id_of(self, number: int) -> int:
         study = self._storage.get_study_id_from_name(self.optuna.study_name)
-        return Trial(
-            self.optuna, self._storage.get_trial_id_from_study_id_trial_number(study, number)
-        )
+        return self._storage.get_trial_id_from_study_id_trial_number(study, number)
 
     def _claim(self, trial: Trial) -> Claim | None:
         folder = self.plan.trial_folder(trial.number)
         folder.mkdir(parents=True, exist_ok=True)
         lock = Lock(folder)
         if not lock.try_acquire():
+            return None
+        if self._storage.get_trial(self._id_of(trial.number)).state in ENDED:
+            lock.release()  # its process told how it ended after the trials were listed
             return None
         values = {d.name: d.suggest(trial) for d in self.plan.space.dimensions}
         return Claim(trial, folder, values, lock)

@@ -11,14 +11,19 @@ from omegaconf import DictConfig
 from optuna.trial import Trial
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
-from kfac_cli.commands.new_folder import ERROR_FILE
 from kfac_cli.commands.resume import logging_to
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.config.settings_file import CONFIG_FILE, settings_text, write_settings
 from kfac_cli.errors import ProcessLostError, UserError
 from kfac_cli.files import replace_text
 from kfac_cli.recording.progress import Progress
-from kfac_cli.recording.summary import INTERRUPTED, PRUNED, SUMMARY_FILE, TIME_LIMIT_REACHED
+from kfac_cli.recording.summary import (
+    ERROR_FILE,
+    INTERRUPTED,
+    PRUNED,
+    SUMMARY_FILE,
+    TIME_LIMIT_REACHED,
+)
 from kfac_cli.recording.values import Row
 from kfac_cli.run.failures import failure_line
 from kfac_cli.run.stopping import StoppingRule

@@ -90,7 +90,8 @@ def test_a_launcher_that_is_not_installed_is_said_to_need_its_extra(launcher, ex
         missing_cfg_file=None,
     )
     assert explain(missing, [f"hydra/launcher={launcher}"]) == (
-        f"hydra/launcher={launcher}: is not installed: pip install 'kfac-run[{extra}]'"
+        f"hydra/launcher={launcher}: is not installed: "
+        f"pip install '.[{extra}]' in the folder of kfac-run's source"
     )
 
 

@@ -201,7 +201,17 @@ def test_a_switch_that_adds_to_the_state_begins_anew_and_a_number_does_not(file,
     shown = start(tmp_path / "rate", [*words, "optimizer.arguments.lr=0.1"])
     assert "and the optimizer's state (torch's state)" in shown
     shown = start(tmp_path / "switch", [*words, "+optimizer.arguments.amsgrad=true"])
-    assert "that run had optimizer.arguments.amsgrad=null" in shown
+    assert "that run had optimizer.arguments.amsgrad=false" in shown
+
+
+def test_an_argument_that_was_not_set_has_torchs_default(file, tmp_path):
+    """Muon has momentum 0.95, and so the same state with another one."""
+    folder = tmp_path / "half"
+    muon = [w for w in words_of(file) if not w.startswith("optimizer")]
+    start(folder, [*muon, "optimizer=muon", f"iterations={HALF}"])
+    words = [*muon, "optimizer=muon", f"start_from={folder}"]
+    shown = start(tmp_path / "other", [*words, "+optimizer.arguments.momentum=0.9"])
+    assert "and the optimizer's state (torch's state)" in shown
 
 
 @pytest.mark.parametrize("optimizer", ["kfac_tridiag", "adam"])

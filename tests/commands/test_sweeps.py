@@ -66,6 +66,21 @@ def test_a_sweep_ends_with_the_ranking_of_its_jobs(kfac_run, runner, tmp_path):
     ]
 
 
+def test_a_job_that_diverged_has_no_rank(kfac_run, runner):
+    """Whatever its error was before."""
+
+    def behave(config):
+        runner.best = 4.0 if config.seed == 0 else 1.0
+        return "finished" if config.seed == 0 else "diverged"
+
+    runner.behave = behave
+    answer = kfac_run("-m", "experiment=smoke", "seed=0,1", "hydra.sweep.dir=sweep")
+    assert answer.code == 1
+    assert (
+        "    4.000    seed=0  sweep/0_seed=0\n    none     seed=1  sweep/1_seed=1\n" in answer.out
+    )
+
+
 def test_a_refused_job_is_not_credited_with_the_run_in_its_folder(kfac_run, runner, tmp_path):
     kfac_run("hydra.run.dir='sweep/0_seed=0'")
     runner.best = 2.5
@@ -178,7 +193,7 @@ def test_sweepers_are_given_the_best_training_error_or_infinity(kfac_run, runner
     def behave(config):
         if config.seed == 1:
             raise UserError("x")
-        return "finished"
+        return "diverged" if config.seed == 2 else "finished"
 
     def launch_and_note(self, *arguments, **keywords):
         jobs = launch(self, *arguments, **keywords)
@@ -187,8 +202,8 @@ def test_sweepers_are_given_the_best_training_error_or_infinity(kfac_run, runner
 
     monkeypatch.setattr(BasicLauncher, "launch", launch_and_note)
     runner.behave = behave
-    kfac_run("-m", "experiment=smoke", "seed=0,1")
-    assert returned == [1.5, float("inf")]
+    kfac_run("-m", "experiment=smoke", "seed=0,1,2")
+    assert returned == [1.5, float("inf"), float("inf")]
 
 
 def test_a_sweep_over_schedules_under_an_experiment(kfac_run, runner):

@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 from omegaconf import OmegaConf
 
-from kfac_cli.commands.messages import choices
+from kfac_cli.config.choices import choices
 from kfac_cli.config.compose import composed, load_config
 from kfac_cli.config.presets import ONLY_WITH, shipped_presets
 from kfac_cli.config.schema import flat_settings

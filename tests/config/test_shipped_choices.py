@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from kfac_cli.commands.messages import choices
+from kfac_cli.config.choices import choices
 from kfac_cli.config.compose import composed, load_config
 from kfac_cli.config.validation import validate
 from kfac_cli.engine import KFACOptions, NesterovOptions

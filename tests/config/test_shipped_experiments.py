@@ -5,7 +5,7 @@ from importlib.resources import files
 import pytest
 from omegaconf import OmegaConf
 
-from kfac_cli.commands.messages import choices
+from kfac_cli.config.choices import choices
 from kfac_cli.config.compose import load_config
 from kfac_cli.engine import KFACOptions, NesterovOptions
 

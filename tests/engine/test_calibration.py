@@ -158,6 +158,24 @@ def test_a_known_value_is_where_it_starts_and_never_exceeded(output, known):
     assert math.log10(found / known) == pytest.approx(round(math.log10(found / known)))
 
 
+def test_without_l2_it_is_never_negligible_beside_the_mean_curvature(monkeypatch):
+    """Wherever the search begins: each one may end below the last."""
+    network, parameters, inputs, targets = problem("bernoulli")
+    options = KFACOptions(lambda_initial="auto", l2=0.0)
+    batch = MiniBatch(network, parameters, inputs, targets, 2000)
+    floors = []
+
+    def without_loss(decrease, exponent, objective, lowest):
+        floors.append(lowest)
+        return exponent
+
+    monkeypatch.setattr(calibration, "_without_loss", without_loss)
+    first = calibrated_lambda(batch, options, (0,))
+    calibrated_lambda(batch, options, (0,), first * 1e-6)
+    assert floors[0] == -16
+    assert floors[1] >= -11
+
+
 @pytest.mark.parametrize("inverse", ["block_diagonal", "block_tridiagonal"])
 def test_many_backward_passes_do_not_change_its_trials(inverse, monkeypatch):
     monkeypatch.setattr(calibration, "MAX_PASSES", 5)

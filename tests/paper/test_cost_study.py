@@ -95,6 +95,14 @@ def test_every_task_takes_time_and_all_together_not_more_than_the_iteration(opti
     assert Network.forward is forward
 
 
+@pytest.mark.parametrize("more", [("l2=0",), ("optimizer.l2_product=refreshed",)])
+def test_products_of_low_rank_take_time_too(more):
+    made = SMALL.session(("optimizer=kfac_diag", "optimizer.tikhonov=factored", *more, *fixed(40)))
+    with task_times() as times:
+        made.step()
+    assert times.seconds[6] > 0
+
+
 def test_the_device_is_waited_for_before_and_after_each_task():
     events = []
     with task_times(lambda: events.append("wait")) as times:

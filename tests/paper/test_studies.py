@@ -266,7 +266,7 @@ def test_kfac_starts_from_the_warm_up_at_the_small_scale_only(job):
     small = plan.Plan(job(), (250,), (0,))
     before = [load_config(warm_up.words) for warm_up in small.warm_ups()]
     assert [config.optimizer.name for config in before] == ["kfac_tridiag", "kfac_diag"]
-    assert {(config.iterations, config.checkpoint.keep) for config in before} == {(160, 2)}
+    assert {(config.iterations, config.checkpoint.keep) for config in before} == {(plan.WARM_UP, 2)}
     for (method, size, _), run in small.runs().items():
         config = load_config(run.words)
         assert config.schedule.size == size
@@ -276,7 +276,7 @@ def test_kfac_starts_from_the_warm_up_at_the_small_scale_only(job):
         else:
             inverse = "diagonal" if method == plan.DIAGONAL else "tridiagonal"
             start = str(job().folder / f"runs/warm-up/{inverse}/0")
-            assert (config.start_from, config.iterations) == (start, 160 + alone)
+            assert (config.start_from, config.iterations) == (start, plan.WARM_UP + alone)
     full = plan.Plan(job(Scale.FULL), (2000,), (0,))
     assert full.warm_ups() == []
     configs = [load_config(run.words) for run in full.runs().values()]

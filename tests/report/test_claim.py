@@ -40,6 +40,8 @@ def test_greater_is_the_other_way_round() -> None:
         ("optimizer.momentum=auto", "auto", True),
         ("optimizer.momentum=auto", 0.5, False),
         ("optimizer.momentum=[1,2]", [1, 2], True),
+        ("optimizer.momentum=2024-06-01", "2024-06-01", True),
+        ("optimizer.momentum=2024-13-01", "2024-13-01", True),
     ],
 )
 def test_values_are_compared_as_the_command_line_reads_them(

@@ -132,6 +132,18 @@ def test_a_mistake_is_one_line(report, tmp_path, words, line):
     assert len(err.splitlines()) <= 2
 
 
+def test_a_bug_is_not_taken_for_a_claim_that_did_not_hold(report, tmp_path, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(command, "_run", fail)
+    claim = "--claim", "optimizer=adam < optimizer=sgd at error 5"
+    code, _, err = report("run", *claim)
+    assert (code, err.splitlines()[-1]) == (3, "ZeroDivisionError")
+    with pytest.raises(ZeroDivisionError):
+        report("run")
+
+
 def test_help_shows_every_option_and_loads_nothing(report):
     code, out, _ = report("--help")
     assert code == 0

@@ -196,6 +196,16 @@ def test_a_side_that_stands_for_several_settings_is_refused(tmp_path):
         decide(parse_claim("optimizer=adam < optimizer=sgd at error 5"), runs)
 
 
+def test_seconds_of_runs_with_and_without_a_start_are_not_claimed_about(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path / f"a{seed}", settings("adam", seed=seed), errors=SLOW)
+        started = settings(seed=seed, start_from="runs/adam")
+        write_run(tmp_path / f"k{seed}", started, errors=FAST)
+    runs, _ = load_runs([tmp_path])
+    with pytest.raises(UserError, match=r"or starts \(.*, from another run on.*\) are not comp"):
+        decide(parse_claim(f"{CLAIM} by seconds"), runs)
+
+
 def test_seconds_of_a_run_on_several_machines_are_not_claimed_about(decided):
     with pytest.raises(UserError, match="it was resumed on another machine, with other threads or"):
         decided(f"{CLAIM} by seconds", [FAST] * 3, [SLOW] * 3, mixed_environment=True)

@@ -96,7 +96,22 @@ def test_a_diverged_run_is_infinite_after_its_end(tmp_path):
 def test_the_age_of_the_inverse_follows_its_rule(tmp_path):
     write_run(tmp_path / "run", settings(optimizer__t3=5), errors=(1.0,), every=12)
     ((run,), _) = load_runs([tmp_path])
+    run.metrics["outcome"][:] = "accepted"
     np.testing.assert_array_equal(inverse_age(run), [0, 0, 0, 1, 0, 1, 2, 3, 4, 0, 1, 2])
+
+
+def test_after_a_step_that_was_not_made_the_inverse_is_new(tmp_path):
+    write_run(tmp_path / "run", settings(optimizer__t3=20), errors=(1.0,), every=12)
+    ((run,), _) = load_runs([tmp_path])
+    run.metrics["outcome"][:] = "accepted"
+    run.metrics["outcome"][6] = "reverted"  # of iteration 7
+    np.testing.assert_array_equal(inverse_age(run), [0, 0, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4])
+
+
+def test_without_an_inverse_there_is_no_age(tmp_path):
+    write_run(tmp_path / "run", settings(optimizer__inverse="identity"))
+    ((run,), _) = load_runs([tmp_path])
+    assert inverse_age(run) is None
 
 
 def test_an_exact_start_refreshes_it_in_six_iterations(tmp_path):
@@ -112,6 +127,7 @@ def test_in_the_background_an_inverse_is_as_old_as_the_statistics_behind_it(tmp_
     chosen = settings(optimizer__t3=5, **background)
     write_run(tmp_path / "run", chosen, errors=(1.0,), every=12)
     ((run,), _) = load_runs([tmp_path])
+    run.metrics["outcome"][:] = "accepted"
     np.testing.assert_array_equal(inverse_age(run), [0, 0, 0, 1, 2, 3, 2, 3, 4, 5, 6, 2])
 
 

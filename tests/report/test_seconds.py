@@ -31,6 +31,46 @@ def test_seconds_of_another_machine_are_marked_and_not_ranked(tmp_path):
     assert seconds == ["not comparable"] * 2
 
 
+def test_which_of_several_equal_gpus_it_was_does_not_matter(tmp_path):
+    """A parallel sweep gives its jobs the GPUs in turn."""
+    gpu = {"device_name": "A GPU", "seconds_per_iteration": 1e-3}
+    for seed, name in enumerate(("kfac_tridiag", "adam")):
+        write_run(tmp_path / name, settings(name), device=f"cuda:{seed}", errors=FAST, **gpu)
+    part = contents(read(tmp_path), targets=[4.5]).parts[0]
+    assert [row[5] for row in texts(part.times)] == ["0.0500", "0.0500"]
+    write_run(tmp_path / "cpu", settings("sgd"), errors=FAST, device="cpu", **gpu)
+    part = contents(read(tmp_path), targets=[4.5]).parts[0]
+    assert {row[1]: row[5] for row in texts(part.times)}["sgd"] == "0.0500 (other machine)"
+
+
+def test_seconds_from_another_start_are_marked_and_not_ranked(tmp_path):
+    """Iterations are counted from the beginning of the run that another one starts from."""
+    write_two_groups(tmp_path)
+    started = settings("nesterov_sgd", start_from="runs/k0")
+    write_run(tmp_path / "started", started, errors=FAST, seconds_per_iteration=1e-3)
+    compared = contents(read(tmp_path), targets=[4.5])
+    times = {row[1]: row for row in texts(compared.parts[0].times)}
+    assert times["nesterov_sgd"][5] == "0.0500 (other start)"
+    assert "1 run on another machine or several" in compared.summary
+    assert "or from another start" in compared.summary
+
+
+def test_seconds_from_the_same_kind_of_start_are_compared(tmp_path):
+    for name in ("kfac_tridiag", "adam"):
+        write_run(tmp_path / name, settings(name, start_from=f"runs/{name}"), errors=FAST)
+    part = contents(read(tmp_path), targets=[4.5]).parts[0]
+    assert [row[5] for row in texts(part.times)] == ["5", "5"]
+
+
+def test_remarks_that_are_the_same_of_all_runs_are_shown(tmp_path):
+    for name in ("a", "b"):
+        folder = write_run(tmp_path / name, settings(), status=None)
+        (folder / "config.yaml").write_text("iterations: 9\noptimizer:\n  name: sgd\n")
+    table = contents(read(tmp_path)).runs
+    assert table.columns[-1] == "remark"
+    assert {row[-1].text for row in table.rows} == {"machine not recorded"}
+
+
 def test_seconds_of_different_machines_are_not_added_up(tmp_path):
     """Four runs of 10 s here and one of 100 s elsewhere; Adam ran elsewhere only."""
     for seed in range(4):

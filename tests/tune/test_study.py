@@ -366,6 +366,6 @@ def test_without_optuna_one_line_names_the_extra(kfac_tune, words, monkeypatch):
     answer = kfac_tune(*words)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == (
-        "kfac-tune: error: kfac-tune needs Optuna, an extra of kfac-run: "
-        "pip install 'kfac-run[tune]'\n"
+        "kfac-tune: error: kfac-tune needs Optuna: "
+        "pip install '.[tune]' in the folder of kfac-run's source\n"
     )

@@ -9,6 +9,10 @@ import pytest
 from optuna.trial import TrialState
 from soak.compare import differences, metrics
 
+from kfac_cli.tune.locks import Lock
+from kfac_cli.tune.options import TuneOptions
+from kfac_cli.tune.plan import start_or_join
+from kfac_cli.tune.study import SharedStudy
 from kfac_cli.tune.trial import STARTS
 
 from .conftest import trials
@@ -81,6 +85,21 @@ def test_a_killed_process_leaves_its_trial_to_the_next_which_resumes_it(
     assert trials(study)[1].user_attrs[STARTS] == [0, 4]  # checkpoint.every=2
     for number in range(3):
         assert differences(study / f"trials/{number}", whole / f"trials/{number}") == []
+
+
+def test_a_trial_that_ended_after_it_was_listed_is_not_claimed(words, tmp_path, monkeypatch):
+    """Its process tells how it ended, and releases it, without the lock on the study."""
+    monkeypatch.chdir(tmp_path)
+    study = SharedStudy(start_or_join(tmp_path / "study", words, TuneOptions(trials=1), {}))
+    claim, listed = study.claim(), study.trials((TrialState.RUNNING,))
+    study.tell(claim, TrialState.COMPLETE, 1.0)
+    monkeypatch.setattr(
+        study, "trials", lambda states=None: listed if states else study.optuna.get_trials()
+    )
+    assert study.claim() is None
+    lock = Lock(claim.folder)
+    assert lock.try_acquire()
+    lock.release()
 
 
 def test_two_processes_share_a_study_and_run_each_trial_once(words, tmp_path, worker):

@@ -83,7 +83,7 @@ class FewCases:
             (a.whitened_with(a_above), g.whitened_with(g_above))
             for (a, g), (a_above, g_above) in pairwise(damped)
         ]
-        quiet = Fallbacks(clipped_sums=1)  # these are trials: only the first is reported
+        quiet = Fallbacks(clipped_sums=1)  # of trials, about which none is a warning
         every = couplings(pairs, products[0].dtype, quiet)
         neighbours = zip(every, pairwise(self._layers), pairwise(products), strict=True)
         for coupling, (here, above), sums in neighbours:

@@ -22,6 +22,16 @@ EXACT_ITERATIONS = 2
 REFRESH_DELAY = 5
 
 
+def first_iterations(tikhonov: object, inverse: object) -> int:
+    """How many first iterations make a new inverse each with these options.
+
+    With exact_first they are more: where the exact damping leads, factored damping needs a λ that
+    is smaller by orders of magnitude, which the rule of section 6.5 would not reach soon.
+    """
+    exact_first = tikhonov == "exact_first" and inverse != "identity"
+    return FIRST_WITH_EXACT if exact_first else FIRST_ITERATIONS
+
+
 @options
 class CurvatureOptions(OptimizerOptions):
     """The options of K-FAC's approximate inverse Fisher."""
@@ -111,13 +121,8 @@ class CurvatureOptions(OptimizerOptions):
 
     @property
     def first_iterations(self) -> int:
-        """How many first iterations make a new inverse each and, on many cases, calibrate λ.
-
-        With exact_first they are more: where the exact damping leads, factored damping needs a λ
-        that is smaller by orders of magnitude, which the rule of section 6.5 would not reach soon.
-        """
-        exact_first = self.tikhonov == "exact_first" and self.inverse != "identity"
-        return FIRST_WITH_EXACT if exact_first else FIRST_ITERATIONS
+        """How many first iterations make a new inverse each and, on many cases, calibrate λ."""
+        return first_iterations(self.tikhonov, self.inverse)
 
     def _check_ekfac(self) -> None:
         """Refuse what EKFAC cannot do or does anyway."""

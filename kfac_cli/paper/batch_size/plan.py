@@ -24,7 +24,7 @@ SIZES = {Scale.FULL: (500, 1000, 2000, 4000), Scale.SMALL: (250, 500, 1000)}
 TRIDIAGONAL, DIAGONAL = "tridiagonal", "diagonal"
 NO_MOMENTUM, BASELINE = "tridiagonal-no-momentum", "nesterov"
 
-WARM_UP = 160
+WARM_UP = 80
 """Iterations of K-FAC before the others, at the small scale."""
 
 WARMED_UP_BY = {TRIDIAGONAL: TRIDIAGONAL, DIAGONAL: DIAGONAL, NO_MOMENTUM: TRIDIAGONAL}

@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kfac_cli.engine.options.curvature import FIRST_ITERATIONS
 from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.errors import UserError
 from kfac_cli.paper.cost.clock import seconds, wait_for
 from kfac_cli.paper.cost.formula import Settings
-from kfac_cli.paper.cost.methods import BASELINE, INVERSES, REFRESHES
+from kfac_cli.paper.cost.methods import BASELINE, INVERSES
 from kfac_cli.paper.cost.tasks import TASKS, task_times
 from kfac_cli.run.session import Session
 
@@ -71,7 +72,7 @@ def measure(make: SessionMaker, cases: int) -> SizeTimes:
     steps = max(period(each) for each in settings.values())
     sessions = {BASELINE: make(BASELINE, cases), **kfac}
     measure_together(sessions, 1)
-    first = measure_together(sessions, REFRESHES - 1)
+    first = measure_together(sessions, FIRST_ITERATIONS - 1)
     average = measure_together(sessions, steps)
     return SizeTimes(
         cases,

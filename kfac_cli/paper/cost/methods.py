@@ -5,9 +5,6 @@ INVERSES = {"block-tridiagonal": "kfac_tridiag", "block-diagonal": "kfac_diag"}
 
 BASELINE = "nesterov_sgd"
 
-REFRESHES = 3
-"""First iterations, each of which makes a new inverse (algorithm 2)."""
-
 ORDINARY = {
     BASELINE: ("optimizer.learning_rate=1e-4",),
     **dict.fromkeys(

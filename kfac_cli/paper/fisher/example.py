@@ -36,6 +36,7 @@ TRAINING = (
     "dataset.output=categorical",
     f"dataset.activations=[{','.join(['tanh'] * len(HIDDEN))}]",
     "optimizer=kfac_tridiag",
+    "optimizer.tikhonov=factored",
     "optimizer.tau1=1",
     "optimizer.tau2=1",
     "optimizer.t2=1",
@@ -44,7 +45,10 @@ TRAINING = (
     "schedule=fixed",
     "iterations=7",
 )
-"""K-FAC in batch mode for 7 iterations; in so few, γ and the inverse must follow in each."""
+"""K-FAC in batch mode for 7 iterations; in so few, γ and the inverse must follow in each.
+
+Damping is the paper's from the first iteration on, as that of the matrices that are drawn.
+"""
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def test_another_machine_or_version_warns_that_the_result_may_differ(
         ({"device_name": "Another processor"}, True),
         ({"numpy": "0.1"}, True),
         ({"platform": "another"}, False),
+        ({"device": "cpu:1"}, False),
     ],
 )
 def test_a_run_says_for_good_that_it_was_resumed_in_another_environment(
