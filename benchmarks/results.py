@@ -56,7 +56,7 @@ FEWER = (*SECOND_ORDER, *FIRST_ORDER)
 SECTIONS = (
     _section("curves", CURVES_ERRORS, EVERY, "seeds=0,1,2", "seconds=120"),
     _section("mnist", MNIST_ERRORS, (*FEWER, NO_MOMENTUM), "seconds=720"),
-    _section("faces", FACES_ERRORS, FEWER, "seconds=720"),
+    _section("faces", FACES_ERRORS, (*FEWER, NO_MOMENTUM), "seconds=720"),
 )
 GPU_SECTIONS = (
     _section("curves-gpu", CURVES_ERRORS, EVERY, "seconds=8"),
