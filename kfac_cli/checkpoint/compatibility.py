@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kfac_cli.config.device_kind import device_kind
 from kfac_cli.config.resuming import MAY_CHANGE
 from kfac_cli.config.schema import RunConfig, flat_settings
 from kfac_cli.errors import UserError, shown
@@ -24,14 +25,16 @@ DECIDES_ROUNDING = (
     "kfac-run",
     "torch",
     "cuda",
-    "device",
     "device_name",
     "thread_count",
     "matmul",
     "chunk_size",
     "processes",
 )
-"""The entries of a checkpoint's environment that can change the last bits of a result."""
+"""The entries of a checkpoint's environment that can change the last bits of a result.
+
+So can the kind of device.
+"""
 
 
 def changed_settings(before: Mapping[str, Any], config: RunConfig) -> dict[str, str]:
@@ -165,9 +168,11 @@ def reasons_for_inexact_resume(
         for name in DECIDES_ROUNDING
         if before.get(name) != environment.get(name)
     ]
-    kinds = {str(each.get("device")).partition(":")[0] for each in (before, environment)}
-    if len(kinds) > 1 and getattr(config.optimizer, "fisher", None) == "sampled":
-        reasons.append("targets are sampled differently on a CPU and on a GPU")
+    now, then = environment.get("device"), before.get("device")
+    if device_kind(now) != device_kind(then):
+        reasons.append(f"device is {now} and was {then}")
+        if getattr(config.optimizer, "fisher", None) == "sampled":
+            reasons.append("targets are sampled differently on a CPU and on a GPU")
     changed = changed_settings(saved.config, config)
     if "optimizer.activation_memory" in changed:
         reasons.append(changed["optimizer.activation_memory"])

@@ -17,10 +17,13 @@ from kfac_cli.config.compose import composed
 from kfac_cli.errors import UserError, one_line, shown
 from kfac_cli.files import shown_folder
 from kfac_cli.recording.layout import command_with_purpose
-from kfac_cli.recording.summary import DIVERGED
+from kfac_cli.recording.summary import DIVERGED, FAILED
 from kfac_cli.recording.values import significant
 
 MAX_JOBS = 100_000
+
+LOST = (DIVERGED, FAILED)
+"""Endings of a job without an error that counts."""
 
 MAX_RANKED = 20
 """Of more jobs than this the ranking at the end shows the best."""
@@ -91,7 +94,7 @@ def sweep_folder(overrides: Sequence[str]) -> Path | None:
 def jobs_in(sweep: Path, overrides: Sequence[str]) -> list[Job]:
     """The jobs of a sweep that have ended, by the summaries in their folders.
 
-    A run that diverged has no error that counts.
+    A run that diverged or failed has no error that counts.
     """
     parser = OverridesParser.create()
     try:
@@ -103,7 +106,7 @@ def jobs_in(sweep: Path, overrides: Sequence[str]) -> list[Job]:
     found = ((find_job(sweep, number), words) for number, words in enumerate(every))
     endings = [(f, words, read_ending(f)) for f, words in found if f is not None]
     return [
-        Job(folder, words, math.inf if ending.status == DIVERGED else ending.best_train_error)
+        Job(folder, words, math.inf if ending.status in LOST else ending.best_train_error)
         for folder, words, ending in endings
         if ending is not None
     ]

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from kfac_cli.config.device_kind import device_kind
+
 RECORDED_PACKAGES = ("kfac-run", "torch", "torchvision", "numpy", "hydra-core")
 
 VERSIONS = ("python", *RECORDED_PACKAGES, "cuda")
@@ -22,11 +24,6 @@ def what_decides_seconds(environment: Mapping[str, object]) -> dict[str, object]
     """
     kind = device_kind(environment.get("device"))
     return {"device": kind, **{name: environment.get(name) for name in DECIDES_SECONDS}}
-
-
-def device_kind(device: object) -> str:
-    """What a device is, without its number: "cuda" of "cuda:1"."""
-    return str(device).partition(":")[0]
 
 
 def environment(device: object = "cpu") -> dict[str, object]:

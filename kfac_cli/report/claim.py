@@ -4,10 +4,9 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Literal
 
-import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from kfac_cli.errors import UserError, listed, shown
 
@@ -132,21 +131,16 @@ def _selection(claim: str, text: str) -> Selection:
 
 
 def _value(text: str) -> Any:
-    """The value as the command line reads it, which knows no dates."""
+    """The value as the command line reads it."""
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):  # such as the 13th month of a year
+        override = OverridesParser.create().parse_override(f"value={text}")
+    except Exception:  # also Python's, for a number of 5000 digits or a deeply nested list
         return text
-    return text if isinstance(value, date) else value
+    return text if override.is_sweep_override() else override.value()
 
 
 def _same(recorded: Any, claimed: Any) -> bool:
-    """Whether two values are equal; YAML reads 1e-3 as text."""
+    """Whether two values are equal; true is not 1."""
     if isinstance(recorded, bool) or isinstance(claimed, bool):
         return recorded is claimed
-    if isinstance(recorded, int | float) and isinstance(claimed, str):
-        try:
-            return float(claimed) == recorded
-        except ValueError:
-            return False
     return bool(recorded == claimed)

@@ -29,7 +29,7 @@ def judged(measure: CostToError, runs: Sequence[Run], notes: list[str]) -> list[
 
 
 def check_costs(measure: CostToError, runs: Sequence[Run]) -> None:
-    """Raise UserError if a cost was not recorded, or seconds are not of one known machine."""
+    """Raise UserError without a recorded cost, or if seconds are not of one machine and start."""
     instead = "claim by iterations" + " or by cases" * (measure.cost == "seconds")
     for run in runs:
         if math.isnan(time_to(run, measure.error, COST_NAMED[measure.cost])):
@@ -46,11 +46,17 @@ def check_costs(measure: CostToError, runs: Sequence[Run]) -> None:
             raise UserError(
                 f"--claim: {run.name}: {why}, so that its seconds are not comparable; {instead}"
             )
-    if len({run.environment.key for run in timed}) > 1:
+    if len({run.environment.machine for run in timed}) > 1:
         places = ", ".join(dict.fromkeys(str(run.environment) for run in timed))
         raise UserError(
-            f"--claim: seconds of different machines, thread counts, versions or starts ({places}) "
-            f"are not comparable; {instead}"
+            f"--claim: seconds of different machines, thread counts or versions ({places}) are not "
+            f"comparable; {instead}"
+        )
+    starts = dict.fromkeys(run.environment.start for run in timed)
+    if len(starts) > 1:
+        named = ", ".join(f"start_from={'null' if each is None else each}" for each in starts)
+        raise UserError(
+            f"--claim: seconds from different starts ({named}) are not comparable; {instead}"
         )
 
 

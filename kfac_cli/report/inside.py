@@ -80,7 +80,7 @@ def time_figure(problem: Problem, name: str) -> Figure | None:
 
 
 def _bar_name(problem: Problem, group: Group) -> str:
-    """The label of the group, with a remark if its seconds are of another machine."""
+    """The label of the group, with a remark if its seconds are not compared."""
     run = problem.comparable_runs(group, SECONDS)[0]
     marked = problem.machine is not None and not problem.comparable(run, SECONDS)
     return f"{group.label} ({problem.mark_of_seconds(run)})" if marked else group.label

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kfac_cli.config.device_kind import device_kind
 from kfac_cli.errors import counted
-from kfac_cli.recording.environment import VERSIONS, device_kind
+from kfac_cli.recording.environment import VERSIONS
 
 
 @dataclass(frozen=True)
@@ -14,8 +15,8 @@ class Environment:
 
     `matmul` is how matrices were multiplied, which the setting `auto` leaves to the processor.
     `mixed` says that the run was resumed in another environment: this one is then the last.
-    `continued` says that the run started from another one, whose seconds are not its own, though
-    its iterations and cases are counted from that one's beginning.
+    `start` is the run that this one started from, whose seconds are not in its own, though its
+    iterations and cases are counted from that one's beginning; None if it started by itself.
     """
 
     device: str | None
@@ -25,19 +26,24 @@ class Environment:
     matmul: str | None
     versions: Mapping[str, str | None]
     mixed: bool = False
-    continued: bool = False
+    start: str | None = None
 
     @property
-    def key(self) -> tuple[object, ...] | None:
-        """Equal for runs whose seconds can be compared.
+    def machine(self) -> tuple[object, ...] | None:
+        """Equal for runs in the same environment.
 
-        None if too little was recorded, or if the seconds of the run are mixed.
+        None if too little was recorded, or if the run was in several.
         """
         if self.mixed or self.device is None or self.device_name is None or self.threads is None:
             return None
         device = (device_kind(self.device), self.device_name)
-        own = (*device, self.threads, self.processes, self.matmul, self.continued)
+        own = (*device, self.threads, self.processes, self.matmul)
         return (*own, *sorted(self.versions.items()))
+
+    @property
+    def key(self) -> tuple[object, ...] | None:
+        """Equal for runs whose seconds can be compared, which have the same start too."""
+        return None if self.machine is None else (*self.machine, self.start)
 
     def __str__(self) -> str:
         threads = "" if self.threads is None else f", {counted(self.threads, 'thread')}"
@@ -46,8 +52,7 @@ class Environment:
         torch = self.versions.get("torch")
         version = "" if torch is None else f", torch {torch}"
         machine = self.device_name or self.device or "unknown machine"
-        continued = ", from another run on" if self.continued else ""
-        return f"{machine}{threads}{processes}{matmul}{version}{continued}"
+        return f"{machine}{threads}{processes}{matmul}{version}"
 
 
 def environment_of(summary: Mapping[str, Any], start_from: object = None) -> Environment:
@@ -66,7 +71,7 @@ def environment_of(summary: Mapping[str, Any], start_from: object = None) -> Env
         matmul=text("matmul"),
         versions={name: text(name) for name in VERSIONS},
         mixed=summary.get("mixed_environment") is True,
-        continued=start_from is not None,
+        start=None if start_from is None else str(start_from),
     )
 
 

@@ -28,7 +28,8 @@ class Problem:
     """The groups on one dataset.
 
     `data` is the fingerprint of the contents that most runs were on, `machine` the environment of
-    most runs. Groups on other contents are not ranked; nor are the seconds of runs elsewhere.
+    most runs. Groups on other contents are not ranked; nor are the seconds of runs elsewhere, or
+    from another start.
     """
 
     dataset: str
@@ -52,7 +53,7 @@ class Problem:
         return own is not None and self.data is not None and own != self.data
 
     def comparable(self, run: Run, cost: Cost) -> bool:
-        """Whether the cost of a run can be ranked: its seconds only if they are of this machine."""
+        """Whether the cost of a run can be ranked: its seconds only of this machine and start."""
         if cost != SECONDS:
             return True
         return self.machine is not None and run.environment.key == self.machine.key
@@ -69,9 +70,12 @@ class Problem:
             return SEVERAL_MACHINES
         if not_recorded(run):
             return UNKNOWN_MACHINE
-        here = self.machine
-        other = here is not None and run.environment.continued != here.continued
-        return OTHER_START if other else OTHER_MACHINE
+        here, there = self.machine, run.environment
+        marks = {
+            OTHER_MACHINE: here is not None and there.machine != here.machine,
+            OTHER_START: here is not None and there.start != here.start,
+        }
+        return ", ".join(mark for mark, holds in marks.items() if holds)
 
     def times(self, group: Group, target: float, cost: Cost, budget: float = math.inf) -> Values:
         """Times to the target (runs,), infinite for a miss, of the runs that can be ranked.

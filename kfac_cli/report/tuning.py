@@ -23,7 +23,7 @@ WIDE = 8
 NOTE = (
     "A trial is one choice of settings, with however many seeds. An optimizer that was given more "
     "trials, or a larger budget, had the better chance to look good. Seconds are those of the runs "
-    "on the machine on which they are compared; n is the number of runs that count if not all do."
+    "that are compared by them; n is the number of runs that count if not all do."
 )
 
 

@@ -134,7 +134,7 @@ def _note(pairs: int, problem: Problem) -> str:
         "is the same whenever that run would have reached the target. With fewer than "
         f"{seeds_needed(LEVEL, 2)} seeds each no difference is large enough. "
         "Errors are compared without the runs that were stopped or are still running, seconds "
-        "without those of other machines; n is then the number of runs that count."
+        "without those of other machines or starts; n is then the number of runs that count."
     ]
     if pairs > 1:
         parts.append(

@@ -16,12 +16,13 @@ from kfac_cli.checkpoint.compatibility import (
 )
 from kfac_cli.checkpoint.contents import Contents
 from kfac_cli.checkpoint.folder import CheckpointFolder
+from kfac_cli.config.device_kind import device_kind
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.data.dataset import Dataset
 from kfac_cli.engine.state_rules import StateError
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import replace_text, shown_folder
-from kfac_cli.recording.environment import device_kind, what_decides_seconds
+from kfac_cli.recording.environment import what_decides_seconds
 from kfac_cli.recording.values import Row, iterations_done
 from kfac_cli.run.history import History
 from kfac_cli.run.session import Session, make_session

@@ -60,12 +60,13 @@ class SharedStudy:
         """
         with uninterrupted(), locked(self.plan.folder):
             for trial in self.trials((TrialState.RUNNING,)):
-                claim = self._claim(self._trial(trial.number))
+                claim = self._claim(trial.number)
                 if claim is not None:
                     return claim
             if len(self.trials()) >= self.plan.trials:
                 return None
-            return self._claim(self.optuna.ask())
+            new = self.optuna.ask()
+            return self._claim(new.number, new)
 
     def tell(self, claim: Claim, state: TrialState, value: float | None, **notes: Any) -> None:
         """Record how a trial ended, with notes about it, and release it."""
@@ -79,20 +80,21 @@ class SharedStudy:
         """The trials in these states, or all; they must not be changed."""
         return self.optuna.get_trials(deepcopy=False, states=states)
 
-    def _trial(self, number: int) -> Trial:
-        return Trial(self.optuna, self._id_of(number))
-
-    def _id_of(self, number: int) -> int:
+    def _unfinished(self, number: int) -> Trial | None:
+        """A trial as it is now; None if it has ended."""
         study = self._storage.get_study_id_from_name(self.optuna.study_name)
-        return self._storage.get_trial_id_from_study_id_trial_number(study, number)
+        identity = self._storage.get_trial_id_from_study_id_trial_number(study, number)
+        ended = self._storage.get_trial(identity).state in ENDED
+        return None if ended else Trial(self.optuna, identity)
 
-    def _claim(self, trial: Trial) -> Claim | None:
-        folder = self.plan.trial_folder(trial.number)
+    def _claim(self, number: int, new: Trial | None = None) -> Claim | None:
+        folder = self.plan.trial_folder(number)
         folder.mkdir(parents=True, exist_ok=True)
         lock = Lock(folder)
         if not lock.try_acquire():
             return None
-        if self._storage.get_trial(self._id_of(trial.number)).state in ENDED:
+        trial = new or self._unfinished(number)
+        if trial is None:
             lock.release()  # its process told how it ended after the trials were listed
             return None
         values = {d.name: d.suggest(trial) for d in self.plan.space.dimensions}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kfac_cli.commands.messages import choices
+from kfac_cli.config.choices import choices
 from kfac_cli.config.compose import load_config
 from kfac_cli.data.options import CurvesOptions
 from kfac_cli.data.registry import DATASETS

@@ -7,7 +7,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import OmegaConf
 
 from kfac_cli.commands.main import run_stamp
-from kfac_cli.commands.messages import choices
+from kfac_cli.config.choices import choices
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.validation import validate
 

@@ -1,11 +1,12 @@
 """Sweeps: their jobs, their ranking, and what is refused before the first job."""
 
+import json
 import math
 import re
 
 import pytest
 
-from kfac_cli.commands.sweeps import Job, sweep_ranking
+from kfac_cli.commands.sweeps import Job, jobs_in, sweep_ranking
 from kfac_cli.errors import UserError
 
 STAMP = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9a-f]{8}"
@@ -79,6 +80,18 @@ def test_a_job_that_diverged_has_no_rank(kfac_run, runner):
     assert (
         "    4.000    seed=0  sweep/0_seed=0\n    none     seed=1  sweep/1_seed=1\n" in answer.out
     )
+
+
+def test_of_jobs_in_other_processes_the_folders_tell_which_have_no_rank(tmp_path):
+    for number, (status, best) in enumerate(
+        [("finished", 4.0), ("failed", 1.0), ("diverged", 0.5)]
+    ):
+        folder = tmp_path / f"{number}_seed={number}"
+        folder.mkdir()
+        summary = {"status": status, "iterations": 5, "best_train_error": best}
+        (folder / "summary.json").write_text(json.dumps(summary))
+    jobs = jobs_in(tmp_path, ["seed=0,1,2"])
+    assert [job.best_train_error for job in jobs] == [4.0, math.inf, math.inf]
 
 
 def test_a_refused_job_is_not_credited_with_the_run_in_its_folder(kfac_run, runner, tmp_path):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from kfac_cli.commands.help_page import PAGE
-from kfac_cli.commands.messages import choices
+from kfac_cli.config.choices import choices
 from kfac_cli.config.compose import load_config
 from kfac_cli.signals import EXIT_SIGNAL, NAMES, WARNING_NAMES
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kfac_cli.commands.messages import choices
+from kfac_cli.config.choices import choices
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.data import curves, faces, mnist

@@ -158,8 +158,8 @@ def test_a_known_value_is_where_it_starts_and_never_exceeded(output, known):
     assert math.log10(found / known) == pytest.approx(round(math.log10(found / known)))
 
 
-def test_without_l2_it_is_never_negligible_beside_the_mean_curvature(monkeypatch):
-    """Wherever the search begins: each one may end below the last."""
+def test_without_l2_the_search_below_ends_at_a_fraction_of_the_mean_curvature(monkeypatch):
+    """Wherever it begins: each one may end below the last."""
     network, parameters, inputs, targets = problem("bernoulli")
     options = KFACOptions(lambda_initial="auto", l2=0.0)
     batch = MiniBatch(network, parameters, inputs, targets, 2000)

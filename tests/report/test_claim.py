@@ -42,6 +42,10 @@ def test_greater_is_the_other_way_round() -> None:
         ("optimizer.momentum=[1,2]", [1, 2], True),
         ("optimizer.momentum=2024-06-01", "2024-06-01", True),
         ("optimizer.momentum=2024-13-01", "2024-13-01", True),
+        ("optimizer.momentum=on", "on", True),
+        ("optimizer.momentum=1:30", "1:30", True),
+        ("optimizer.momentum=1e-3", 0.001, True),
+        ("optimizer.momentum=" + "[" * 3000, 1, False),
     ],
 )
 def test_values_are_compared_as_the_command_line_reads_them(

@@ -55,11 +55,15 @@ def test_seconds_from_another_start_are_marked_and_not_ranked(tmp_path):
     assert "or from another start" in compared.summary
 
 
-def test_seconds_from_the_same_kind_of_start_are_compared(tmp_path):
+def test_seconds_from_the_same_start_are_compared(tmp_path):
     for name in ("kfac_tridiag", "adam"):
-        write_run(tmp_path / name, settings(name, start_from=f"runs/{name}"), errors=FAST)
+        write_run(tmp_path / name, settings(name, start_from="runs/long"), errors=FAST)
     part = contents(read(tmp_path), targets=[4.5]).parts[0]
     assert [row[5] for row in texts(part.times)] == ["5", "5"]
+    other = settings("sgd", start_from="runs/short")
+    write_run(tmp_path / "short", other, errors=FAST, device_name="Another processor")
+    part = contents(read(tmp_path), targets=[4.5]).parts[0]
+    assert {row[1]: row[5] for row in texts(part.times)}["sgd"] == "5 (other machine, other start)"
 
 
 def test_remarks_that_are_the_same_of_all_runs_are_shown(tmp_path):

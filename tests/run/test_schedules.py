@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from kfac_cli.commands.messages import choices
+from kfac_cli.config.choices import choices
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.engine import StepRecord

@@ -7,7 +7,8 @@ import numpy as np
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
-from kfac_cli.config.compose import CONFIG_MODULE, CONFIG_NAME, HYDRA_VERSION_BASE
+from kfac_cli.config.choices import CONFIG_MODULE
+from kfac_cli.config.compose import CONFIG_NAME, HYDRA_VERSION_BASE
 from kfac_cli.config.settings_file import write_settings
 
 OPTIMIZERS = ("kfac_tridiag", "kfac_diag", "nesterov_sgd")

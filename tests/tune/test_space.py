@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from kfac_cli.commands.messages import choices
+from kfac_cli.config.choices import choices
 from kfac_cli.config.compose import composed, load_config
 from kfac_cli.errors import UserError
 from kfac_cli.tune.options import TuneOptions, is_option, read_options

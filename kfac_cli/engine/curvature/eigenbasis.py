@@ -29,8 +29,8 @@ class Eigenbasis(NamedTuple):
 def eigenbases(matrices: Sequence[Tensor], *, few_cases: bool = False) -> list[Eigenbasis]:
     """The eigendecomposition of each symmetric matrix. Raises ValueError if one is not finite.
 
-    Matrices of `few_cases`, as the factors of the first iterations, may have a low rank, which is
-    then looked for.
+    `few_cases` says that they may be of fewer cases than rows, as the factors of the first
+    iterations, and so of a low rank, which is then looked for.
     """
     return side_by_side(lambda matrix: _eigenbasis(matrix, few_cases), matrices, lambda m: m)
 

@@ -11,7 +11,6 @@ import kfac_cli.engine.model.statistics as statistics
 from kfac_cli.engine import BlockDiagonalInverse, BlockTridiagonalInverse
 from kfac_cli.engine.curvature.factored import FactoredCurvature
 from kfac_cli.engine.curvature.protocol import Curvature
-from kfac_cli.engine.curvature.separate_decay import SeparateDecayInverse
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.network import Network
 
@@ -37,7 +36,6 @@ PLACES: tuple[tuple[int, Any, str], ...] = (
     (5, Curvature, "inverses"),
     (6, BlockDiagonalInverse, "multiply"),
     (6, BlockDiagonalInverse, "multiply_gradient"),
-    (6, SeparateDecayInverse, "multiply_gradient"),
     (6, BlockTridiagonalInverse, "multiply"),
     (7, MiniBatch, "fisher_gram"),
     (8, MiniBatch, "objective"),

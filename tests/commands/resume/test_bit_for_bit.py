@@ -12,7 +12,7 @@ from soak.compare import differences
 from soak.experiment import OPTIMIZERS, TORCH_OPTIMIZERS, overrides
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
-from kfac_cli.commands.messages import choices
+from kfac_cli.config.choices import choices
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.run import recorder, runner
 from kfac_cli.run.session import Session
