@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kfac_cli.config.compose import composed
+from kfac_cli.commands.sweeps import naming_folder, sweep_folder
 from kfac_cli.config.settings_file import CONFIG_FILE
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import shown_folder
@@ -29,16 +29,12 @@ def refuse_used_sweep_folder(overrides: Sequence[str]) -> None:
 
     The record of a sweep that was refused before its first job is no sweep.
     """
-    named = [word for word in overrides if word.lstrip("+").startswith("hydra.sweep.dir=")]
-    if not named:
-        return  # the default is a new folder
-    try:
-        folder = Path(composed(named, hydra=True).hydra.sweep.dir)
-    except Exception:  # Hydra reports it
+    folder = sweep_folder(overrides) if naming_folder(overrides) else None
+    if folder is None:
         return
     for name, what in ((CONFIG_FILE, "a run"), (SWEEP_FILE, "another sweep")):
         if (folder / name).exists() and (name == CONFIG_FILE or _has_jobs(folder)):
-            place = shown(str(shown_folder(folder.absolute())))
+            place = shown(str(shown_folder(folder)))
             raise UserError(f"hydra.sweep.dir={place}: holds {what}; choose a new folder")
 
 

@@ -82,12 +82,16 @@ def _values(override: Override) -> float:
     return 1
 
 
+def naming_folder(overrides: Sequence[str]) -> list[str]:
+    """Those overrides that name the folder of a sweep, in place of a new one."""
+    return [word for word in overrides if word.lstrip("+").startswith("hydra.sweep.dir=")]
+
+
 def sweep_folder(overrides: Sequence[str]) -> Path | None:
     """The folder of a sweep; None if it cannot be composed without the sweep."""
-    named = [word for word in overrides if word.lstrip("+").startswith("hydra.sweep.dir=")]
     try:
-        return Path(composed(named, hydra=True).hydra.sweep.dir).absolute()
-    except Exception:  # Hydra has reported it
+        return Path(composed(naming_folder(overrides), hydra=True).hydra.sweep.dir).absolute()
+    except Exception:  # Hydra reports it
         return None
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-ROWS_AT_ONCE = 4096  # bounds the memory
+ROWS_AT_ONCE = 4096
+"""Rows that are converted or checked together, which bounds the memory that this takes."""
+
 PARTS = ("train_inputs", "train_targets", "test_inputs", "test_targets")
 
 Fingerprint = dict[str, dict[str, Any]]

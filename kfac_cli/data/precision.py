@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kfac_cli.data.dataset import ROWS_AT_ONCE
+
 TARGET_TOLERANCE = 1e-6
 """Root mean square of the rounding errors of a target, over its standard deviation."""
 
 INPUT_TOLERANCE = 1e-3
 """The same for an input, which is computed with in the run's precision anyway."""
-
-ROWS_AT_ONCE = 4096  # bounds the memory
 
 
 def rounded(raw: NDArray[Any], dtype: str) -> NDArray[Any]:

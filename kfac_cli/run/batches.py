@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from kfac_cli.data.dataset import Dataset
+from kfac_cli.data.dataset import ROWS_AT_ONCE, Dataset
 from kfac_cli.engine.chunks import free_memory
 
 DATA_SHARE = 0.5
@@ -18,8 +18,6 @@ DATA_SHARE = 0.5
 
 BYTE_SCALES = 255, 1
 """What integers from 0 to 255 may have been divided by."""
-
-ROWS_AT_ONCE = 4096  # bounds the memory
 
 
 class Rows(Protocol):

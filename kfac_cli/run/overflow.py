@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 
 from kfac_cli.config.schema import RunConfig
-from kfac_cli.data.dataset import PARTS, Dataset
+from kfac_cli.data.dataset import PARTS, ROWS_AT_ONCE, Dataset
 from kfac_cli.engine.chunks import chunk_size_for
 from kfac_cli.errors import UserError
 from kfac_cli.run.session import DTYPES, Session
-
-ROWS_AT_ONCE = 4096  # bounds the memory
 
 
 def refuse_overflow(config: RunConfig, dataset: Dataset, device: torch.device) -> None:
