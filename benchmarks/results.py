@@ -29,8 +29,8 @@ FOLDER = Path("outputs/results")
 CSV_FILE, FINDINGS_FILE = "error.csv", "findings.json"
 
 NO_MOMENTUM = "tridiagonal-no-momentum"
-PAPERS = ("tridiagonal-companion", "tridiagonal-paper")
-EVERY = (*SECOND_ORDER, *FIRST_ORDER, NO_MOMENTUM, *PAPERS)
+COMPANION = ("tridiagonal-companion", "diagonal-companion")
+EVERY = (*SECOND_ORDER, *FIRST_ORDER, NO_MOMENTUM, *COMPANION, "tridiagonal-paper")
 """Of `kfac-paper compare`."""
 
 FEW_TEST_CASES = "dataset.test_cases=1000"
@@ -44,18 +44,19 @@ def _section(name: str, targets: tuple[float, ...], methods: Sequence[str], *wor
     where = " on a GPU" if gpu else ""
     title = f"{problem.upper()}{where}: K-FAC beside tuned first-order methods"
     chosen = (f"problems={problem}", *words, f"methods={','.join(methods)}", FEW_TEST_CASES)
+    chosen = chosen if gpu else (*chosen, "threads=1")
     return Section(name, title, ("compare", "scale=full", *chosen), targets)
 
 
 CURVES_ERRORS, MNIST_ERRORS, FACES_ERRORS = (
-    (10, 5, 3, 2, 1),
+    (10, 5, 2, 1, 0.7),
     (10, 5, 3, 2, 1.5),
     (100, 80, 60, 50, 30),
 )
 FEWER = (*SECOND_ORDER, *FIRST_ORDER)
 SECTIONS = (
-    _section("curves", CURVES_ERRORS, EVERY, "seeds=0,1,2", "seconds=120"),
-    _section("mnist", MNIST_ERRORS, (*FEWER, NO_MOMENTUM), "seconds=720"),
+    _section("curves", CURVES_ERRORS, EVERY, "seeds=0,1,2", "seconds=460"),
+    _section("mnist", MNIST_ERRORS, (*FEWER, NO_MOMENTUM, *COMPANION), "seconds=720"),
     _section("faces", FACES_ERRORS, (*FEWER, NO_MOMENTUM), "seconds=720"),
 )
 GPU_SECTIONS = (

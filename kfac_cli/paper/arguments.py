@@ -48,6 +48,7 @@ def parse(words: Sequence[str]) -> Arguments:
             settings.append(word)
     scale = _scale(options.pop("scale", Scale.SMALL.value))
     output = options.pop("output", f"{DEFAULT_FOLDER}/{names[0]}-{scale.value}")
+    options = {**entry.defaults.get(scale, {}), **options}
     return Arguments(names[0], entry, scale, _folder(output), options, tuple(settings))
 
 

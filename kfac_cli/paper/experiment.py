@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 from kfac_cli.paper.curves import curves_figure, curves_table
 from kfac_cli.paper.judgement import Comparison, MethodRuns, ratios_table
-from kfac_cli.paper.methods import PROBLEMS, Method, named
+from kfac_cli.paper.methods import AVERAGED, PROBLEMS, Method, named
 from kfac_cli.paper.option_values import jobs, names, refuse, seconds, whole_numbers
 from kfac_cli.paper.outputs import write_figure, write_report_of, write_table
 from kfac_cli.paper.runs import EXTENSIBLE, QUIET, PlannedRun, complete_runs
-from kfac_cli.paper.study import Finding, Job, Scale
+from kfac_cli.paper.study import Finding, Job
 from kfac_cli.report.measures import ITERATIONS, SECONDS
 from kfac_cli.report.runs import Run
 
@@ -37,11 +37,9 @@ def run_experiment(
     """
     own = {word.partition("=")[0] for method in methods for word in method.settings}
     refuse(job.settings, (*CHOSEN, *own))
-    all_problems = PROBLEMS if job.scale is Scale.FULL else PROBLEMS[:1]
-    problems = names(job.options, "problems", PROBLEMS, all_problems)
-    known = [method.name for method in methods]
-    chosen = named(methods, names(job.options, "methods", known, known))
-    seeds = whole_numbers(job.options, "seeds", (0,))
+    problems = names(job.options, "problems", PROBLEMS)
+    chosen = named(methods, names(job.options, "methods", [method.name for method in methods]))
+    seeds = whole_numbers(job.options, "seeds")
     planned = {
         (problem, method.name, seed): _planned(job, problem, method, seed)
         for problem in problems
@@ -65,7 +63,7 @@ def run_experiment(
 
 
 def _planned(job: Job, problem: str, method: Method, seed: int) -> PlannedRun:
-    words = [*method.words(problem, job.scale), *QUIET, f"seed={seed}", "polyak.start=0"]
+    words = [*method.words(problem, job.scale), *QUIET, f"seed={seed}", AVERAGED]
     if (limit := seconds(job.options)) is not None:
         words += [*EXTENSIBLE, f"iterations={UNLIMITED}", f"max_optimizer_seconds={limit:g}"]
         words += method.without_end(job.scale, TIMED_EVALUATIONS)

@@ -3,7 +3,8 @@
 import json
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 from kfac_cli.errors import UserError
 from kfac_cli.files import replace_text, shown_folder
 from kfac_cli.paper.arguments import Arguments
-from kfac_cli.paper.study import Finding, Verdict
+from kfac_cli.paper.study import RUNS, Finding, Verdict
+from kfac_cli.recording.summary import SUMMARY_FILE
 from kfac_cli.recording.values import significant
 
 FINDINGS_FILE = "findings.json"
@@ -48,14 +50,14 @@ def write_findings(
 ) -> None:
     """Write findings.txt, and then findings.json, which says that the study has ended.
 
-    The latter also has the command line, versions, and the processor or GPU.
+    The latter also has the command line, and the versions and the processor or GPU of the runs.
     """
     contents = {
         "format": FORMAT,
         "study": arguments.name,
         "scale": arguments.scale.value,
         "command": command,
-        "environment": _environment(arguments.settings),
+        "environment": _environment(folder, arguments.settings),
         "findings": [_jsonable(finding) for finding in ordered(findings)],
     }
     text = json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -78,13 +80,29 @@ def read_findings(folder: Path) -> list[Finding]:
         raise UserError(f"{shown_folder(path)}: {reason}") from None
 
 
-def _environment(settings: Sequence[str]) -> dict[str, object]:
+def _environment(folder: Path, settings: Sequence[str]) -> dict[str, object]:
+    """That of the study's runs, a list of the values where they differ; without runs, of this."""
     import torch
 
     from kfac_cli.recording.environment import environment
 
     on_gpu = torch.cuda.is_available() and "device=cpu" not in settings
-    return environment("cuda" if on_gpu else "cpu")
+    own = environment("cuda" if on_gpu else "cpu")
+    summaries = list(_summaries(folder / RUNS))
+    if not summaries:
+        return own
+    return {name: _one_or_all([summary.get(name) for summary in summaries]) for name in own}
+
+
+def _summaries(runs: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(runs.rglob(SUMMARY_FILE)):
+        with suppress(ValueError):  # a damaged one, of a run that the study no longer needs
+            yield json.loads(path.read_text(encoding="utf-8"))
+
+
+def _one_or_all(values: Sequence[object]) -> object:
+    distinct = list(dict.fromkeys(values))
+    return distinct[0] if len(distinct) == 1 else distinct
 
 
 def _jsonable(finding: Finding) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """The folder of a study, and what study.json in it says that it holds."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import replace_text, shown_folder
 from kfac_cli.paper.arguments import Arguments
-from kfac_cli.paper.findings import FINDINGS_FILE
-from kfac_cli.paper.option_values import SECONDS, parts
+from kfac_cli.paper.findings import FINDINGS_FILE, write_findings
+from kfac_cli.paper.option_values import includes
+from kfac_cli.paper.study import Finding
 
 PLAN_FILE = "study.json"
 FORMAT = 1
@@ -23,12 +25,13 @@ def make_folder(arguments: Arguments) -> None:
     arguments.folder.mkdir(parents=True, exist_ok=True)
 
 
-def open_folder(arguments: Arguments) -> None:
-    """Make the folder the study's: record what it is to hold, or check what it holds.
+def open_folder(arguments: Arguments) -> bool:
+    """Make the folder the study's, or check what it holds; whether the study has ended.
 
     A study may be extended, by more of what its options list or by more seconds; it has then not
-    ended. Raises UserError if the folder holds something else, or another scale, options or
-    settings of the study.
+    ended, and the folder remains that of the smaller study until `end_study`: a command that is
+    refused or interrupted loses nothing. Raises UserError if the folder holds something else, or
+    another scale, options or settings of the study.
     """
     folder = arguments.folder
     plan, path = _plan(arguments), folder / PLAN_FILE
@@ -39,19 +42,31 @@ def open_folder(arguments: Arguments) -> None:
             "folder"
         )
     if not others:  # nothing has been done in it
-        replace_text(path, json.dumps(plan, indent=2, ensure_ascii=False) + "\n")
-        return
+        _write_plan(arguments)
+        return False
     recorded = _recorded(arguments)
-    if plan != recorded and _is_extended(plan, recorded):
-        (arguments.folder / FINDINGS_FILE).unlink(missing_ok=True)
-        replace_text(path, json.dumps(plan, indent=2, ensure_ascii=False) + "\n")
-        return
+    if _is_extended(plan, recorded):
+        return False
     for name, value in plan.items():
         if recorded.get(name) != value:
             raise UserError(
                 f"output={_shown(arguments)}: holds a study with {_entry(name, recorded)}, not "
                 f"{_entry(name, plan)}; give the same or choose another output="
             )
+    return (folder / FINDINGS_FILE).exists()
+
+
+def end_study(arguments: Arguments, findings: Sequence[Finding], command: str) -> None:
+    """Record that the folder holds the study, with these findings."""
+    if _recorded(arguments) != _plan(arguments):
+        (arguments.folder / FINDINGS_FILE).unlink(missing_ok=True)  # of the smaller study
+        _write_plan(arguments)
+    write_findings(arguments.folder, findings, arguments, command)
+
+
+def _write_plan(arguments: Arguments) -> None:
+    text = json.dumps(_plan(arguments), indent=2, ensure_ascii=False) + "\n"
+    replace_text(arguments.folder / PLAN_FILE, text)
 
 
 def _plan(arguments: Arguments) -> dict[str, Any]:
@@ -61,36 +76,34 @@ def _plan(arguments: Arguments) -> dict[str, Any]:
         "study": arguments.name,
         "scale": arguments.scale.value,
         "options": dict(sorted(options.items())),
-        "settings": list(arguments.settings),
+        "settings": _last_of_each(arguments.settings),
     }
+
+
+def _last_of_each(settings: Sequence[str]) -> list[str]:
+    """Of several values for a setting the last one; in the order of names, which means nothing."""
+    return [word for _, word in sorted({word.partition("=")[0]: word for word in settings}.items())]
 
 
 def _is_extended(plan: dict[str, Any], recorded: dict[str, Any]) -> bool:
     """Whether the plan is the recorded one but for options that ask for more."""
-    new, old = plan["options"], recorded.get("options")
-    if {**plan, "options": None} != {**recorded, "options": None} or not isinstance(old, dict):
+    new, old = plan["options"], recorded["options"]
+    if plan == recorded or {**plan, "options": None} != {**recorded, "options": None}:
         return False
-    return new.keys() == old.keys() and all(_includes(name, new[name], old[name]) for name in new)
-
-
-def _includes(option: str, new: str, old: str) -> bool:
-    if option != SECONDS:
-        return set(parts(new)) >= set(parts(old))
-    try:
-        return float(new) >= float(old)
-    except ValueError:  # refused later, by the study
-        return False
+    return new.keys() == old.keys() and all(includes(name, new[name], old[name]) for name in new)
 
 
 def _recorded(arguments: Arguments) -> dict[str, Any]:
+    """What study.json says; options that it leaves out have their defaults."""
     path = arguments.folder / PLAN_FILE
+    defaults = arguments.entry.defaults.get(arguments.scale, {})
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        recorded = None
-    if not isinstance(recorded, dict):
-        raise UserError(f"{shown_folder(path)}: is damaged; choose another output=")
-    return recorded
+        options = {**defaults, **recorded["options"]}
+        settings = _last_of_each(recorded["settings"])
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise UserError(f"{shown_folder(path)}: is damaged; choose another output=") from None
+    return {**recorded, "options": dict(sorted(options.items())), "settings": settings}
 
 
 def _entry(name: str, plan: dict[str, Any]) -> str:

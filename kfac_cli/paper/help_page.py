@@ -18,7 +18,7 @@ threads=1, device=cuda, data_dir=FOLDER.
 
 Options of compare, options and batch-size
   problems=curves,mnist,faces    the problems; not of batch-size
-  methods=NAME,NAME              some of the methods; not of batch-size
+  methods=NAME,NAME              some of the methods, or all; not of batch-size
   seconds=N                      each run ends after N optimizer seconds; not of batch-size
   sizes=250,500,1000             the mini-batch sizes; of batch-size, and of cost
   seeds=0,1,2                    seeds of initial parameters and mini-batches, one run for each
@@ -34,7 +34,8 @@ What it leaves in FOLDER
   report/                        where runs are compared: the page of kfac-report
 
 Interrupted, the same command continues. A study that has ended is read and its findings are printed
-again. One folder holds one study at one scale with the same settings.
+again. One folder holds one study at one scale with the same settings; more seeds, problems,
+methods, sizes or seconds extend it.
 
 Examples
   kfac-paper compare

@@ -1,6 +1,7 @@
 """What runs say about statements that compare two methods on a problem."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from kfac_cli.errors import counted
 from kfac_cli.paper.progress import Ratio, ratios
 from kfac_cli.paper.statement import Statement, or_never
 from kfac_cli.paper.study import Finding
-from kfac_cli.report.measures import SECONDS, Cost
+from kfac_cli.report.measures import SECONDS, Cost, best_error
 from kfac_cli.report.runs import Run
 from kfac_cli.report.table import Table, number_cell, text_cell
 
@@ -60,11 +61,14 @@ class Comparison:
             "seeds": sum(map(bool, by_pair)),
             **self._censored(by_pair),
         }
+        pair = f"{self.method} and {self.other}"
+        lowest = [_lowest(runs[name]) for name in (self.method, self.other)]
+        numbers[f"lowest errors of {pair}"] = " and ".join(map(or_never, lowest))
         if found:
             last = min(found, key=lambda ratio: ratio.error)
-            what = f"{self.cost.label} of {self.method} and {self.other} to error {last.error:.3g}"
+            what = f"{self.cost.label} of {pair} to error {last.error:.3g}"
             numbers[what] = f"{or_never(last.own)} and {or_never(last.other)}"
-        numbers |= _baseline([*runs[self.method], *runs[self.other]])
+        numbers |= _values([*runs[self.method], *runs[self.other]])
         return self.statement.finding([ratio.value for ratio in found], problem, numbers, note)
 
     def _pairs(self, runs: MethodRuns) -> list[tuple[Run, Run]]:
@@ -104,10 +108,19 @@ def ratios_table(comparisons: Sequence[Comparison], runs: Mapping[str, MethodRun
     return Table("ratios", "ratios", columns, rows)
 
 
-def _baseline(runs: Sequence[Run]) -> dict[str, float | int | str]:
-    """The values of the baseline, if it is among the runs."""
+def _lowest(runs: Sequence[Run]) -> float:
+    """The median over the runs of their lowest training errors."""
+    return statistics.median(map(best_error, runs))
+
+
+def _values(runs: Sequence[Run]) -> dict[str, float | int | str]:
+    """The preset of K-FAC, and the values of the baseline, of those that are among the runs."""
+    found: dict[str, float | int | str] = {}
     for run in runs:
-        if run.settings.get("optimizer.kind") == "nesterov":
+        kind = run.settings.get("optimizer.kind")
+        if kind == "kfac" and (preset := run.settings.get("preset.name")) is not None:
+            found["K-FAC has"] = f"preset={preset}"
+        if kind == "nesterov":
             values = [f"{name}={run.settings.get(name)}" for name in TUNED]
-            return {"the baseline has": " ".join(values)}
-    return {}
+            found["the baseline has"] = " ".join(values)
+    return found

@@ -38,19 +38,18 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _study(arguments: Arguments, command: str) -> int:
-    from kfac_cli.paper.findings import FINDINGS_FILE, findings_text, read_findings, write_findings
-    from kfac_cli.paper.folder import make_folder, open_folder
+    from kfac_cli.paper.findings import findings_text, read_findings
+    from kfac_cli.paper.folder import end_study, make_folder, open_folder
 
     folder = arguments.folder
     make_folder(arguments)
     with exclusive_use(folder):
-        open_folder(arguments)
-        if (folder / FINDINGS_FILE).exists():
+        if open_folder(arguments):
             findings = read_findings(folder)
             print(f"{shown_folder(folder)}: has ended; its findings are")
         else:
             findings = _run_study(arguments, command)
-            write_findings(folder, findings, arguments, command)
+            end_study(arguments, findings, command)
     print(f"\n{findings_text(findings)}")
     print(f"{one_line(str(shown_folder(folder)))}")
     return 0

@@ -12,6 +12,9 @@ PROBLEMS = ("curves", "mnist", "faces")
 BASELINE_SIZE = {"curves": 250, "mnist": 500, "faces": 500}
 """Cases of the baseline's mini-batches (section 13), and of all methods with a fixed size."""
 
+AVERAGED = "polyak.start=0"
+"""All runs are averaged from their beginning (section 13)."""
+
 EVALUATIONS = {Scale.FULL: 50, Scale.SMALL: 25}
 """Of a run."""
 

@@ -7,29 +7,27 @@ from kfac_cli.errors import UserError, listed, shown
 
 SECONDS = "seconds"
 
+ALL = "all"
+"""In place of a list of names."""
 
-def names(
-    options: Mapping[str, str], option: str, known: Sequence[str], default: Sequence[str]
-) -> tuple[str, ...]:
-    """Some of the known names, in the order in which they are known.
+
+def names(options: Mapping[str, str], option: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Some of the known names, or all of them, in the order in which they are known.
 
     Raises UserError for another name.
     """
-    if option not in options:
-        return tuple(default)
+    if options[option] == ALL:
+        return tuple(known)
     given = parts(options[option])
     for name in given:
         if name not in known:
-            raise UserError(f"{option}={shown(options[option])}: must be of {listed(known)}")
+            choices = listed([*known, ALL])
+            raise UserError(f"{option}={shown(options[option])}: must be of {choices}")
     return tuple(name for name in known if name in given)
 
 
-def whole_numbers(
-    options: Mapping[str, str], option: str, default: Sequence[int], least: int = 0
-) -> tuple[int, ...]:
+def whole_numbers(options: Mapping[str, str], option: str, least: int = 0) -> tuple[int, ...]:
     """Distinct whole numbers from `least` on, in ascending order; raises UserError for others."""
-    if option not in options:
-        return tuple(default)
     text = options[option]
     numbers = [int(part) for part in parts(text) if part.isascii() and part.isdigit()]
     if not numbers or len(numbers) < len(parts(text)) or min(numbers) < least:
@@ -44,7 +42,9 @@ def batch_sizes(options: Mapping[str, str], usual: Sequence[int], cases: int) ->
 
     Raises UserError for one above the number of training cases.
     """
-    sizes = whole_numbers(options, "sizes", sorted({min(m, cases) for m in usual}), least=1)
+    if "sizes" not in options:
+        return tuple(sorted({min(m, cases) for m in usual}))
+    sizes = whole_numbers(options, "sizes", least=1)
     if sizes[-1] > cases:
         raise UserError(
             f"sizes={shown(options['sizes'])}: the dataset has only {cases:,} training cases; "
@@ -55,7 +55,9 @@ def batch_sizes(options: Mapping[str, str], usual: Sequence[int], cases: int) ->
 
 def jobs(options: Mapping[str, str]) -> int:
     """How many runs are done beside each other; raises UserError for what is no such number."""
-    numbers = whole_numbers(options, "jobs", (1,), least=1)
+    if "jobs" not in options:
+        return 1
+    numbers = whole_numbers(options, "jobs", least=1)
     if len(numbers) > 1:
         raise UserError(f"jobs={shown(options['jobs'])}: must be one whole number")
     return numbers[0]
@@ -89,6 +91,16 @@ def refuse(settings: Sequence[str], chosen: Sequence[str]) -> None:
             )
         if name in chosen:
             raise UserError(f"{shown(word)}: the study chooses this itself; leave it out")
+
+
+def includes(option: str, new: str, old: str) -> bool:
+    """Whether a value asks for what another one does, and perhaps for more."""
+    if option != SECONDS:
+        return new == ALL or set(parts(new)) >= set(parts(old))
+    try:
+        return float(new) >= float(old)
+    except ValueError:  # refused later, by the study
+        return False
 
 
 def parts(text: str) -> list[str]:

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kfac_cli.recording.summary import DIVERGED
 from kfac_cli.report.measures import (
+    ITERATIONS,
     MEASURES,
     Cost,
     Values,
@@ -118,6 +120,22 @@ def ratios(run: Run, other: Run, cost: Cost, count: int = TARGETS) -> list[Ratio
     """How many times the cost of `run` the other one takes, at each of `compared_errors`."""
     own, others = ((measured(each, MEASURES[0]), spent(each, cost)) for each in (run, other))
     return compared(own, others, count, run.seed)
+
+
+def errors_beside(run: Run, other: Run) -> Values:
+    """Training error of another run over that of this one, after as many iterations (n,).
+
+    At the later half of the evaluations that both have; infinite where the other had diverged.
+    """
+    own, others = (
+        dict(zip(spent(each, ITERATIONS).tolist(), measured(each, MEASURES[0]), strict=True))
+        for each in (run, other)
+    )
+    end = math.inf if other.status == DIVERGED else max(others, default=0)
+    shared = [at for at in own if at in others or max(others, default=0) < at <= end]
+    later = [at for at in shared[len(shared) // 2 :] if own[at] > 0]
+    found = np.array([others.get(at, math.inf) / own[at] for at in later])
+    return np.where(np.isfinite(found), found, math.inf)
 
 
 def average_ratios(run: Run) -> Values:

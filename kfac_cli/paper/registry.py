@@ -1,11 +1,12 @@
 """The studies by name. Listing them imports no torch: a study's module loads it when it runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 
 from kfac_cli.errors import UserError, listed, shown
-from kfac_cli.paper.study import Study
+from kfac_cli.paper.option_values import ALL
+from kfac_cli.paper.study import Scale, Study
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Entry:
     small: str
     full: str
     options: tuple[str, ...] = ()
+    defaults: Mapping[Scale, Mapping[str, str]] = field(default_factory=dict)
+    """Of those options that have one whatever the settings."""
 
     def load(self) -> Study:
         """The study."""
@@ -31,6 +34,11 @@ class Entry:
 
 
 COMPARING = ("problems", "methods", "seeds", "seconds", "jobs")
+COMPARED = {
+    scale: {"problems": problems, "methods": ALL, "seeds": "0"}
+    for scale, problems in ((Scale.SMALL, "curves"), (Scale.FULL, ALL))
+}
+ONE_SEED = {scale: {"seeds": "0"} for scale in Scale}
 
 STUDIES: Mapping[str, Entry] = {
     "compare": Entry(
@@ -40,6 +48,7 @@ STUDIES: Mapping[str, Entry] = {
         small="14 minutes",
         full="a day",
         options=COMPARING,
+        defaults=COMPARED,
     ),
     "batch-size": Entry(
         "kfac_cli.paper.batch_size.work:run",
@@ -48,6 +57,7 @@ STUDIES: Mapping[str, Entry] = {
         small="8 minutes",
         full="4 hours",
         options=("sizes", "seeds", "jobs"),
+        defaults=ONE_SEED,
     ),
     "options": Entry(
         "kfac_cli.paper.options.work:run",
@@ -56,6 +66,7 @@ STUDIES: Mapping[str, Entry] = {
         small="8 minutes",
         full="a day",
         options=COMPARING,
+        defaults=COMPARED,
     ),
     "cost": Entry(
         "kfac_cli.paper.cost.work:run",

@@ -22,6 +22,7 @@ from kfac_cli.config.validation import validate
 from kfac_cli.errors import UserError, counted, shown
 from kfac_cli.files import shown_folder
 from kfac_cli.paper.checked_settings import checked
+from kfac_cli.paper.study import RUNS
 from kfac_cli.recording.csv_table import read_table
 from kfac_cli.recording.summary import (
     DIVERGED,
@@ -34,9 +35,6 @@ from kfac_cli.recording.tables import METRICS_FILE
 from kfac_cli.recording.values import format_duration, significant
 from kfac_cli.report.runs import Run, load_runs
 from kfac_cli.signals import Interrupted, StopRequest
-
-RUNS = "runs"
-"""The folder of the runs in that of the study."""
 
 QUIET = ("tensorboard=false", "checkpoint.keep=0")
 """Settings of runs of which the tables are all that is needed."""

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+RUNS = "runs"
+"""The folder of the runs in that of a study."""
+
 
 class Verdict(StrEnum):
     """Whether a statement of the paper held here."""

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kfac_cli.paper.runs import RUNS, PlannedRun
+from kfac_cli.paper.runs import PlannedRun
+from kfac_cli.paper.study import RUNS
 from kfac_cli.report.runs import Run, load_runs
 from tests.report.folders import settings, write_run
 

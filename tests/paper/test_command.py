@@ -8,16 +8,19 @@ import shlex
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kfac_cli.config.compose import load_config
 from kfac_cli.config.schema import flat_settings
+from kfac_cli.errors import UserError
+from kfac_cli.paper import registry
 from kfac_cli.paper.arguments import parse
 from kfac_cli.paper.methods import named
 from kfac_cli.paper.registry import STUDIES
-from kfac_cli.paper.study import Scale
+from kfac_cli.paper.study import RUNS, Scale
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -180,6 +183,57 @@ def test_a_study_is_extended_by_more_of_what_an_option_lists(kfac_paper, countin
     assert "has ended" in kfac_paper("counting", "flakes=2,3,1").out
     answer = kfac_paper("counting", "flakes=1,2")
     assert "holds a study with the options flakes=2,3,1" in answer.err
+
+
+def test_an_extension_that_is_refused_leaves_the_study_and_its_findings(kfac_paper, counting):
+    first = kfac_paper("counting", "flakes=1")
+
+    def refuse(job):
+        raise UserError("flakes='1,x': must be whole numbers")
+
+    acts, counting.acts = counting.acts, refuse
+    assert kfac_paper("counting", "flakes=1,x").code == 1
+    assert kfac_paper("counting", "flakes=1").out.endswith(first.out)
+    counting.acts = acts
+    assert kfac_paper("counting", "flakes=1,2").code == 0
+    assert "holds a study" in kfac_paper("counting", "flakes=1").err
+
+
+def test_what_is_not_given_has_its_default_and_can_be_extended(kfac_paper, counting, monkeypatch):
+    entry = replace(
+        registry.STUDIES["counting"],
+        defaults={scale: {"flakes": "0"} for scale in Scale},
+    )
+    monkeypatch.setitem(registry.STUDIES, "counting", entry)
+    kfac_paper("counting")
+    assert "has ended" in kfac_paper("counting", "flakes=0").out
+    assert kfac_paper("counting", "flakes=0,1").code == 0
+    assert kfac_paper("counting", "flakes=all").code == 0
+    assert "has ended" in kfac_paper("counting", "flakes=all").out
+    assert "holds a study" in kfac_paper("counting").err
+
+
+def test_the_order_of_settings_and_values_that_later_ones_replace_mean_nothing(
+    kfac_paper, counting
+):
+    kfac_paper("counting", "threads=1", "iterations=3")
+    same = kfac_paper("counting", "iterations=2", "iterations=3", "threads=1")
+    assert "has ended" in same.out
+
+
+def test_the_findings_have_the_environment_of_the_runs(kfac_paper, counting, tmp_path):
+    def two_runs(job):
+        for threads in (7, 8):
+            folder = job.folder / RUNS / str(threads)
+            folder.mkdir(parents=True)
+            summary = {"device_name": "an abacus", "thread_count": threads}
+            (folder / "summary.json").write_text(json.dumps(summary))
+        return []
+
+    counting.acts = two_runs
+    assert kfac_paper("counting", "output=here").code == 0
+    where = json.loads((tmp_path / "here/findings.json").read_text())["environment"]
+    assert (where["device_name"], where["thread_count"]) == ("an abacus", [7, 8])
 
 
 def test_a_command_that_failed_before_anything_was_done_leaves_the_folder_free(

@@ -21,8 +21,7 @@ from kfac_cli.paper.damping.curves import Curve, curve
 from kfac_cli.paper.damping.findings import findings
 from kfac_cli.paper.damping.measure import INVERSES, MOMENTUM, RAW, RESCALED, Improvement, measure
 from kfac_cli.paper.damping.outputs import damping_figure
-from kfac_cli.paper.runs import RUNS
-from kfac_cli.paper.study import Job, Scale, Verdict
+from kfac_cli.paper.study import RUNS, Job, Scale, Verdict
 from kfac_cli.run.session import choose_device, make_session
 
 SIZES = (20, 8, 4, 8, 20)

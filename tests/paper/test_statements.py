@@ -20,8 +20,14 @@ ABOVE_TWO = Statement(
 
 COMPARISONS = [*compare.COMPARISONS, *options.COMPARISONS]
 
-EVERY = (5, 25, 30, 35, 500)
-"""Of the run that is compared with one of 25: ratios of 0.2, 1, 1.2, 1.4 and 20."""
+EVERY = (5, 25, 30, 35, 2500)
+"""Of the run that is compared with one of 25: ratios of 0.2, 1, 1.2, 1.4 and 100."""
+
+
+def of_statement(statement):
+    """The comparison that decides it."""
+    [comparison] = [each for each in COMPARISONS if each.statement is statement]
+    return comparison
 
 
 def test_the_median_decides_and_the_finding_says_by_which_rule():
@@ -58,7 +64,7 @@ def test_a_median_between_a_finite_value_and_a_miss_needs_the_rule_for_both():
 
 
 def test_seeds_of_which_one_run_never_gets_there_decide_and_are_counted(tmp_path):
-    comparison = compare.COMPARISONS[3]
+    comparison = of_statement(compare.MORE_PER_ITERATION)
     own, stuck = made_up(tmp_path / "own"), made_up(tmp_path / "stuck", errors=(16.7, 16.7))
     slower = made_up(tmp_path / "slower", 30)
     method, other = comparison.method, comparison.other
@@ -70,6 +76,7 @@ def test_seeds_of_which_one_run_never_gets_there_decide_and_are_counted(tmp_path
         f"{quantity}, range": "1.2 to never",
         "seeds": 3,
         f"seeds of which {other} never reaches an error of {method}": 2,
+        f"lowest errors of {method} and {other}": "1 and 16.7",
         f"iterations of {method} and {other} to error 1": "100 and never",
     }
     finding = comparison.finding("curves", {method: [stuck, stuck], other: [own, stuck]})
@@ -82,7 +89,7 @@ def test_seeds_of_which_one_run_never_gets_there_decide_and_are_counted(tmp_path
 def test_seconds_of_different_machines_are_not_compared_and_iterations_are(tmp_path):
     own, other = made_up(tmp_path / "own"), made_up(tmp_path / "other", 50)
     moved = replace(other, environment=replace(other.environment, device_name="another"))
-    iterations, seconds = compare.COMPARISONS[3:5]
+    iterations, seconds = map(of_statement, (compare.MORE_PER_ITERATION, compare.FASTER_PER_SECOND))
     runs = {seconds.method: [own, own], seconds.other: [other, moved]}
     assert iterations.finding("curves", runs).n == 12
     finding = seconds.finding("curves", runs)
@@ -145,14 +152,33 @@ def test_the_time_that_subsets_save_is_judged_either_way(tmp_path, every, verdic
     """By the iterations that both did: later ones, on larger mini-batches, take longer."""
     whole = _timed(made_up(tmp_path / "whole"), [every])
     subsets = _timed(made_up(tmp_path / "sub"), [25.0, 1000.0])
-    [finding] = options.time_findings(
-        "curves", {options.WHOLE: [whole], options.SUBSETS: [subsets]}
-    )
-    assert finding.verdict == verdict
+    runs = {options.WHOLE: [whole], options.SUBSETS: [subsets]}
+    assert options.other_findings("curves", runs)[0].verdict == verdict
     moved = replace(subsets, environment=replace(subsets.environment, threads=7))
     for runs in ({}, {options.WHOLE: [whole], options.SUBSETS: [moved]}):
-        [finding] = options.time_findings("curves", runs)
-        assert finding.verdict is Verdict.NOT_MEASURED
+        assert options.other_findings("curves", runs)[0].verdict is Verdict.NOT_MEASURED
+
+
+@pytest.mark.parametrize(
+    ("errors", "status", "median", "verdict"),
+    [
+        ((64.0, 17.0, 15.5, 15.0), "finished", (15.5 / 4 + 15) / 2, Verdict.CONFIRMED),
+        ((64.0, 16.0, 4.0, 1.0), "finished", 1, Verdict.NOT_CONFIRMED),
+        ((64.0, 99.0), "diverged", "never", Verdict.CONFIRMED),
+        ((64.0, 17.0), "time limit reached", 17 / 16, Verdict.NOT_CONFIRMED),
+    ],
+)
+def test_kfacs_momentum_is_judged_by_errors_after_as_many_iterations(
+    tmp_path, errors, status, median, verdict
+):
+    """A run that leaves the first plateau as fast as the baseline, and then stops, is worse."""
+    baseline = made_up(tmp_path / "baseline", average=1)
+    other = replace(made_up(tmp_path / "other", errors=errors, average=1), status=status)
+    runs = {options.BASELINE: [baseline], options.KFAC_MOMENTUM: [other]}
+    finding = options.other_findings("curves", runs)[1]
+    name = f"{options.SGD_MOMENTUM.quantity}, median"
+    assert finding.numbers[name] == (median if median == "never" else pytest.approx(median))
+    assert finding.verdict is verdict
 
 
 def _timed(run, seconds):

@@ -8,15 +8,22 @@ gradient counts. The baseline starts from the initial parameters at both scales:
 learning rate is too large.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kfac_cli.commands.quoting import quoted
 from kfac_cli.data.folder import resolve_data_dir
 from kfac_cli.data.registry import load_dataset
 from kfac_cli.paper.checked_settings import checked
-from kfac_cli.paper.methods import PAPERS_T3, Method, first_order, kfac, kfac_without_momentum
-from kfac_cli.paper.runs import QUIET, RUNS, PlannedRun
-from kfac_cli.paper.study import Job, Scale
+from kfac_cli.paper.methods import (
+    AVERAGED,
+    PAPERS_T3,
+    Method,
+    first_order,
+    kfac,
+    kfac_without_momentum,
+)
+from kfac_cli.paper.runs import QUIET, PlannedRun
+from kfac_cli.paper.study import RUNS, Job, Scale
 
 PROBLEM = {Scale.FULL: "mnist", Scale.SMALL: "curves"}
 SIZES = {Scale.FULL: (500, 1000, 2000, 4000), Scale.SMALL: (250, 500, 1000)}
@@ -85,6 +92,7 @@ class Plan:
                     "schedule=exponential",
                     "tensorboard=false",
                     f"seed={seed}",
+                    AVERAGED,
                     *self.job.settings,
                     f"iterations={WARM_UP}",
                     f"evaluate_every={WARM_UP}",
@@ -106,6 +114,7 @@ class Plan:
 
     def _run(self, method: Method, size: int, seed: int) -> PlannedRun:
         iterations = ITERATIONS[self.job.scale][method.name]
+        method = replace(method, full=iterations, small=iterations)
         first = self.first_iteration(method.name)
         warm_up = f"warm-up/{WARMED_UP_BY.get(method.name)}/{seed}"
         start = quoted(self.job.folder / RUNS / warm_up)
@@ -117,6 +126,7 @@ class Plan:
                 "schedule=fixed",
                 f"schedule.size={size}",
                 f"seed={seed}",
+                AVERAGED,
                 *([f"start_from={start}"] if first else []),
                 f"iterations={first + iterations}",
                 f"evaluate_every={max(1, iterations // EVALUATIONS)}",

@@ -24,7 +24,7 @@ CHOSEN = (
 def run(job: Job) -> list[Finding]:
     """Do the runs that are missing, and write and return what they show."""
     refuse(job.settings, CHOSEN)
-    seeds, beside = whole_numbers(job.options, "seeds", (0,)), jobs(job.options)
+    seeds, beside = whole_numbers(job.options, "seeds"), jobs(job.options)
     sizes = batch_sizes(job.options, SIZES[job.scale], training_cases(job))
     plan = Plan(job, sizes, seeds)
     complete_runs(plan.warm_ups(), job.folder, job.say, beside)

@@ -6,13 +6,16 @@ TRIDIAGONAL, DIAGONAL = "tridiagonal", "diagonal"
 TRIDIAGONAL_NO_MOMENTUM = "tridiagonal-no-momentum"
 BASELINE = "nesterov"
 
+PRESETS = {"paper": "the paper's values", "companion": "the values of its authors' code"}
+"""Those with which both inverses are compared besides this project's."""
+
 METHODS: tuple[Method, ...] = (
     kfac(TRIDIAGONAL, "kfac_tridiag"),
     kfac(DIAGONAL, "kfac_diag", PAPERS_T3),
     kfac("diagonal-default", "kfac_diag"),
     kfac("ekfac", "ekfac"),
-    kfac("tridiagonal-paper", "kfac_tridiag", "preset=paper"),
-    kfac("tridiagonal-companion", "kfac_tridiag", "preset=companion"),
+    *(kfac(f"{TRIDIAGONAL}-{preset}", "kfac_tridiag", f"preset={preset}") for preset in PRESETS),
+    *(kfac(f"{DIAGONAL}-{preset}", "kfac_diag", f"preset={preset}") for preset in PRESETS),
     kfac_without_momentum(TRIDIAGONAL_NO_MOMENTUM, "kfac_tridiag"),
     kfac_without_momentum("diagonal-no-momentum", "kfac_diag", PAPERS_T3),
     first_order(BASELINE, "nesterov_sgd"),

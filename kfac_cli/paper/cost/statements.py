@@ -73,8 +73,8 @@ INVERSION = Statement(
     "section 8",
     "C₃ over C₅, or C₄ over C₆",
     "at least several times, much larger",
-    "the median over the sizes is 2 or more",
-    lambda ratio: ratio >= 2,
+    "the median over the sizes is 3 or more",
+    lambda ratio: ratio >= 3,
 )
 NOT_IN_FORMULA = (
     "C₁ and C₂ are those of SGD's iterations, the others those of K-FAC's first ones. In no task "

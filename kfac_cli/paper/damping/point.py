@@ -16,8 +16,8 @@ from kfac_cli.engine import KFAC
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import shown_folder, typed_path
 from kfac_cli.paper.checked_settings import checked
-from kfac_cli.paper.runs import RUNS, PlannedRun, complete_runs
-from kfac_cli.paper.study import Job, Scale
+from kfac_cli.paper.runs import PlannedRun, complete_runs
+from kfac_cli.paper.study import RUNS, Job, Scale
 from kfac_cli.run.runner import process_for
 from kfac_cli.run.session import Session
 from kfac_cli.run.starting_point import read_starting_point
