@@ -191,6 +191,9 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.require_target and self.target_error is None:
             raise OptionError("require_target", True, "needs {target_error}; set it to a number")
+        if self.matmul == "tf32" and getattr(self.optimizer, "refresh", None) == "background":
+            reason = "needs optimizer.refresh=immediate: others would be rounded now and then"
+            raise OptionError("matmul", "tf32", reason)
 
     @property
     def title(self) -> str:

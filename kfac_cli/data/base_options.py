@@ -14,7 +14,10 @@ from kfac_cli.errors import counted
 Report = Callable[[str, int, int], None]
 """Takes what is being done, how much of it is done, and how much it is."""
 
-Width = Annotated[int, Integer(1, 100_000)]
+WIDEST = 100_000
+"""Units that a layer may have."""
+
+Width = Annotated[int, Integer(1, WIDEST)]
 Pixelwise = Annotated[
     Literal["bernoulli", "gaussian"],
     About(
@@ -54,7 +57,7 @@ class DatasetOptions:
         ),
     ] = "sparse"
     connections: Annotated[
-        Annotated[int, Integer(1, 100_000)],
+        Width,
         About("incoming weights of a unit that are not 0, for initialization=sparse"),
     ] = CONNECTIONS
     name: str

@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from kfac_cli.data.base_options import WIDEST
 from kfac_cli.errors import UserError
 from kfac_cli.files import typed_path
 
 CODER = (1000, 500, 250, 30, 250, 500, 1000)  # as the paper has for MNIST
 CLASSIFIER = (400, 200)
-MAX_CLASSES = 100_000  # the widest layer that is allowed
 
 DERIVED = ("layer_sizes", "activations", "output")
 
@@ -50,10 +50,10 @@ def _layer_sizes(images: str, labels: str | None) -> tuple[int, ...]:
     if labels is None:
         return (pixels, *CODER, pixels)
     largest = float(read_idx(typed_path(labels), "dataset.labels").max(initial=0))
-    if not 0 <= largest < MAX_CLASSES:  # nan too
+    if not 0 <= largest < WIDEST:  # nan too
         raise UserError(
             f"{labels}: has a label {largest:g}; those of dataset.labels must be whole numbers "
-            f"from 0 to {MAX_CLASSES - 1}"
+            f"from 0 to {WIDEST - 1}"
         )
     return (pixels, *CLASSIFIER, max(2, int(largest) + 1))
 

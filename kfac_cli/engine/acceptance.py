@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from kfac_cli.engine.damping import reduction_ratio
+from kfac_cli.engine.damping import SUFFICIENT, reduction_ratio
 from kfac_cli.engine.direction import Update
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.options.kfac import KFACOptions
@@ -19,9 +19,6 @@ from kfac_cli.engine.state_rules import Rule, like, number, record
 
 NEGLIGIBLE = 1e-3
 """Fraction of the first h below which h may grow by any factor: the problem is solved there."""
-
-SUFFICIENT = 0.25
-"""The reduction ratio below which λ is too small (section 6.5)."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def continue_conjugate_gradient(
     the mini-batch and `damping` is λ + η, and the slope ∇h. The preconditioner is `inverse`.
     Each step minimises M over the preconditioned residual and the previous step, as section 7 does
     over iterations: from δ = αΔ, the minimiser along Δ, these are CG's iterates. A step takes one
-    product with F and one with the inverse.
+    product with F, two with J, which cost as much again, and one with the inverse.
     """
     last = delta
     for _ in range(steps):

@@ -9,6 +9,9 @@ from kfac_cli.engine.state_rules import LARGEST_NUMBER, Rule, number, record
 INCREASE_FACTOR = 10.0
 """Factor by which a rejected step increases λ; 1/ω₁ would need many rejections."""
 
+SUFFICIENT, GOOD = 0.25, 0.75
+"""The reduction ratios ρ below which λ is too small, and above which it is too large (6.5)."""
+
 
 class Damping:
     """λ (`value`) and γ (`gamma`); both 0 until `start` if λ₀ is to be calibrated."""
@@ -98,9 +101,9 @@ def levenberg_marquardt(damping: float, rho: float, omega: float) -> float:
     λω₁ where the reduction ratio ρ is above 3/4; λ/ω₁ where it is below 1/4, as for every increase
     of the objective, or not finite.
     """
-    if not math.isfinite(rho) or rho < 0.25:
+    if not math.isfinite(rho) or rho < SUFFICIENT:
         return damping / omega
-    if rho > 0.75:
+    if rho > GOOD:
         # Full-batch runs decrease λ for thousands of iterations; from 0 it could never increase.
         return max(damping * omega, sys.float_info.min)
     return damping

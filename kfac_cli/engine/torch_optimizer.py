@@ -16,7 +16,6 @@ from kfac_cli.engine.emulated import without_emulated_bfloat16
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.network import Network
-from kfac_cli.engine.optimizer import undone_on_error
 from kfac_cli.engine.options.baselines import TorchOptions
 from kfac_cli.engine.parameters import Parameters
 from kfac_cli.engine.record import StepRecord
@@ -82,17 +81,17 @@ class TorchOptimizer:
         self.chunk_size = chunk_size_for(options.chunk_size, network.layer_sizes, parameters[0])
         self.parameters = parameters
         self._before = parameters  # the previous step
-        self._own = [nn.Parameter(p.clone()) for p in parameters]  # torch changes these in place
+        self._own = [nn.Parameter(p.clone()) for p in parameters]  # whose data each step replaces
         self._optimizer = construct(options, self._own)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
 
-    @undone_on_error
     def step(self, inputs: Tensor, targets: Tensor, *, measure_noise: bool = False) -> StepRecord:
         """One update from `inputs` (m, d_0) and `targets` (m, d_ℓ).
 
         If the objective is not finite, the previous step is reverted instead. Raises ValueError for
         tensors of other shapes. `measure_noise` asks for the record's `noise_scale`, which takes
-        two cases or more.
+        two cases or more. If it raises, the parameters are those of before; what torch keeps
+        besides them, which would take long to copy, may have changed.
         """
         options = self.options
         batch = MiniBatch(self.network, self.parameters, inputs, targets, self.chunk_size)
@@ -103,8 +102,7 @@ class TorchOptimizer:
             self.parameters = self._before
             return replace(record, outcome="reverted")
         for own, value, slope in zip(self._own, self.parameters, here.gradient, strict=True):
-            own.data.copy_(value)
-            own.grad = slope
+            own.data, own.grad = value.clone(), slope
         factor = options.rate_factor(self.iteration, self.planned)
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
@@ -113,7 +111,7 @@ class TorchOptimizer:
             self._optimizer.step()
         self.iteration += 1
         self._before = self.parameters
-        self.parameters = [own.detach().clone() for own in self._own]
+        self.parameters = [own.detach() for own in self._own]
         return record
 
     @property

@@ -25,8 +25,9 @@ def as_batch(
         if not isinstance(values, Tensor):
             kind = type(values).__name__
             raise ValueError(f"{name}: must be a tensor, as torch.as_tensor makes it, not a {kind}")
-        _check_finite(name, values)
     same = targets is inputs
+    for name, values in (("inputs", inputs), ("targets", targets))[: 1 if same else 2]:
+        _check_finite(name, values)
     inputs, targets = inputs.detach(), targets.detach()
     if flatten:
         inputs = inputs.flatten(1) if inputs.dim() > 2 else inputs

@@ -16,9 +16,6 @@ from kfac_cli.run.session import Session
 CHECKED = ("the iteration", "the parameters", "alpha", "mu", "lambda", "gamma")
 """What a message has of the state of a run, which all processes must have in common."""
 
-BYTES = 8 * (1 + len(CHECKED))
-"""The size of a message."""
-
 
 class Part(IntEnum):
     """A part of a run; `LEAVE` says that there are no more runs."""

@@ -25,8 +25,7 @@ from kfac_cli.engine.state_rules import Rule, record, word
 class BlockDiagonalInverse(Inverse):
     """diag(Ā_{i-1,i-1} ⊗ G_{i,i})⁻¹ with factored Tikhonov damping of strength γ.
 
-    `pi` is the name of one of `PI_RULES`; any other raises ValueError. `shared` is
-    `UndampedFactors(factors, pi)`, if there is one already.
+    `pi` is the name of one of `PI_RULES`; any other raises ValueError.
     """
 
     def __init__(
@@ -36,9 +35,8 @@ class BlockDiagonalInverse(Inverse):
         *,
         pi: str = "trace",
         fallbacks: Fallbacks | None = None,
-        shared: UndampedFactors | None = None,
     ) -> None:
-        shared = shared or UndampedFactors(factors, pi)
+        shared = UndampedFactors(factors, pi)
         self._set(factor_inverses(shared, gamma, range(len(shared.sizes)), fallbacks))
 
     @classmethod
@@ -63,43 +61,30 @@ class BlockDiagonalInverse(Inverse):
     def multiply_gradient(
         self, gradient: Parameters, cases: CaseFactors | None, products: Products = BLAS
     ) -> Parameters:
-        """F̆⁻¹∇h, by section 8's shortcut for layers where few cases make it cheaper."""
-        if cases is None:
-            return self.multiply(gradient, products)
-        return self.multiply_low_rank(gradient, cases.gradients, cases.homogeneous, 0.0, products)
+        """F̆⁻¹∇h, by section 8's shortcut for layers where few `cases` make it cheaper.
 
-    def multiply_low_rank(
-        self,
-        gradient: Parameters,
-        gradients: list[Tensor],
-        homogeneous: list[Tensor],
-        l2: float,
-        products: Products = BLAS,
-    ) -> Parameters:
-        """F̆⁻¹∇h for a small mini-batch (section 8), for each layer in the cheaper way.
-
-        `gradient` is ∇h, (1/m) 𝒢_i 𝒜_{i-1}ᵀ + η W_i, with η = `l2`; the rows of `gradients[i]`
-        (m, d_{i+1}) and `homogeneous[i]` (m, d_i + 1) are the cases' g and ā. Equals
-        `multiply(gradient)` up to rounding. For a layer with p outputs and q inputs (bias included)
-        the multiplications are
+        `gradient` is the mean over these cases plus ηθ, whose product the shortcut leaves out. For
+        a layer with p outputs and q inputs (bias included) the multiplications are
 
             G⁻¹ (∇h) Ā⁻¹             p q (p + q)
             (G⁻¹𝒢) (𝒜ᵀĀ⁻¹) / m       m (p² + q² + p q)
-            η G⁻¹ W Ā⁻¹              p q (p + q), in addition to the latter if η > 0
 
-        So the shortcut is cheaper for η = 0 and, where p = q = d, m < 2d/3. For η > 0 it never is:
-        ηW is of full rank, and its product alone costs as much as the first line.
+        so that, where p = q = d, the shortcut is cheaper for m < 2d/3. ηθ is of full rank: its
+        product alone costs as much as the first line. Without it the product is that of
+        `multiply(gradient)` up to rounding.
         """
+        if cases is None:
+            return self.multiply(gradient, products)
         multiply, results = products.multiply, []
         for v, g, a, a_inverse, g_inverse in zip(
             gradient,
-            gradients,
-            homogeneous,
+            cases.gradients,
+            cases.homogeneous,
             self.activation_inverse,
             self.gradient_inverse,
             strict=True,
         ):
-            if low_rank_is_cheaper(g.shape[0], v.shape[0], v.shape[1], l2):
+            if low_rank_is_cheaper(g.shape[0], *v.shape):
                 left = multiply(g, g_inverse.T).T.div(g.shape[0])
                 results.append(multiply(left, multiply(a, a_inverse)))
             else:
@@ -154,8 +139,7 @@ def inverted(factorizations: Sequence[Factorization], dtype: torch.dtype) -> lis
     )
 
 
-def low_rank_is_cheaper(cases: int, rows: int, columns: int, l2: float) -> bool:
-    """Whether section 8's shortcut takes fewer multiplications; see `multiply_low_rank`."""
+def low_rank_is_cheaper(cases: int, rows: int, columns: int) -> bool:
+    """Whether section 8's shortcut takes fewer multiplications; see `multiply_gradient`."""
     direct = rows * columns * (rows + columns)
-    shortcut = cases * (rows**2 + columns**2 + rows * columns)
-    return shortcut + (direct if l2 > 0 else 0) < direct
+    return cases * (rows**2 + columns**2 + rows * columns) < direct

@@ -35,7 +35,7 @@ class BlockTridiagonalInverse(Inverse):
     plus a coupling of each layer with the next, `couplings`; see `coupling.py`.
 
     `pi` is the name of one of `PI_RULES`, `sigma_solver` of one of `SIGMA_SOLVERS`; any other
-    raises ValueError. `shared` is `UndampedFactors(factors, pi)`, if there is one already.
+    raises ValueError.
     """
 
     def __init__(
@@ -46,10 +46,9 @@ class BlockTridiagonalInverse(Inverse):
         pi: str = "trace",
         sigma_solver: str = "auto",
         fallbacks: Fallbacks | None = None,
-        shared: UndampedFactors | None = None,
     ) -> None:
         solve = choose("sigma_solver", sigma_solver, SIGMA_SOLVERS)
-        parts = _Parts(shared or UndampedFactors(factors, pi), solve)
+        parts = _Parts(UndampedFactors(factors, pi), solve)
         self._set(parts.made(gamma, range(len(parts.costs)), fallbacks))
 
     @classmethod

@@ -39,8 +39,7 @@ class SeparateDecayInverse(Inverse):
             return self.inverse.multiply(gradient, products)
         results = self.inverse.multiply_gradient(gradient, cases, products)
         for product, decay, g in zip(results, self.weight_decay, cases.gradients, strict=True):
-            rows, columns = product.shape
-            if low_rank_is_cheaper(g.shape[0], rows, columns, 0.0):
+            if low_rank_is_cheaper(g.shape[0], *product.shape):
                 product.add_(decay)
         return results
 

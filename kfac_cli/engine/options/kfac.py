@@ -51,7 +51,7 @@ class KFACOptions(DampingOptions, CurvatureOptions):
         Integer(1, 1000),
         About(
             "steps of preconditioned conjugate gradients on M(δ); 1 is the paper's algorithm, "
-            "each further one takes a product with F and one with the inverse",
+            "each further one takes as much as two products with F, and one with the inverse",
             "",
             "6.4",
         ),
