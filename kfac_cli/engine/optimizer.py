@@ -19,7 +19,8 @@ class Optimizer(Protocol):
     each step; `iteration` counts the steps; `chunk_size` is the number of cases computed at once.
     `adapts` says whether a rejected step changes the next one, so that trying again makes sense. A
     step whose outcome is "reverted" has restored the parameters from before the previous one. A
-    step that raises leaves the optimizer as it was.
+    step that raises leaves the parameters as they were, and optimizers of this package, not those
+    of torch, as a whole.
     """
 
     parameters: Parameters

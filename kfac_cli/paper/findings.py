@@ -97,7 +97,9 @@ def _environment(folder: Path, settings: Sequence[str]) -> dict[str, object]:
 def _summaries(runs: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(runs.rglob(SUMMARY_FILE)):
         with suppress(ValueError):  # a damaged one, of a run that the study no longer needs
-            yield json.loads(path.read_text(encoding="utf-8"))
+            summary = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(summary, dict):
+                yield summary
 
 
 def _one_or_all(values: Sequence[object]) -> object:

@@ -99,7 +99,7 @@ def _recorded(arguments: Arguments) -> dict[str, Any]:
     defaults = arguments.entry.defaults.get(arguments.scale, {})
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
-        options = {**defaults, **recorded["options"]}
+        options = {**defaults, **{k: str(v) for k, v in recorded["options"].items()}}
         settings = _last_of_each(recorded["settings"])
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{shown_folder(path)}: is damaged; choose another output=") from None

@@ -133,9 +133,9 @@ def errors_beside(run: Run, other: Run) -> Values:
     )
     end = math.inf if other.status == DIVERGED else max(others, default=0)
     shared = [at for at in own if at in others or max(others, default=0) < at <= end]
-    later = [at for at in shared[len(shared) // 2 :] if own[at] > 0]
+    later = [at for at in shared[len(shared) // 2 :] if 0 < own[at] < math.inf]
     found = np.array([others.get(at, math.inf) / own[at] for at in later])
-    return np.where(np.isfinite(found), found, math.inf)
+    return np.where(np.isnan(found), math.inf, found)
 
 
 def average_ratios(run: Run) -> Values:

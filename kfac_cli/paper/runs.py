@@ -106,7 +106,13 @@ def _checked_limit(run: PlannedRun, folder: Path) -> float | None:
                 f"{shown_folder(folder)}: holds a run with {name}={shown(found.get(name))}, and "
                 f"the study needs {shown(wanted.get(name))}; remove it or choose another output="
             )
-    return config.max_optimizer_seconds
+    limit, given = config.max_optimizer_seconds, found.get("max_optimizer_seconds")
+    if limit is not None and given is not None and given > limit:
+        raise UserError(
+            f"{shown_folder(folder)}: was continued to {given:g} optimizer seconds, and the study "
+            f"needs {limit:g}; give seconds={given:g} or choose another output="
+        )
+    return limit
 
 
 def _has_ended(folder: Path, limit: float | None) -> bool:

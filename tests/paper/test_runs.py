@@ -126,6 +126,9 @@ def test_an_interrupted_run_stops_saves_is_resumed_and_then_done_once(planned, s
     with pytest.raises(UserError, match="long: holds a run with seed=0, and the study needs 2"):
         other = planned("long", "max_optimizer_seconds=1000", "seed=2", iterations=1_000_000)
         complete_runs([other], tmp_path / "study", said.append)
+    with pytest.raises(UserError, match=r"optimizer seconds, and the study needs 0\.01; give sec"):
+        shorter = planned("long", "max_optimizer_seconds=0.01", iterations=1_000_000)
+        complete_runs([shorter], tmp_path / "study", said.append)
 
 
 @pytest.mark.parametrize(("limit", "ended"), [(100, True), (101, False), (None, False)])

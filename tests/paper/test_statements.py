@@ -165,6 +165,7 @@ def test_the_time_that_subsets_save_is_judged_either_way(tmp_path, every, verdic
         ((64.0, 17.0, 15.5, 15.0), "finished", (15.5 / 4 + 15) / 2, Verdict.CONFIRMED),
         ((64.0, 16.0, 4.0, 1.0), "finished", 1, Verdict.NOT_CONFIRMED),
         ((64.0, 99.0), "diverged", "never", Verdict.CONFIRMED),
+        ((64.0, 16.0, math.nan, math.nan), "diverged", "never", Verdict.CONFIRMED),
         ((64.0, 17.0), "time limit reached", 17 / 16, Verdict.NOT_CONFIRMED),
     ],
 )

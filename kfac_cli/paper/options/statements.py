@@ -75,9 +75,11 @@ def other_findings(problem: str, runs: MethodRuns) -> list[Finding]:
     pairs = zip(runs.get(WHOLE, ()), runs.get(SUBSETS, ()), strict=False)
     same = [pair for pair in pairs if comparable(*pair, SECONDS)]
     times = [_times_as_long(whole, subsets) for whole, subsets in same]
-    pairs = zip(runs.get(BASELINE, ()), runs.get(KFAC_MOMENTUM, ()), strict=False)
-    errors = [value for pair in pairs for value in errors_beside(*pair).tolist()]
-    return [TAU_SECONDS.finding(times, problem), SGD_MOMENTUM.finding(errors, problem)]
+    both = list(zip(runs.get(BASELINE, ()), runs.get(KFAC_MOMENTUM, ()), strict=False))
+    errors = [value for pair in both for value in errors_beside(*pair).tolist()]
+    note = "" if both else f"There are no runs of both {BASELINE} and {KFAC_MOMENTUM}."
+    momentum = SGD_MOMENTUM.finding(errors, problem, {"seeds": len(both)}, note)
+    return [TAU_SECONDS.finding(times, problem), momentum]
 
 
 def _times_as_long(run: Run, other: Run) -> float:
