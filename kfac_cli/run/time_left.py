@@ -5,7 +5,7 @@ import math
 from kfac_cli.engine.options.curvature import FIRST_WITH_EXACT
 from kfac_cli.schedules import Schedule
 
-SAMPLED_ITERATIONS = 50
+SAMPLED_ITERATIONS = 1000
 """The schedule is evaluated at this many future iterations; more change the estimate little."""
 
 WARM_UP = FIRST_WITH_EXACT
