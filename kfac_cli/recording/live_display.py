@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 import sys
 from collections.abc import Callable
 from itertools import accumulate
@@ -22,13 +23,14 @@ from kfac_cli.recording.terminal_fields import (
     ITERATION_FIELDS,
     iteration_values,
 )
-from kfac_cli.recording.values import Row, clock_time, iterations_done, significant
+from kfac_cli.recording.values import Row, SecondsLeft, clock_time, iterations_done, significant
 
 FIRST_WIDTH = LAST_WIDTH = 9
 """Widths of iteration and time, between which the fields of an evaluation are printed."""
 
 VALUE_WIDTHS = {field.name: field.width for _, field in ITERATION_FIELDS}
 TITLE_SHARE = 0.35
+FRAMES_PER_SECOND = 4
 
 _Formatter = logging.Formatter | None
 
@@ -57,7 +59,7 @@ class _Lines(io.TextIOBase):
 
 
 class LiveDisplay:
-    """A progress bar above the current values, redrawn four times a second.
+    """A progress bar above the current values, redrawn `FRAMES_PER_SECOND` times a second.
 
     The lines are cut to the terminal's width. While it is active, warnings and log records are
     printed above it.
@@ -71,6 +73,7 @@ class LiveDisplay:
         self._title = ""
         self._started = clock()
         self._state = _State(0, {}, None)
+        self._estimated = -math.inf  # when the time left last was
         self._live: Live | None = None
         self._redirected: list[tuple[logging.StreamHandler[TextIO], TextIO, _Formatter]] = []
         self._cut = 0
@@ -82,18 +85,22 @@ class LiveDisplay:
         self._live = Live(
             console=self._console,
             get_renderable=self._frame,
+            refresh_per_second=FRAMES_PER_SECOND,
             redirect_stdout=sys.stdout.isatty(),  # but not output to a file
             redirect_stderr=sys.stderr.isatty(),
         )
         self._live.start(refresh=True)
         self._redirect_log_records()
 
-    def iteration(self, row: Row, seconds_left: float | None) -> None:
-        end = None if seconds_left is None else self._clock() + seconds_left
+    def iteration(self, row: Row, seconds_left: SecondsLeft) -> None:
+        done, end, now = iterations_done(row), self._state.end, self._clock()
+        if now - self._estimated >= 1 / FRAMES_PER_SECOND or done == self._total:
+            left = seconds_left()
+            end, self._estimated = None if left is None else now + left, now
         # some, such as rho, are known at some iterations only: show the latest value
         known = self._state.values | iteration_values(row)
         values = {name: known[name] for name in VALUE_WIDTHS if name in known}
-        self._state = _State(iterations_done(row), values, end)
+        self._state = _State(done, values, end)
 
     def evaluation(self, row: Row) -> None:
         fitting = self._fitting_columns()

@@ -11,7 +11,7 @@ from kfac_cli.recording.activity import activity_text
 from kfac_cli.recording.layout import terminal_width
 from kfac_cli.recording.summary import headline, terminal_summary
 from kfac_cli.recording.terminal_fields import EVALUATION_FIELDS, iteration_values
-from kfac_cli.recording.values import Row, clock_time, iterations_done, significant
+from kfac_cli.recording.values import Row, SecondsLeft, clock_time, iterations_done, significant
 
 QUIET_SECONDS = 10.0
 """Without a terminal, iterations are reported at most this often."""
@@ -21,7 +21,7 @@ class Display(Protocol):
     """The interface of a progress display; `Progress` documents the methods."""
 
     def start(self, title: str) -> None: ...
-    def iteration(self, row: Row, seconds_left: float | None) -> None: ...
+    def iteration(self, row: Row, seconds_left: SecondsLeft) -> None: ...
     def evaluation(self, row: Row) -> None: ...
     def activity(self, what: str, done: int, total: int) -> None: ...
     def message(self, text: str) -> None: ...
@@ -59,7 +59,7 @@ class Progress:
         """Start the clock, and the display on a terminal."""
         self._display.start(title)
 
-    def iteration(self, row: Row, seconds_left: float | None) -> None:
+    def iteration(self, row: Row, seconds_left: SecondsLeft) -> None:
         """Report a finished iteration by its row of the metrics table."""
         self._display.iteration(row, seconds_left)
 
@@ -113,7 +113,7 @@ class PlainDisplay:
         self._started = self._shown = self._clock()
         self.message(f"{title}: {self._total} iterations")
 
-    def iteration(self, row: Row, seconds_left: float | None) -> None:
+    def iteration(self, row: Row, seconds_left: SecondsLeft) -> None:
         now = self._clock()
         done = iterations_done(row)
         due = self._reported is None or now - self._reported >= QUIET_SECONDS
@@ -121,7 +121,7 @@ class PlainDisplay:
             return
         self._reported = self._shown = now
         fields = [f"{name} {value}" for name, value in iteration_values(row).items()]
-        times = f"{clock_time(now - self._started)} elapsed, {clock_time(seconds_left)} left"
+        times = f"{clock_time(now - self._started)} elapsed, {clock_time(seconds_left())} left"
         self.message("  ".join([f"iteration {done}/{self._total}", *fields, times]))
 
     def evaluation(self, row: Row) -> None:
@@ -152,7 +152,7 @@ class LabelledLines:
     def start(self, title: str) -> None:
         self.message(f"{title}: {self._total} iterations")
 
-    def iteration(self, row: Row, seconds_left: float | None) -> None:
+    def iteration(self, row: Row, seconds_left: SecondsLeft) -> None:
         pass
 
     def evaluation(self, row: Row) -> None:

@@ -1,11 +1,17 @@
-"""Cells of a row as numbers, and numbers as readable text."""
+"""What a display is told of a run: cells of a row as numbers, and numbers as readable text."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 Row = Mapping[str, object]
 """One row of a table: column name to value, a missing value being absent or None."""
+
+SecondsLeft = Callable[[], float | None]
+"""Estimates the seconds from now to the end of a run, None if it cannot.
+
+That may take longer than everything else about an iteration: a display asks when it shows it.
+"""
 
 
 def as_number(value: object) -> float | None:

@@ -85,7 +85,7 @@ def test_plain_lines_say_where_the_run_is(clock):
     progress.message("loading")
     progress.start("curves, kfac_tridiag")
     clock.now += 65
-    progress.iteration(ROW, 3599.6)
+    progress.iteration(ROW, lambda: 3599.6)
     progress.evaluation(EVALUATION)
     progress.close()
     assert stream.getvalue().splitlines() == [
@@ -102,17 +102,20 @@ def test_plain_lines_are_at_least_ten_seconds_apart_but_for_the_last(clock):
     stream = io.StringIO()
     progress = Progress(30, stream, clock)
     progress.start("title")
+    asked = []
     for iteration in range(1, 31):
         clock.now += 1
-        progress.iteration({"iteration": iteration}, None)
+        progress.iteration({"iteration": iteration}, lambda: asked.append(clock.now))
     shown = re.findall(r"iteration (\d+)/30", stream.getvalue())
     assert shown == ["1", "11", "21", "30"]
+    assert len(asked) == len(shown)
 
 
 def test_values_that_are_missing_or_not_finite_are_marked(clock):
     stream = io.StringIO()
     progress = Progress(2, stream, clock)
-    progress.iteration({"iteration": 1, "error": math.nan, "alpha": math.inf, "mu": None}, math.inf)
+    row = {"iteration": 1, "error": math.nan, "alpha": math.inf, "mu": None}
+    progress.iteration(row, lambda: math.inf)
     assert stream.getvalue() == "iteration 1/2  error nan  alpha inf  0:00 elapsed, -:-- left\n"
 
 
@@ -122,7 +125,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(monkeypatch, cl
     stream = Terminal()
     with Progress(2, stream, clock) as progress:
         progress.start("title")
-        progress.iteration(ROW, None)
+        progress.iteration(ROW, lambda: None)
     assert "\x1b" not in stream.getvalue()
 
 
@@ -140,7 +143,7 @@ def test_the_live_display_shows_everything_and_never_wraps(width, clock):
     with Progress(100_000, terminal, clock) as progress:
         progress.start(TITLE)
         clock.now += 3661
-        progress.iteration({**ROW, "iteration": 99_999}, 3600.0)
+        progress.iteration({**ROW, "iteration": 99_999}, lambda: 3600.0)
         progress.evaluation(EVALUATION)
         progress.evaluation({"iteration": 50})
     lines = terminal.lines()
@@ -227,24 +230,34 @@ def test_the_end_is_told_in_the_width_of_the_terminal(tmp_path, monkeypatch, clo
 def test_a_value_known_at_some_iterations_only_stays_in_its_place(terminal, clock):
     with Progress(9, terminal, clock) as progress:
         progress.start(TITLE)
-        progress.iteration({"iteration": 1, "error": 5.0, "rho": 1.5, "mu": None}, None)
-        progress.iteration({"iteration": 2, "error": 4.0, "rho": None, "mu": 0.5}, None)
+        progress.iteration({"iteration": 1, "error": 5.0, "rho": 1.5, "mu": None}, lambda: None)
+        progress.iteration({"iteration": 2, "error": 4.0, "rho": None, "mu": 0.5}, lambda: None)
     assert terminal.lines()[-1].split() == ["error", "4.000", "μ", "0.5000", "ρ", "1.500"]
 
 
 def test_time_left_runs_down_between_reports(terminal, clock):
     with Progress(9, terminal, clock) as progress:
         progress.start(TITLE)
-        progress.iteration({"iteration": 1}, 60.0)
+        progress.iteration({"iteration": 1}, lambda: 60.0)
         clock.now += 45
     assert terminal.lines()[-2].endswith("1/9 0:45, 0:15 left")
+
+
+def test_the_time_left_is_estimated_once_a_frame_and_at_the_end(terminal, clock):
+    asked = []
+    with Progress(9, terminal, clock) as progress:
+        progress.start(TITLE)
+        for iteration in range(1, 10):
+            progress.iteration({"iteration": iteration}, lambda i=iteration: asked.append(i))
+            clock.now += 0.0625
+    assert asked == [1, 5, 9]
 
 
 def test_a_terminal_without_greek_letters_gets_names(terminal, clock):
     terminal.encoding = "ascii"
     with Progress(9, terminal, clock) as progress:
         progress.start(TITLE)
-        progress.iteration(ROW, None)
+        progress.iteration(ROW, lambda: None)
     values = terminal.lines()[-1]
     assert values.isascii()
     assert "lambda 1.234e-132  gamma 0.003162" in values
@@ -294,7 +307,7 @@ def test_what_runs_besides_the_iterations_is_named_with_its_progress(terminal, c
         for action in (
             lambda: progress.activity("generating CURVES", 5_000, 20_000),
             lambda: progress.activity("calibrating lambda"),
-            lambda: progress.iteration(ROW, None),
+            lambda: progress.iteration(ROW, lambda: None),
             lambda: progress.activity("evaluating", 1, 3),
             lambda: progress.activity(""),
         ):

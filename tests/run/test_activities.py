@@ -26,7 +26,7 @@ class Recording(Progress):
 
     def iteration(self, row, seconds_left):
         self.noted.append(("iteration", row["iteration"], 0))
-        self.left.append(seconds_left)
+        self.left.append(seconds_left())
 
 
 SMALL = [
