@@ -36,13 +36,11 @@ FILE_DESCRIPTIONS = (
     ("metrics.csv", "a row per iteration: error, damping, time"),
     ("evaluations.csv", "errors on the whole training and test sets"),
     ("tensorboard", "the same and more, for TensorBoard"),
-    ("events.out.tfevents*", "the same and more, for TensorBoard"),
     ("config.yaml", "every setting of this run"),
     ("parameters*", "the best parameters, the last, their average"),
     ("checkpoint*", "what resuming the run needs"),
     ("run.log", "the log"),
     ("error*", "what went wrong"),
-    ("traceback*", "what went wrong"),
 )
 """File name pattern and description, in the order of the list."""
 

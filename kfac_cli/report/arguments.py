@@ -63,6 +63,9 @@ def parse(words: Sequence[str]) -> Arguments:
         raise UserError("output=: must name a folder")
     if given.level is not None and not given.claim:
         raise UserError("--level: belongs to --claim")
+    unused = [*(f"{name}=" for name in options), *["--reference"] * bool(given.reference)]
+    if given.claim and unused:
+        raise UserError(f"{unused[0]}: belongs to a report, which --claim does not write")
     return Arguments(
         paths=tuple(paths),
         output=with_home(options.get("output", "report"), "output="),

@@ -10,8 +10,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from kfac_cli.errors import UserError, listed, shown
 
-GROUPS = ("dataset", "optimizer", "schedule", "preset")
-"""The config groups: `optimizer=adam` is short for `optimizer.name=adam`."""
+GROUPS = {
+    "dataset": "dataset.name",
+    "optimizer": "optimizer.name",
+    "schedule": "schedule.kind",
+    "preset": "preset.name",
+}
+"""The config groups: `optimizer=adam` is short for `optimizer.name=adam`.
+
+A choice that has the name or kind of another one, as `schedule=fixed_250` has, is told from it by
+the settings that it changes: `schedule=fixed schedule.size=250`.
+"""
 
 Cost = Literal["iterations", "cases", "seconds"]
 COSTS: tuple[Cost, ...] = ("iterations", "cases", "seconds")
@@ -125,8 +134,7 @@ def _selection(claim: str, text: str) -> Selection:
                 f"--claim {shown(claim)}: {shown(word)} is no setting; write NAME=VALUE, such as "
                 "optimizer=adam or optimizer.learning_rate=0.01"
             )
-        name = f"{name}.name" if name in GROUPS else name
-        settings[name] = _value(value)
+        settings[GROUPS.get(name, name)] = _value(value)
     return Selection(" ".join(text.split()), settings)
 
 

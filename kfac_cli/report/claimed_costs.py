@@ -4,9 +4,8 @@ import math
 from collections.abc import Sequence
 
 from kfac_cli.errors import UserError
-from kfac_cli.recording.summary import FAILED
 from kfac_cli.report.claim import CostToError
-from kfac_cli.report.endings import end_of, lost, stopped
+from kfac_cli.report.endings import could_have_reached, end_of, stopped
 from kfac_cli.report.measures import CASES, ITERATIONS, SECONDS, time_to
 from kfac_cli.report.runs import Run
 
@@ -21,7 +20,7 @@ def judged(measure: CostToError, runs: Sequence[Run], notes: list[str]) -> list[
     kept = []
     for run in runs:
         missed = math.isinf(time_to(run, measure.error, ITERATIONS))
-        if missed and (stopped(run) or run.status == FAILED):
+        if missed and stopped(run):
             notes.append(f"{run.name}: {run.status} before the target and not counted")
         else:
             kept.append(run)
@@ -60,27 +59,36 @@ def check_costs(measure: CostToError, runs: Sequence[Run]) -> None:
         )
 
 
-def costs(
-    measure: CostToError, better: Sequence[Run], worse: Sequence[Run], notes: list[str]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The costs of both sides, infinite for a miss; a note says if a miss had less time."""
+def costs(measure: CostToError, runs: Sequence[Run]) -> tuple[float, ...]:
+    """What each run took, infinite for a miss."""
+    return tuple(time_to(run, measure.error, COST_NAMED[measure.cost]) for run in runs)
+
+
+def earliest_costs(
+    measure: CostToError,
+    runs: Sequence[Run],
+    own: Sequence[float],
+    others: Sequence[float],
+    notes: list[str],
+) -> tuple[float, ...]:
+    """What each run would have taken at least had it gone on; `own` is what it took.
+
+    A miss that ended before the slowest of the `others` that reached the target could have reached
+    it right after its end. A line for each of those is added to the notes.
+    """
     cost = COST_NAMED[measure.cost]
-    first, second = (
-        tuple(time_to(run, measure.error, cost) for run in side) for side in (better, worse)
-    )
-    missed = [
-        run
-        for run, value in zip([*better, *worse], first + second, strict=True)
-        if math.isinf(value) and not lost(run)
-    ]
-    budget = min((end_of(run, cost) for run in missed), default=math.inf)
-    slowest = max((value for value in first + second if value < math.inf), default=0.0)
-    if budget < slowest:
-        notes.append(
-            f"a run that missed the target ended after {cost_text(budget)} {measure.cost}, before "
-            f"the slowest that reached it ({cost_text(slowest)}): longer runs would be fairer"
-        )
-    return first, second
+    slowest = max((value for value in others if value < math.inf), default=0.0)
+    earliest = []
+    for run, value in zip(runs, own, strict=True):
+        end = end_of(run, cost)
+        if math.isinf(value) and could_have_reached(run, end, slowest):
+            notes.append(
+                f"{run.name}: missed the target, but ended after {cost_text(end)} {measure.cost}, "
+                f"before the slowest on the other side that reached it ({cost_text(slowest)})"
+            )
+            value = end
+        earliest.append(value)
+    return tuple(earliest)
 
 
 def cost_text(value: float) -> str:

@@ -16,7 +16,7 @@ from kfac_cli.terminal import tolerant_output
 if TYPE_CHECKING:
     from kfac_cli.report.runs import Run
 
-EXIT_OF_OUTCOME = {"held": 0, "did not hold": 1, "too few runs": 2}
+EXIT_OF_OUTCOME = {"held": 0, "did not hold": 1, "too few runs": 2, "too short runs": 2}
 EXIT_FAILED_CLAIM = 3
 """After an error in testing a claim, where 1 means that it did not hold."""
 

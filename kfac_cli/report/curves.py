@@ -30,8 +30,8 @@ NOTE = (
     "The iterate or its Polyak average, whichever has the smaller training error (section 13). A "
     "point is the median over the seeds of error and cost at one evaluation; the band is the full "
     f"range of fewer than {FEW} seeds, and from the 20 to the 80 per cent quantile of more. A run "
-    "that diverged or failed counts as infinite from there on, and a line has the points that more "
-    "than half of its runs have."
+    "that diverged counts as infinite from there on, and a line has the points that more than half "
+    "of its runs have."
 )
 
 

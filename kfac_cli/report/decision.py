@@ -1,16 +1,16 @@
 """Decide a claim from runs: which of them it is about, what they reached, whether it holds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from kfac_cli.errors import UserError, shown
-from kfac_cli.recording.summary import FAILED
 from kfac_cli.report.claim import Claim, CostToError, ErrorAtIteration, Selection
-from kfac_cli.report.claimed_costs import check_costs, cost_text, costs, judged
+from kfac_cli.report.claimed_costs import check_costs, cost_text, costs, earliest_costs, judged
+from kfac_cli.report.compared import compared_settings, shown_fully
 from kfac_cli.report.comparison import Comparison, compare
-from kfac_cli.report.groups import compared_settings, group_runs, shown_fully, with_data
+from kfac_cli.report.groups import group_runs, one_per_sample, with_data
 from kfac_cli.report.problem import median
 from kfac_cli.report.runs import Run
 from kfac_cli.report.statistics import LEVEL, seeds_needed
@@ -21,7 +21,10 @@ BUDGETS = frozenset(
 )
 """Settings that say how long a run lasts, in which the runs of one side may differ."""
 
-Outcome = Literal["held", "did not hold", "too few runs"]
+Sample = tuple[float, ...]
+"""The values of the runs of one side."""
+
+Outcome = Literal["held", "did not hold", "too few runs", "too short runs"]
 
 
 @dataclass(frozen=True)
@@ -30,22 +33,32 @@ class Decision:
 
     `better` and `worse` are the values of the runs on either side, in the order of their seeds;
     infinite where a target was not reached or an error is not finite. `comparison` is None if a
-    side has no runs. `notes` says what was left out.
+    side has no runs; `had_they_gone_on` are the comparisons in which the runs of one side that
+    ended early reach the target right after their end. `notes` says what was left out.
     """
 
     claim: Claim
     level: float
-    better: tuple[float, ...]
-    worse: tuple[float, ...]
+    better: Sample
+    worse: Sample
     comparison: Comparison | None
+    had_they_gone_on: tuple[Comparison, ...]
     notes: tuple[str, ...]
 
     @property
     def outcome(self) -> Outcome:
-        """Whether it holds at the level, or no outcome of so few runs could show that it does."""
+        """Whether it holds at the level, or why the runs cannot say.
+
+        No outcome of so few runs could show that it does, or it depends on whether runs that ended
+        early would have reached the target.
+        """
         if self.comparison is None or not _at_most(self.comparison.smallest_p, self.level):
             return "too few runs"
-        return "held" if _at_most(self.comparison.p, self.level) else "did not hold"
+        each = (self.comparison, *self.had_they_gone_on)
+        holds = {_at_most(comparison.p, self.level) for comparison in each}
+        if len(holds) > 1:
+            return "too short runs"
+        return "held" if holds.pop() else "did not hold"
 
     def __str__(self) -> str:
         lines = [f"claim   {self.claim}"]
@@ -70,6 +83,8 @@ class Decision:
         return "\n".join(lines)
 
     def _advice(self) -> str:
+        if self.outcome == "too short runs":
+            return ": it depends on what runs that missed the target do later; let them run longer"
         if self.outcome != "too few runs":
             return ""
         needed = seeds_needed(self.level)
@@ -79,9 +94,9 @@ class Decision:
 def decide(claim: Claim, runs: Sequence[Run], level: float = LEVEL) -> Decision:
     """Test a claim over the seeds at a level.
 
-    Runs that ended early for another reason than the optimizer, and so could still have reached the
-    target, are not counted. A run that missed the target counts as worse than any that reached it;
-    a note says where it had less time than those took.
+    Runs that something else than the optimizer ended before the target are not counted. A run that
+    missed the target counts as worse than any that reached it; where it had less time than those
+    took, the claim must come out the same had it reached the target right after its end.
 
     Raises UserError if a side stands for no run or for runs that differ in more than the seed, both
     sides have a run in common or are on different data, no run was evaluated at the iteration, a
@@ -93,26 +108,40 @@ def decide(claim: Claim, runs: Sequence[Run], level: float = LEVEL) -> Decision:
     _check_data(claim, [*better, *worse])
     if any(run in worse for run in better):
         raise UserError("--claim: a run belongs to both sides")
-    if isinstance(claim.measure, ErrorAtIteration):
-        _check_evaluated(claim.measure, [*better, *worse])
-        samples = _errors(claim.measure, better, notes), _errors(claim.measure, worse, notes)
+    measure = claim.measure
+    longer: list[tuple[Sample, Sample]] = []
+    if isinstance(measure, ErrorAtIteration):
+        _check_evaluated(measure, [*better, *worse])
+        samples = _errors(measure, better, notes), _errors(measure, worse, notes)
     else:
-        better, worse = (judged(claim.measure, side, notes) for side in (better, worse))
-        check_costs(claim.measure, [*better, *worse])
-        samples = costs(claim.measure, better, worse, notes)
-    comparison = compare(*samples, level) if all(samples) else None
-    return Decision(claim, level, *samples, comparison, tuple(notes))
+        better, worse = (judged(measure, side, notes) for side in (better, worse))
+        check_costs(measure, [*better, *worse])
+        first, second = samples = costs(measure, better), costs(measure, worse)
+        longer = [
+            (earliest_costs(measure, better, first, second, notes), second),
+            (first, earliest_costs(measure, worse, second, first, notes)),
+        ]
+    if not all(samples):
+        return Decision(claim, level, *samples, None, (), tuple(notes))
+    others = tuple(compare(*pair, level) for pair in longer)
+    return Decision(claim, level, *samples, compare(*samples, level), others, tuple(notes))
 
 
 def _side(selection: Selection, runs: Sequence[Run], notes: list[str]) -> list[Run]:
-    """The runs of one side, one for each seed."""
+    """The runs of one side, one for each seed, or for each run that they start from.
+
+    They may differ in how long they are, unless their steps depend on it.
+    """
     chosen = [run for run in runs if selection.holds(run.settings)]
     if not chosen:
         raise UserError(f"--claim: no run has {selection.text}{_known(selection, runs)}")
     groups, complaints = group_runs(chosen)
     notes += complaints
     settings = [compared_settings(run) for run in chosen]
-    names = dict.fromkeys(name for own in settings for name in own if name not in BUDGETS)
+    free = BUDGETS - {"iterations"} if any(map(_plans_its_end, settings)) else BUDGETS
+    if all(run.settings.get("start_from") is not None for run in chosen):
+        free |= {"start_from"}
+    names = dict.fromkeys(name for own in settings for name in own if name not in free)
     for name in names:
         values = {shown_fully(own.get(name)): shown(own.get(name)) for own in settings}
         if len(values) > 1:
@@ -121,17 +150,14 @@ def _side(selection: Selection, runs: Sequence[Run], notes: list[str]) -> list[R
                 f"{', '.join(values.values())}; add one of them, such as "
                 f"{name}={next(iter(values.values()))}"
             )
-    return _one_per_seed([run for group in groups for run in group.runs], notes)
+    pooled = [run for group in groups for run in group.runs]
+    return one_per_sample(pooled, notes, "the same settings but for its length")
 
 
-def _one_per_seed(runs: Sequence[Run], notes: list[str]) -> list[Run]:
-    """Of runs with the same seed and different lengths, the longest."""
-    kept: dict[object, Run] = {}
-    for run in sorted(runs, key=lambda run: -run.iterations):
-        other = kept.setdefault(run.seed if run.seed is not None else run.folder, run)
-        if other is not run:
-            notes.append(f"{run.name}: has the seed of {other.name} and is not counted")
-    return [run for run in runs if run in kept.values()]
+def _plans_its_end(settings: Mapping[str, object]) -> bool:
+    """Whether the steps depend on how many are planned, as `planned_values` of the options do."""
+    schedule = settings.get("optimizer.rate_schedule", "constant")
+    return schedule != "constant" or settings.get("optimizer.final_iterations", 0) != 0
 
 
 def _known(selection: Selection, runs: Sequence[Run]) -> str:
@@ -166,7 +192,7 @@ def _errors(measure: ErrorAtIteration, runs: Sequence[Run], notes: list[str]) ->
     values = []
     for run in runs:
         error = error_at(run, measure.iteration)
-        if (run.status == FAILED and math.isinf(error)) or math.isnan(error):
+        if math.isnan(error):
             notes.append(
                 f"{run.name}: has no evaluation at iteration {measure.iteration} and is not counted"
             )

@@ -18,13 +18,22 @@ ENDED_EARLIER = "ended earlier"
 
 
 def lost(run: Run) -> bool:
-    """Whether the run ended without a usable result, so that its errors count as infinite."""
-    return run.status in (DIVERGED, FAILED)
+    """Whether the optimizer itself ended the run, so that its errors count as infinite."""
+    return run.status == DIVERGED
 
 
 def stopped(run: Run) -> bool:
-    """Whether the run was stopped from outside, or is still running."""
-    return run.status in (INTERRUPTED, PRUNED, UNFINISHED)
+    """Whether something else ended the run, such as a signal or a full disk, or it still runs."""
+    return run.status in (INTERRUPTED, PRUNED, FAILED, UNFINISHED)
+
+
+def could_have_reached(run: Run, end: float, slowest: float) -> bool:
+    """Whether a run that missed a target might have reached it after its `end`, a cost.
+
+    So it is if it was stopped, or ended before the slowest run that reached the target. A run that
+    diverged had its chance.
+    """
+    return not lost(run) and (stopped(run) or end < SAME_BUDGET * slowest)
 
 
 def slowest_hits(problem: Problem, groups: Iterable[Group], target: float) -> dict[Cost, float]:
@@ -46,10 +55,8 @@ def earliest_times(
 ) -> Values:
     """The times of `Problem.times` (runs,), a censored miss replaced by the cost at its end.
 
-    A miss is censored, so that the run could have reached the target at any later time, if the run
-    was stopped, or ended before the slowest run that reached the target. A run that diverged or
-    failed had its chance. Where a run ended is compared in iterations if its seconds are not
-    comparable; its earliest time is then 0.
+    A miss is censored if the run `could_have_reached` the target at any later time. Where a run
+    ended is compared in iterations if its seconds are not comparable; its earliest time is then 0.
     """
     times = problem.times(group, target, cost)
     runs = problem.timed(group, target, cost)
@@ -57,7 +64,7 @@ def earliest_times(
         run = runs[place]
         own = cost if problem.comparable(run, cost) else ITERATIONS
         end = end_of(run, own)
-        if not lost(run) and (stopped(run) or end < SAME_BUDGET * slowest[own]):
+        if could_have_reached(run, end, slowest[own]):
             times[place] = end if own == cost else 0.0
     return times
 

@@ -3,13 +3,8 @@
 from collections.abc import Sequence
 
 from kfac_cli.recording.summary import DIVERGED, FAILED, FINISHED, TARGET_REACHED
-from kfac_cli.report.groups import (
-    Group,
-    differing_settings,
-    setting_text,
-    short_names,
-    telling_settings,
-)
+from kfac_cli.report.compared import setting_text, short_names
+from kfac_cli.report.groups import Group, differing_settings, telling_settings
 from kfac_cli.report.measures import CASES, SECONDS, best_error, best_test_error, total
 from kfac_cli.report.problem import Problem
 from kfac_cli.report.runs import Run

@@ -11,7 +11,7 @@ from kfac_cli.recording.values import significant
 
 
 class Cell(NamedTuple):
-    """A value, the text that shows it, and a word for its looks: best, poor, quiet or name.
+    """A value, the text that shows it, and a word for its looks: best, poor, odd, quiet or name.
 
     Cells sort by their values: numbers by size, infinity last, text as text. For the CSV, `remark`
     is what the text says and the value does not, and `ends` are the smallest and the largest of
@@ -89,9 +89,9 @@ def number(value: float, infinite: str = "–") -> str:
         return "–"
     if math.isinf(value):
         return infinite
-    if abs(value) >= 1000 and abs(value) < 1e15:
+    if 999.5 <= abs(value) < 1e15:
         return f"{value:,.0f}"
-    if value == int(value) and abs(value) < 1000:
+    if value == int(value) and abs(value) < 999.5:
         return str(int(value))
     return significant(value, 3)
 

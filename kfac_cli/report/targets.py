@@ -9,9 +9,6 @@ from kfac_cli.report.endings import ended_earlier, slowest_hits, stopped
 from kfac_cli.report.measures import ITERATIONS, MEASURES, best_error, measured
 from kfac_cli.report.problem import Problem, diverged, median, typical_error
 
-MAX_TARGETS = 3
-
-
 MOVED = 0.7
 """A group whose error is at least this share of the first evaluation's hardly moved from it."""
 
@@ -23,8 +20,8 @@ def automatic_targets(problem: Problem) -> tuple[float, ...]:
     groups that differ in every run. The easiest is what every group reaches in the median, the
     third in the middle between them on a logarithmic scale; all rounded up to two digits. A group
     that diverged, or hardly moved from its first evaluation, does not count, unless there is no
-    other. Where
-    nothing lies between groups, the easiest is in the middle between their start and the hardest.
+    other. Where nothing lies between groups, the easiest is in the middle between their start and
+    the hardest.
     """
     groups = [group for group in problem.ranked if not diverged(group)] or problem.ranked
     best = [typical_error(group) for group in groups]

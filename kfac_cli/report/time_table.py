@@ -32,7 +32,7 @@ def time_table(problem: Problem, targets: Sequence[float], name: str) -> Table:
             problem.groups,
             key=lambda group: (
                 problem.on_other_data(group),
-                *(_finite_first(median(problem.times(group, target, cost))) for cost in COSTS[:1]),
+                _finite_first(median(problem.times(group, target, ITERATIONS))),
                 group.label,
             ),
         )
@@ -142,7 +142,7 @@ def headline(problem: Problem, target: float | None) -> str:
     if early := _ended_before(problem, missed, target):
         text += f"; {early}"
     elif len(reached) == 1 and missed:
-        text += ", the only group that reached it"
+        text += ", the only group that reached it in the median"
     return f"{text}."
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kfac_cli.report.compared import setting_text
 from kfac_cli.report.figures import COLORS, Figure, Line, Panel, Style
-from kfac_cli.report.groups import Group, differing_settings, setting_text
+from kfac_cli.report.groups import Group, differing_settings
 from kfac_cli.report.measures import CASES, ITERATIONS, SECONDS, Cost, best_error, total
 from kfac_cli.report.problem import Problem, place_of, typical_error
 from kfac_cli.report.runs import Run

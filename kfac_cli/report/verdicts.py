@@ -58,7 +58,7 @@ def contenders(problem: Problem) -> list[Group]:
 
 
 def error_at(run: Run, iteration: float) -> float:
-    """The training error of a run at an iteration; infinite if it diverged or failed before.
+    """The training error of a run at an iteration; infinite if it diverged before.
 
     nan if it was not evaluated there for another reason.
     """
@@ -71,7 +71,7 @@ def error_at(run: Run, iteration: float) -> float:
 
 
 def last_common_iteration(runs: Sequence[Run]) -> float | None:
-    """The last iteration at which all runs that neither diverged nor failed were evaluated."""
+    """The last iteration at which all runs that did not diverge were evaluated."""
     each = [
         set(run.evaluations.get("iteration", np.array([])).tolist())
         for run in runs
@@ -129,11 +129,11 @@ def _note(pairs: int, problem: Problem) -> str:
     parts = [
         "Exact permutation test of Mann and Whitney over the seeds, two-sided, since the better "
         f"group was not named in advance; level {LEVEL:g}. A run that misses the target counts as "
-        "worse than any that reaches it, unless it was stopped, is still running, or ended before "
-        "the slowest run of the other group got there: then a group is named only if the verdict "
-        "is the same whenever that run would have reached the target. With fewer than "
+        "worse than any that reaches it, unless it was stopped, failed, is still running, or ended "
+        "before the slowest run of the other group got there: then a group is named only if the "
+        "verdict is the same whenever that run would have reached the target. With fewer than "
         f"{seeds_needed(LEVEL, 2)} seeds each no difference is large enough. "
-        "Errors are compared without the runs that were stopped or are still running, seconds "
+        "Errors are compared without the runs that were stopped, failed or still run, seconds "
         "without those of other machines or starts; n is then the number of runs that count."
     ]
     if pairs > 1:

@@ -22,6 +22,11 @@ def test_any_settings_name_the_groups_and_iterations_are_counted_unless_said_oth
     assert claim.measure == CostToError(0.5, "iterations")
 
 
+def test_a_schedule_is_named_by_its_kind() -> None:
+    claim = parse_claim("schedule=fixed < schedule=exponential at iteration 200")
+    assert claim.better.settings == {"schedule.kind": "fixed"}
+
+
 def test_greater_is_the_other_way_round() -> None:
     assert parse_claim("dataset=a > dataset=b at iteration 200") == parse_claim(
         "dataset=b < dataset=a at iteration 200"

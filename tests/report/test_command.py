@@ -75,7 +75,6 @@ def test_files_of_an_earlier_report_are_removed_and_no_others(report, tmp_path):
     assert all(path.exists() for path in kept)
 
 
-@pytest.mark.usefixtures("pictures")
 def test_every_file_of_a_report_has_one_of_its_names(report, tmp_path):
     write_run(tmp_path / "runs" / "0", settings("adam"))
     write_run(tmp_path / "runs" / "1", settings("adam", optimizer__arguments__lr=0.1))
@@ -132,6 +131,15 @@ def test_a_mistake_is_one_line(report, tmp_path, words, line):
     assert len(err.splitlines()) <= 2
 
 
+@pytest.mark.parametrize("word", ["output=elsewhere", "targets=5", "--reference=mnist_*"])
+def test_what_only_a_report_has_is_refused_beside_a_claim(report, tmp_path, word):
+    write_run(tmp_path / "run")
+    code, out, err = report("run", word, "--claim", "seed=0 < seed=1 at error 5")
+    name = word[: word.index("=") + (not word.startswith("-"))]
+    assert (code, out) == (3, "")
+    assert f"{name}: belongs to a report, which --claim does not write" in err
+
+
 def test_a_bug_is_not_taken_for_a_claim_that_did_not_hold(report, tmp_path, monkeypatch):
     def fail(*_):
         raise ZeroDivisionError
@@ -168,7 +176,6 @@ def test_the_whole_command_does_not_load_torch(tmp_path):
     assert done.stdout.splitlines()[-1] == "0 False"
 
 
-@pytest.mark.usefixtures("pictures")
 def test_runs_of_every_format_are_compared_together(report):
     code, out, err = report(STORED)
     assert code == 0

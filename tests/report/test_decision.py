@@ -96,11 +96,74 @@ def test_an_interrupted_run_that_reached_the_target_counts(decided):
     assert verdict.worse == (100,) * 3
 
 
-def test_a_run_that_missed_the_target_sooner_than_others_reached_it_is_told(decided):
-    verdict = decided(CLAIM, [SLOW] * 3, [NEVER[:3]] * 3)
+def test_a_run_that_failed_of_itself_is_not_counted(decided):
+    """A full disk says nothing about an optimizer."""
+    verdict = decided(CLAIM, [FAST] * 3, [NEVER] * 3, status="failed")
+    assert verdict.worse == ()
+    assert "failed before the target and not counted" in verdict.notes[0]
+
+
+@pytest.mark.parametrize("status", ["finished", "target reached"])
+def test_a_claim_that_longer_runs_could_refute_does_not_hold(decided, status):
+    """They ended after 75 iterations, and could have been at 5 at the next one."""
+    verdict = decided(CLAIM, [SLOW] * 3, [NEVER[:3]] * 3, status=status)
     assert verdict.better == (100,) * 3
-    assert verdict.outcome == "held"
-    assert "ended after 75 iterations, before the slowest that reached it (100)" in verdict.notes[0]
+    assert verdict.outcome == "too short runs"
+    assert str(verdict).endswith("let them run longer")
+    assert verdict.notes[0] == (
+        "adam/0: missed the target, but ended after 75 iterations, before the slowest on the other "
+        "side that reached it (100)"
+    )
+
+
+def test_a_claim_that_longer_runs_could_show_is_not_refuted(decided):
+    assert decided(CLAIM, [NEVER[:1]] * 3, [SLOW] * 3).outcome == "too short runs"
+
+
+def test_a_claim_that_no_longer_run_could_refute_holds(decided):
+    """Those that missed it ended after 75 iterations, when the others had long been there."""
+    assert decided(CLAIM, [FAST] * 3, [NEVER[:3]] * 3).outcome == "held"
+
+
+def test_a_diverged_run_missed_the_target_for_good(decided):
+    assert decided(CLAIM, [SLOW] * 3, [NEVER[:1]] * 3, status="diverged").outcome == "held"
+
+
+@pytest.mark.parametrize(
+    "plans", [{"optimizer__rate_schedule": "linear"}, {"optimizer__final_iterations": 50}]
+)
+def test_runs_whose_steps_depend_on_their_length_are_not_pooled(tmp_path, plans):
+    for seed in range(4):
+        own = settings("adam", seed=seed, iterations=100 + 900 * (seed > 1), **plans)
+        write_run(tmp_path / f"a{seed}", own, errors=SLOW)
+        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=FAST)
+    runs, _ = load_runs([tmp_path])
+    with pytest.raises(UserError, match="different values of iterations: 100, 1000"):
+        decide(parse_claim(CLAIM), runs)
+
+
+def started(folder, starts):
+    for seed, start in enumerate(starts):
+        for name, errors in (("kfac_tridiag", FAST), ("adam", SLOW)):
+            own = settings(name, seed=seed, start_from=start)
+            write_run(folder / f"{name}{seed}", own, errors=errors)
+    return decide(parse_claim(CLAIM), load_runs([folder])[0])
+
+
+def test_runs_from_one_start_are_one_sample(tmp_path):
+    """They have its parameters and its mini-batches, whatever the seed."""
+    decision = started(tmp_path, ["/runs/0"] * 3)
+    assert (len(decision.better), decision.outcome) == (1, "too few runs")
+
+
+def test_runs_from_different_starts_are_samples(tmp_path):
+    decision = started(tmp_path, ["/runs/0", "/runs/1", "/runs/2"])
+    assert (len(decision.better), decision.outcome) == (3, "held")
+
+
+def test_runs_with_and_without_a_start_are_not_pooled(tmp_path):
+    with pytest.raises(UserError, match="different values of start_from"):
+        started(tmp_path, ["/runs/0", "/runs/1", None])
 
 
 def test_a_run_without_a_summary_is_on_the_data_of_equal_settings(decided, tmp_path):

@@ -78,7 +78,7 @@ def verdict_by_iterations(compared):
     return texts(compared.parts[0].verdicts)[0][3]
 
 
-@pytest.mark.parametrize("status", ["interrupted", "pruned"])
+@pytest.mark.parametrize("status", ["interrupted", "pruned", "failed"])
 def test_a_run_that_was_stopped_could_have_reached_the_target(stopped_at, status):
     compared = stopped_at(status, (30.0, 20.0, 10.0))
     assert verdict_by_iterations(compared) == INSUFFICIENT
@@ -90,10 +90,10 @@ def test_a_verdict_that_a_stopped_run_cannot_change_is_given(stopped_at):
     errors = (30.0, 20.0, 10.0, 9.0, 8.0, 7.0)
     compared = stopped_at("interrupted", errors)
     assert verdict_by_iterations(compared) == "adam (p\u00a0=\u00a00.029)"
-    assert compared.headlines[0].endswith(", the only group that reached it.")
+    assert compared.headlines[0].endswith(", the only group that reached it in the median.")
 
 
-@pytest.mark.parametrize("status", ["interrupted", "pruned"])
+@pytest.mark.parametrize("status", ["interrupted", "pruned", "failed"])
 def test_errors_are_compared_where_the_runs_ended_that_were_not_stopped(tmp_path, status):
     """A run that was stopped after 25 iterations, where errors are alike, does not decide it."""
     for seed in range(4):

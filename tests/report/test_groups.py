@@ -18,7 +18,7 @@ def grouped(folder, *given, **keywords):
 def test_runs_that_differ_only_in_the_seed_are_one_group(tmp_path):
     (group,), complaints = grouped(tmp_path, settings(seed=2), settings(seed=0), settings(seed=1))
     assert group.label == "kfac_tridiag"
-    assert group.seeds == (0, 1, 2)
+    assert [run.seed for run in group.runs] == [0, 1, 2]
     assert complaints == []
 
 
@@ -35,6 +35,35 @@ def test_settings_that_do_not_change_results_do_not_divide_a_group(tmp_path):
 def test_nor_do_others_of_which_a_run_with_equal_results_may_have_another_value(tmp_path, name):
     groups, _ = grouped(tmp_path, settings(seed=0, **{name: 0}), settings(seed=1, **{name: 1}))
     assert len(groups) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("device", "cuda:0", "cuda:1"),
+        ("dataset__file", "/a/cases.npz", "/b/cases.npz"),
+        ("dataset__images", "/a/train-images", "/b/train-images"),
+        ("optimizer__activation_memory", 100, 200),
+    ],
+)
+def test_nor_do_equal_devices_the_place_of_equal_data_and_rounding(tmp_path, name, first, second):
+    groups, _ = grouped(
+        tmp_path, settings(seed=0, **{name: first}), settings(seed=1, **{name: second})
+    )
+    assert len(groups) == 1
+
+
+def test_runs_from_one_start_are_one_sample_whatever_their_seeds(tmp_path):
+    """They have its parameters and its mini-batches."""
+    (group,), complaints = grouped(
+        tmp_path, *(settings("adam", seed=seed, start_from="/runs/0") for seed in range(3))
+    )
+    assert len(group.runs) == 1
+    assert complaints == [
+        f"{number}: repeats 0, with the same settings and start_from=/runs/0, whatever the seed, "
+        "and is not counted"
+        for number in (1, 2)
+    ]
 
 
 def test_optimizers_are_named_by_their_names_alone(tmp_path):

@@ -50,6 +50,14 @@ def test_the_evaluations_of_a_run_can_be_a_reference(tmp_path: Path) -> None:
     assert list(drawn.columns) == ["iteration", "train_error"]
 
 
+def test_against_seconds_those_of_the_steps_are_drawn_where_they_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "evaluations.csv"
+    path.write_text("iteration,seconds,optimizer_seconds,train_error\n5,120,60,2.5\n")
+    assert one(str(path)).drawn(seconds=True).columns["optimizer_seconds"].tolist() == [60]
+    path.write_text("iteration,seconds,train_error\n5,120,2.5\n")
+    assert one(str(path)).drawn(seconds=True).columns["optimizer_seconds"].tolist() == [120]
+
+
 def test_the_authors_runs_hold_what_their_readers_quote() -> None:
     mnist = one("mnist_kfac_tridiag_martens_grosse").values
     curves = one("curves_kfac_tridiag_martens_grosse").values
