@@ -22,7 +22,7 @@ Groups: choose one of each
               ekfac (block-diagonal, re-scaled in the eigenvectors of K-FAC's factors)
   schedule    the size of the mini-batches: exponential (default), fixed, stepwise (a table),
               adaptive (by the gradient's variance); with other values of the first two:
-              exponential_200, exponential_small, fixed_250
+              exponential_200, exponential_small, fixed_250, fixed_1000
   experiment  smoke (seconds, no files needed), or one of the paper's, with preset=paper:
               PROBLEM_METHOD, PROBLEM being curves, mnist or faces, METHOD being kfac_tridiag,
               kfac_tridiag_no_momentum, kfac_diag or nesterov_sgd or, with their best rates, adam,

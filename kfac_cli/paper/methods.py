@@ -10,7 +10,7 @@ PROBLEMS = ("curves", "mnist", "faces")
 """In the order of figures 10 and 11."""
 
 BASELINE_SIZE = {"curves": 250, "mnist": 500, "faces": 500}
-"""Cases of the baseline's mini-batches (section 13), and of all methods with a fixed size."""
+"""Cases of the baseline's mini-batches (section 13), and of methods without values of their own."""
 
 AVERAGED = "polyak.start=0"
 """All runs are averaged from their beginning (section 13)."""
@@ -86,10 +86,12 @@ def kfac(name: str, optimizer: str, *settings: str) -> Method:
 
 
 def kfac_without_momentum(name: str, optimizer: str, *settings: str) -> Method:
-    """K-FAC without momentum on mini-batches of the baseline's size."""
-    tuned = f"{optimizer}_no_momentum"
-    settings = ("optimizer.momentum=false", *settings)
-    return Method(name, optimizer, tuned, settings, grows=False, full=5000, small=500)
+    """K-FAC without momentum on mini-batches that suit it, of the same size for both inverses."""
+    own = () if optimizer == "kfac_tridiag" else (f"optimizer={optimizer}",)
+    settings = (*own, "optimizer.momentum=false", *settings)
+    return Method(
+        name, optimizer, "kfac_tridiag_no_momentum", settings, grows=False, full=5000, small=500
+    )
 
 
 def first_order(name: str, optimizer: str, *settings: str) -> Method:

@@ -14,9 +14,10 @@ Ranges, in Hydra's grammar; everything else is a setting of kfac-run
   SETTING=range(START,STOP,STEP)         a number on a grid, without STOP
   SETTING=tag(log,interval(LOW,HIGH))    a number whose logarithm is uniform
   search=NAME                            a ready-made space, which typed ranges and values change:
-                                         kfac_tridiag, kfac_diag, nesterov_sgd (as in Sutskever et
-                                         al. 2013), adam, adamw, sgd, muon, sgd_kfac_momentum,
-                                         heskes, ekfac; or a FILE.yaml with lines SETTING: RANGE
+                                         kfac_tridiag, kfac_tridiag_no_momentum, kfac_diag, ekfac,
+                                         heskes, sgd_kfac_momentum, nesterov_sgd (as in Sutskever et
+                                         al. 2013), adam, adamw, sgd, muon; or a FILE.yaml with
+                                         lines SETTING: RANGE
 
 Options
   output=FOLDER            of the study; without it a new one, outputs/tune/DATE_TIME_ID

@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from kfac_cli.commands.main import folder_name, run_stamp
+from kfac_cli.config.completion import absolute_path
 from kfac_cli.error_line import EXIT_FAILED, exit_code_or_error
 from kfac_cli.errors import UserError, background_errors_logged, shown
 from kfac_cli.tune.help_page import PAGE
@@ -70,4 +71,4 @@ def _import_optuna() -> None:
 
 def _folder(options: TuneOptions) -> Path:
     text = f"{DEFAULT_FOLDER}/{run_stamp()}" if options.output is None else options.output
-    return Path(text).expanduser().absolute()
+    return Path(absolute_path("output", text))

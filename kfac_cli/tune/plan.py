@@ -175,6 +175,7 @@ def _joined(plan: Plan, words: Sequence[str], options: TuneOptions, given: dict[
     joined = replace(plan.options, storage=_storage(plan.options.storage, options.storage, where))
     if options.trials is not None:
         joined = replace(joined, trials=options.trials)
+        number_of_trials(joined, plan.space.dimensions)
     return replace(plan, options=joined)
 
 

@@ -9,6 +9,7 @@ the training error or what it takes to reach a target of it.
 import csv
 import io
 import math
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 from hydra.core.override_parser.types import ChoiceSweep
 from optuna.trial import TrialState
 
-from kfac_cli.errors import UserError, listed, shown
+from kfac_cli.errors import UserError, listed, one_line, shown
 from kfac_cli.files import replace_text, shown_folder
 from kfac_cli.tune.locks import locked
 from kfac_cli.tune.options import IDENTITY, TuneOptions
@@ -35,7 +36,7 @@ FIXED = ("search", "sampler", "pruner", "storage")
 
 
 class Result(NamedTuple):
-    """A study: its best value, infinite if it has none and nan while a trial runs; its failures."""
+    """A study: its best value, infinite if it has none, nan while trials are left; its failures."""
 
     best: float
     failed: int
@@ -46,8 +47,8 @@ def run_protocol(
 ) -> int:
     """Run or continue every study; print the table and write protocol.csv.
 
-    Each study is one in FOLDER/OPTIMIZER/NUMBER. Returns 0, or 1 if no trial has a value. Raises
-    UserError, before anything runs, for wrong settings.
+    Each study is one in FOLDER/OPTIMIZER/NUMBER. Returns 0, or 1 if no trial has a value or a study
+    was given up. Raises UserError, before anything runs, for wrong settings.
     """
     _check(words, given)
     optimizers, others = _optimizers(words)
@@ -61,9 +62,10 @@ def run_protocol(
         )
     plans = _plans(folder, others, first.first.config.seed, mine)
     studies: list[list[SharedStudy]] = []
+    given_up: list[Plan] = []
     for optimizer in optimizers:
         print(f"{optimizer}:", flush=True)
-        studies.append([work(plan) for plan in plans[optimizer]])
+        studies.append([_worked(plan, given_up) for plan in plans[optimizer]])
     # only now: others may have ended since the trials that they were running
     results = [[_result(study) for study in row] for row in studies]
     unfinished = sum(math.isnan(result.best) for row in results for result in row)
@@ -74,11 +76,23 @@ def run_protocol(
     if unfinished:
         which = "1 study has" if unfinished == 1 else f"{unfinished} studies have"
         print(
-            f"  {which} trials running in other processes, and no score yet: the same command "
-            "completes the table"
+            f"  {which} trials to run, or running in other processes, and no score yet: the same "
+            "command completes the table"
         )
-    print(f"  kfac-report {shown_folder(folder)}  draws and compares the trials", flush=True)
-    return int(all(result.best == math.inf for row in results for result in row))
+    name = shlex.quote(str(shown_folder(folder)))
+    print(f"  kfac-report {name}  draws and compares the trials", flush=True)
+    nothing = all(result.best == math.inf for row in results for result in row)
+    return int(nothing or bool(given_up))
+
+
+def _worked(plan: Plan, given_up: list[Plan]) -> SharedStudy:
+    """Run the trials of a study; one with too many failures is given up, and the others go on."""
+    try:
+        return work(plan)
+    except UserError as error:
+        print(one_line(f"{shown_folder(plan.folder)}: {error}"), flush=True)
+        given_up.append(plan)
+        return SharedStudy(plan)
 
 
 def _check(words: Sequence[str], given: dict[str, Any]) -> None:
@@ -152,7 +166,8 @@ def _result(study: SharedStudy) -> Result:
     """The result of a study; trials beyond those of the protocol do not count."""
     trials = [trial for trial in study.trials() if trial.number < study.plan.trials]
     failed = sum(trial.state == TrialState.FAIL for trial in trials)
-    if any(trial.state == TrialState.RUNNING for trial in trials):
+    running = any(trial.state == TrialState.RUNNING for trial in trials)
+    if running or len(trials) < study.plan.trials:
         return Result(math.nan, failed)
     values = [trial.value for trial in trials if trial.state == TrialState.COMPLETE]
     return Result(min((v for v in values if v is not None), default=math.inf), failed)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def _text(rows: list[list[Any]]) -> str:
 def closing_lines(study: SharedStudy) -> list[str]:
     """What to say at the end: the best trial, importances and where everything is."""
     folder = shown_folder(study.plan.folder)
+    name = shlex.quote(str(folder))
     lines = []
     shares = importances(study)
     if shares:
@@ -109,11 +111,11 @@ def closing_lines(study: SharedStudy) -> list[str]:
     ranking = ranked(study)
     if ranking and ranking[0].state == TrialState.COMPLETE:
         lines.append(f"best: trial {ranking[0].number}, {describe(study, ranking[0])}")
-        lines.append(f"  kfac-run --config-dir {folder} experiment=best  runs it again")
+        lines.append(f"  kfac-run --config-dir {name} experiment=best  runs it again")
     elif ranking:
         what = "measured an error" if study.plan.objective == "error" else "reached target_error"
         lines.append(f"best: none, no trial {what}; {folder / RANKING} says how each ended")
-    lines.append(f"  kfac-report {folder}  draws and compares the trials")
+    lines.append(f"  kfac-report {name}  draws and compares the trials")
     return lines
 
 

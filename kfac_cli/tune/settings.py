@@ -83,14 +83,23 @@ def check_space(space: Space) -> FirstPoint:
 
 def _line(reason: str, space: Space) -> str:
     """The reason, with the range that it is about and how to get whole numbers."""
-    for d in space.dimensions:
-        if not reason.startswith(f"{d.name.partition('.arguments')[0]}"):
-            continue
-        hint = ""
-        if isinstance(d.distribution, FloatDistribution) and WHOLE in reason:
-            hint = "; write int(interval(LOW,HIGH))"
-        return f"{shown(d.word)}: {reason}{hint}"
-    return reason
+    d = _blamed(reason, space.dimensions)
+    if d is None:
+        return reason
+    hint = ""
+    if isinstance(d.distribution, FloatDistribution) and WHOLE in reason:
+        hint = "; write int(interval(LOW,HIGH))"
+    return f"{shown(d.word)}: {reason}{hint}"
+
+
+def _blamed(reason: str, dimensions: Sequence[Dimension]) -> Dimension | None:
+    """The searched setting with whose name a reason begins, or one of torch's arguments.
+
+    Which of the arguments torch refuses, a reason that begins with all of them does not say.
+    """
+    whole = (d for d in dimensions if reason.startswith(d.name))
+    section = (d for d in dimensions if reason.startswith(d.name.rpartition(".")[0] + "="))
+    return next(whole, None) or next(section, None)
 
 
 def _changed(settings: DictConfig, searched: Dimension, value: Any) -> DictConfig:

@@ -12,6 +12,7 @@ from hydra.core.override_parser.types import Override
 
 from kfac_cli.commands.messages import unreadable
 from kfac_cli.config.choices import CONFIG_MODULE, choices
+from kfac_cli.config.completion import absolute_path
 from kfac_cli.errors import UserError, listed, shown
 from kfac_cli.tune.dimension import Dimension, dimension
 from kfac_cli.tune.paths import with_absolute_paths
@@ -67,14 +68,14 @@ def read_ready_made(name: str) -> list[str]:
 
     Raises UserError if there is none of that name, or if the file does not map settings to ranges.
     """
-    path = Path(name).expanduser()
-    is_file = path.suffix in (".yaml", ".yml")
+    is_file = Path(name).suffix in (".yaml", ".yml")
     if not is_file and name not in ready_made_names():
         known = listed([*ready_made_names(), "a file, FILE.yaml"])
         raise UserError(f"search={shown(name)}: must be {known}")
     try:
         shipped = files(CONFIG_MODULE).joinpath(SEARCH_GROUP, f"{name}.yaml")
-        text = path.read_text(encoding="utf-8") if is_file else shipped.read_text(encoding="utf-8")
+        file = Path(absolute_path(SEARCH_GROUP, name)) if is_file else shipped
+        text = file.read_text(encoding="utf-8")
         mapping = yaml.load(text, yaml.BaseLoader)  # texts only
     except OSError as error:
         raise UserError(f"search={shown(name)}: {error.strerror}") from error

@@ -14,14 +14,14 @@ from kfac_cli.tune.study import Claim, SharedStudy, uninterrupted
 from kfac_cli.tune.trial import TrialFailedError, run_trial
 
 MAX_FAILURES = 3
-"""After how many failed trials in a row a process ends."""
+"""After how many failed trials in a row a process leaves the others of a study."""
 
 
 def work(plan: Plan) -> SharedStudy:
     """Run trials of a study until there are no more; return the study.
 
     Raises Interrupted if a signal came, after the trial under way is saved, and UserError after
-    `MAX_FAILURES` failures in a row.
+    `MAX_FAILURES` failures in a row, if others are left.
     """
     study = SharedStudy(plan)
     begun = len(study.trials())
@@ -36,7 +36,7 @@ def work(plan: Plan) -> SharedStudy:
         finally:
             claim.lock.release()
         failures = 0 if failure is None else failures + 1
-        if failures == MAX_FAILURES:
+        if failures >= MAX_FAILURES and len(study.trials()) < plan.trials:
             raise UserError(f"{failures} trials in a row failed; the last one: {failure}")
     with uninterrupted():
         write_results(study)

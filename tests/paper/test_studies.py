@@ -120,6 +120,18 @@ def test_seconds_end_every_run_and_settings_of_the_user_come_last(undrawn, job):
     assert (config.threads, config.evaluate_every, config.tensorboard) == (1, 7, False)
 
 
+@pytest.mark.parametrize(("iterations", "every"), [(2000, 40), (30, 1)])
+def test_iterations_that_are_given_suit_the_evaluations_and_the_end(
+    undrawn, job, iterations, every
+):
+    settings = (f"iterations={iterations}",)
+    compare_study(job(Scale.FULL, settings, problems="curves", methods="nesterov"))
+    [run] = undrawn.planned
+    config = load_config(run.words)
+    assert (config.iterations, config.evaluate_every) == (iterations, every)
+    assert config.optimizer.final_iterations == iterations // 20
+
+
 @pytest.mark.parametrize(
     ("given", "line"),
     [
@@ -157,7 +169,8 @@ def test_every_method_is_a_valid_command_line(method):
     assert full.dataset.layer_sizes == (784, 1000, 500, 250, 30, 250, 500, 1000, 784)
     assert full.schedule.kind == ("exponential" if method.grows else "fixed")
     if not method.grows:
-        assert (small.schedule.size, full.schedule.size) == (250, 500)
+        of_curves = 1000 if "no-momentum" in method.name else 250
+        assert (small.schedule.size, full.schedule.size) == (of_curves, 500)
     [preset] = [word for word in method.settings if word.startswith("preset=")] or ["=default"]
     assert {small.preset.name, full.preset.name} == {preset.partition("=")[2]}
     assert small.iterations < full.iterations

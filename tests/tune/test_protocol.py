@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from optuna.trial import TrialState
 
+from kfac_cli.errors import UserError
 from kfac_cli.tune import protocol
 from kfac_cli.tune.options import TuneOptions
 from kfac_cli.tune.plan import start_or_join
@@ -74,7 +75,7 @@ def test_the_protocol_scores_no_study_whose_trials_another_process_runs(
     assert answer.code == 0
     sgd, nesterov = table(tmp_path / "all/protocol.csv")
     assert float(nesterov["median"]) == float(nesterov["study_0"]) > 0
-    open_line = "  1 study has trials running in other processes, and no score yet: "
+    open_line = "  1 study has trials to run, or running in other processes, and no score yet: "
     if ends:
         assert (sgd["median"], sgd["study_0"]) == ("1e-09", "1e-09")
         assert open_line not in answer.out
@@ -148,3 +149,23 @@ def test_an_infinite_median_says_how_many_studies_have_no_value(objective, line)
     assert heading == "median of 3 studies, each the best of 5 quasi-random trials:"
     assert score.startswith(f"  sgd  {line}")
     assert score.endswith("  (1, none, none)")
+
+
+def test_an_optimizer_whose_trials_fail_does_not_keep_the_others_waiting(
+    kfac_tune, shared, tmp_path, monkeypatch
+):
+    work = protocol.work
+
+    def failing(plan):
+        if "/sgd/" in str(plan.folder):
+            raise UserError("3 trials in a row failed; the last one: no memory")
+        return work(plan)
+
+    monkeypatch.setattr(protocol, "work", failing)
+    arguments = ["--protocol", "optimizer=sgd,adam", "trials=1", "studies=1", *shared]
+    answer = kfac_tune(*arguments, "output=protocol")
+    assert answer.code == 1
+    assert "protocol/sgd/0: 3 trials in a row failed; the last one: no memory" in answer.out
+    rows = {row["optimizer"]: row["median"] for row in table(tmp_path / "protocol/protocol.csv")}
+    assert rows["sgd"] == ""
+    assert float(rows["adam"]) > 0

@@ -277,6 +277,10 @@ BAD = [
     ),
     (["schedule.initial=interval(1,5)"], "; write int(interval(LOW,HIGH))"),
     (["optimizer=adam", "optimizer.arguments.lr=interval(-1,1)"], "lr:-1.0}: Adam refuses them"),
+    (
+        ["optimizer=adam", "optimizer.arguments.lr=interval(0,1)", "optimizer.rate_schedule=up"],
+        "error: optimizer.rate_schedule=up: must be constant, linear or cosine",
+    ),
     (["schedule=exponential,nope"], "schedule=nope: must be adaptive, exponential"),
     ([RANGE, "trials=0"], "trials=0: must be null or a whole number from 1"),
     ([RANGE, "sampler=best"], "sampler=best: must be tpe, qmc, random or grid"),
@@ -290,6 +294,8 @@ BAD = [
     ([RANGE, "search=1"], "search=1: must be adam, adamw, ekfac, heskes, "),
     (["-m", RANGE], "-m: not recognized; the options are --protocol, --help and --version"),
     ([RANGE, "output=cases.npz"], "output=cases.npz: is not a folder"),
+    ([RANGE, "output=~no-such-user/x"], "output=~no-such-user/x: Could not determine home dir"),
+    ([RANGE, "search=~no-such-user/x.yaml"], "search=~no-such-user/x.yaml: Could not determine"),
     ([RANGE, "output=."], "output=.: holds no study, but cases.npz; choose a new folder"),
 ]
 
@@ -369,3 +375,33 @@ def test_without_optuna_one_line_names_the_extra(kfac_tune, words, monkeypatch):
         "kfac-tune: error: kfac-tune needs Optuna: "
         "pip install '.[tune]' in the folder of kfac-run's source\n"
     )
+
+
+def test_trials_that_a_grid_does_not_have_are_refused_and_not_recorded(kfac_tune, words, tmp_path):
+    base = [word for word in words if "interval" not in word]
+    grid = [*base, "l2=1e-5,1e-4", "sampler=grid"]
+    assert kfac_tune(*grid, "output=study").code == 0
+    answer = kfac_tune("output=study", "trials=5")
+    assert (answer.code, "trials=5: the grid has 2 points" in answer.err) == (1, True)
+    assert kfac_tune("output=study").code == 0
+
+
+def test_commands_to_copy_are_quoted(kfac_tune, words):
+    answer = kfac_tune(*words, "trials=1", "output=my study")
+    assert "kfac-run --config-dir 'my study' experiment=best  runs it again" in answer.out
+    assert "kfac-report 'my study'  draws" in answer.out
+
+
+def test_failures_at_the_end_leave_nothing_undone(kfac_tune, words, tmp_path, monkeypatch):
+    load, calls = DATASETS[ArraysOptions], []
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) > 2:
+            raise OSError(5, "Input/output error", "cases.npz")
+        return load(*arguments)
+
+    monkeypatch.setitem(DATASETS, ArraysOptions, failing)
+    answer = kfac_tune(*words, "trials=4", "output=study")
+    assert answer.code == 0
+    assert "best: trial " in answer.out
