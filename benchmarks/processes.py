@@ -3,7 +3,7 @@
     python -m benchmarks.processes [--small] [--output FILE]
 
 Each process takes half of the cases of every mini-batch. Both are measured as runs of the command,
-one after the other, so that the exchange of sums, and what the first process writes, is part of it.
+one after the other, so that the exchange of sums is part of it.
 """
 
 import csv
@@ -15,21 +15,22 @@ from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 
 from benchmarks.common.part import NOTE, Part, run
+from kfac_cli.engine.options.kfac import KFACOptions
 from kfac_cli.errors import UserError
 
 ROUNDS = 3
 COUNTS = (1, 2)
-SKIPPED = 3
-"""First iterations, which calibrate λ and refresh the inverse each time."""
+MEASURED = 20
+"""Iterations after the first ones, which calibrate λ and make a new inverse each time."""
 
 
 def measure(small: bool) -> str:
     """A table of the seconds of an iteration for each number of processes."""
-    dataset, cases, iterations = ("curves_small", 200, 5) if small else ("curves", 10_000, 23)
+    dataset, cases, measured = ("curves_small", 200, 2) if small else ("curves", 10_000, MEASURED)
     lines = ["| optimizer | one process | two processes | ratio |", "|---|---|---|---|"]
     for optimizer in ("kfac_tridiag", "kfac_diag", "nesterov_sgd"):
         rounds = [
-            [_seconds(optimizer, dataset, count, cases, iterations) for count in COUNTS]
+            [_seconds(optimizer, dataset, count, cases, measured) for count in COUNTS]
             for _ in range(1 if small else ROUNDS)
         ]
         ratios = [one / two for one, two in rounds]
@@ -49,8 +50,10 @@ def _spread(ratios: list[float]) -> str:
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
-def _seconds(optimizer: str, dataset: str, count: int, cases: int, iterations: int) -> float:
-    """The mean seconds of the iterations after the first ones of a run."""
+def _seconds(optimizer: str, dataset: str, count: int, cases: int, measured: int) -> float:
+    """The mean seconds of so many iterations after the first ones of a run."""
+    skipped = KFACOptions().first_iterations
+    iterations = skipped + measured
     with TemporaryDirectory() as place:
         folder = Path(place) / "run"
         settings = [
@@ -73,7 +76,7 @@ def _seconds(optimizer: str, dataset: str, count: int, cases: int, iterations: i
             raise UserError(f"{count} processes failed: {done.stderr[-500:]}")
         with (folder / "metrics.csv").open(encoding="utf-8") as file:
             times = [float(row["optimizer_seconds"]) for row in csv.DictReader(file)]
-    return (times[-1] - times[SKIPPED - 1]) / (len(times) - SKIPPED)
+    return (times[-1] - times[skipped - 1]) / measured
 
 
 PART = Part("processes", "Several processes", measure, NOTE, "bench-processes")

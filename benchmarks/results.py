@@ -73,10 +73,13 @@ def main() -> int:
     every = {each.name: each for each in (*SECTIONS, *GPU_SECTIONS)}
     names = [each.name for each in SECTIONS]
     parser.add_argument("names", nargs="*", choices=[*every, []], help=f"default: {names}")
-    parser.add_argument("--seconds", type=float, help="of each run, in place of the section's")
-    parser.add_argument("--folder", type=Path, help="the folder of a study that was made elsewhere")
-    parser.add_argument("--picture", action="store_true", help="only draw the README's picture")
+    one_of = parser.add_mutually_exclusive_group()
+    one_of.add_argument("--seconds", type=float, help="of each run, in place of the section's")
+    one_of.add_argument("--folder", type=Path, help="of a study that was made elsewhere, for NAME")
+    one_of.add_argument("--picture", action="store_true", help="only draw the README's picture")
     given = parser.parse_args()
+    if given.folder is not None and len(given.names) != 1:
+        parser.error("--folder: name the one section that it is for")
     try:
         for name in () if given.picture else given.names or names:
             write(every[name], given.folder or _made(every[name], given.seconds))
@@ -100,12 +103,19 @@ def _made(section: Section, seconds: float | None) -> Path:
 
 
 def write(section: Section, folder: Path, document: Path = DOCUMENT, tables: Path = TABLES) -> None:
-    """Write the section of a finished study, and what the picture is drawn from."""
-    rows = read_rows(folder / CSV_FILE)
+    """Write the section of a finished study, and what the picture is drawn from.
+
+    Raises UserError for runs on different machines, whose seconds would stand in one table.
+    """
+    found = json.loads((folder / FINDINGS_FILE).read_text(encoding="utf-8"))
+    for name in ("device_name", "thread_count", "python", "torch"):
+        if isinstance(values := found["environment"][name], list):
+            raise UserError(f"{folder}: has runs with {name} {' and '.join(map(str, values))}")
+    problem = section.name.partition("-")[0]
+    rows = [row for row in read_rows(folder / CSV_FILE) if row["problem"] == problem]
     tables.mkdir(parents=True, exist_ok=True)
     lines = [",".join(KEPT), *(",".join(row.get(name) or "" for name in KEPT) for row in rows)]
     replace_text(tables / f"{section.name}.csv", "\n".join(lines) + "\n")
-    found = json.loads((folder / FINDINGS_FILE).read_text(encoding="utf-8"))
     write_section(document, section.name, section_text(section, curves(rows), found))
     say(f"{section.name}: written")
 

@@ -50,10 +50,10 @@ class Section:
 
 def section_text(section: Section, runs: Sequence[Curve], found: dict[str, Any]) -> str:
     """The section in Markdown, from the runs of a study and its findings.json."""
-    where = {name: _every(value) for name, value in found["environment"].items()}
+    where = found["environment"]
     words = [word for word in shlex.split(found["command"]) if not word.startswith("output=")]
     versions = f"Python {where['python']}, torch {where['torch']}"
-    threads = "1 thread" if where["thread_count"] == "1" else f"{where['thread_count']} threads"
+    threads = "1 thread" if where["thread_count"] == 1 else f"{where['thread_count']} threads"
     header = f"`{' '.join(words)}` on {where['device_name']}, {threads}, {versions}: {HEADER}"
     parts = [f"### {section.title}", header, _seconds_table(section, runs)]
     parts += [ITERATIONS_TO, _iterations_table(section, runs)]
@@ -66,10 +66,6 @@ def section_text(section: Section, runs: Sequence[Curve], found: dict[str, Any])
         if each["verdict"] != "not measured"
     ]
     return "\n\n".join([*parts, "\n".join(findings)])
-
-
-def _every(value: object) -> str:
-    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _seconds_table(section: Section, runs: Sequence[Curve]) -> str:

@@ -1,13 +1,14 @@
 """Curves of the training error of several methods on several problems, drawn and as a table."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from kfac_cli.report.curves import at_common_iterations, band_line
 from kfac_cli.report.figures import Figure, Line, Panel, Style, styles
-from kfac_cli.report.measures import COSTS, MEASURES, Cost, Values, measured, spent
+from kfac_cli.report.measures import COSTS, MEASURES, SECONDS, Cost, Values, measured, spent
 from kfac_cli.report.runs import Run
 from kfac_cli.report.table import Cell, Table, number_cell, text_cell
 
@@ -33,7 +34,8 @@ def curves_figure(name: str, title: str, runs: Runs, costs: Sequence[Cost]) -> F
                 cost.label: tuple(
                     line
                     for method, each in own
-                    if (line := _line(method, looks[method], each, cost)) is not None
+                    if (line := _line(method, looks[method], _timed(each, own, cost), cost))
+                    is not None
                 )
                 for cost in costs
             },
@@ -68,10 +70,22 @@ def curves_table(name: str, runs: Runs, keys: tuple[str, str] = ("problem", "met
 def _line(label: str, style: Style, runs: Sequence[Run], cost: Cost) -> Line | None:
     """The median over the seeds with a band, at common iterations, as in `kfac-report`.
 
-    A run that diverged counts as infinite from there on; None without a finite error.
+    Against seconds, of the runs on the machine of most. A run that diverged counts as infinite from
+    there on; None without a finite error.
     """
     pairs = [(spent(run, cost), _positive(measured(run, MEASURES[0]))) for run in runs]
     return band_line(label, style, *at_common_iterations(runs, pairs))
+
+
+def _timed(
+    runs: Sequence[Run], methods: Sequence[tuple[str, Sequence[Run]]], cost: Cost
+) -> Sequence[Run]:
+    """The runs of a method whose cost can be drawn beside that of most runs on the problem."""
+    if cost != SECONDS:
+        return runs
+    keys = Counter(run.environment.key for _, each in methods for run in each)
+    [(most, _)] = keys.most_common(1)
+    return [run for run in runs if run.environment.key == most]
 
 
 def _positive(errors: Values) -> Values:

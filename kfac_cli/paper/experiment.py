@@ -1,6 +1,7 @@
 """An experiment that runs several methods on several problems and compares their progress."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from kfac_cli.paper.curves import curves_figure, curves_table
 from kfac_cli.paper.judgement import Comparison, MethodRuns, ratios_table
@@ -63,8 +64,21 @@ def run_experiment(
 
 
 def _planned(job: Job, problem: str, method: Method, seed: int) -> PlannedRun:
+    method = _as_long(method, job.settings)
     words = [*method.words(problem, job.scale), *QUIET, f"seed={seed}", AVERAGED]
     if (limit := seconds(job.options)) is not None:
-        words += [*EXTENSIBLE, f"iterations={UNLIMITED}", f"max_optimizer_seconds={limit:g}"]
+        words += [*EXTENSIBLE, f"iterations={UNLIMITED}", f"max_optimizer_seconds={limit!r}"]
         words += method.without_end(job.scale, TIMED_EVALUATIONS)
     return PlannedRun(f"{problem}/{method.name}/{seed}", (*words, *job.settings))
+
+
+def _as_long(method: Method, settings: Sequence[str]) -> Method:
+    """The method with as many iterations as are set for all, which what it does at its end suits.
+
+    Of a number that is none the check of the settings tells.
+    """
+    given = [word.partition("=")[2] for word in settings if word.startswith("iterations=")]
+    if not given or not given[-1].isdecimal():
+        return method
+    iterations = int(given[-1])
+    return replace(method, full=iterations, small=iterations)

@@ -90,7 +90,8 @@ def _environment(folder: Path, settings: Sequence[str]) -> dict[str, object]:
     own = environment("cuda" if on_gpu else "cpu")
     summaries = list(_summaries(folder / RUNS))
     if not summaries:
-        return own
+        given = [word.partition("=")[2] for word in settings if word.startswith("threads=")]
+        return own | ({"thread_count": int(given[-1])} if given and given[-1].isdecimal() else {})
     return {name: _one_or_all([summary.get(name) for summary in summaries]) for name in own}
 
 

@@ -19,15 +19,21 @@ MethodRuns = Mapping[str, Sequence[Run]]
 TUNED = ("optimizer.learning_rate", "optimizer.mu_max", "schedule.size")
 """What is chosen for the baseline, which a reader must know."""
 
-_OTHER_MACHINES = (
-    "Left out: {count} with runs on different machines, devices, threads or versions, whose "
-    "seconds cannot be compared."
-)
+
+def note_on_left_out(seeds: int) -> str:
+    """What a finding says of seeds whose runs have no seconds to compare; nothing of none."""
+    if not seeds:
+        return ""
+    return (
+        f"Left out: {counted(seeds, 'seed')} with runs on different or several machines, devices, "
+        "threads or versions, whose seconds cannot be compared."
+    )
 
 
 def comparable(own: Run, other: Run, cost: Cost) -> bool:
     """Whether the costs of two runs can be compared: seconds only of the same environment."""
-    return cost != SECONDS or own.environment.key == other.environment.key
+    key = own.environment.key
+    return cost != SECONDS or (key is not None and key == other.environment.key)
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,6 @@ class Comparison:
         by_pair = [ratios(*pair, self.cost) for pair in self._pairs(runs)]
         found = [ratio for of_pair in by_pair for ratio in of_pair]
         left_out = len(self._all_pairs(runs)) - len(by_pair)
-        note = _OTHER_MACHINES.format(count=counted(left_out, "seed")) if left_out else ""
         numbers: dict[str, float | int | str] = {
             "seeds": sum(map(bool, by_pair)),
             **self._censored(by_pair),
@@ -69,7 +74,8 @@ class Comparison:
             what = f"{self.cost.label} of {pair} to error {last.error:.3g}"
             numbers[what] = f"{or_never(last.own)} and {or_never(last.other)}"
         numbers |= _values([*runs[self.method], *runs[self.other]])
-        return self.statement.finding([ratio.value for ratio in found], problem, numbers, note)
+        values = [ratio.value for ratio in found]
+        return self.statement.finding(values, problem, numbers, note_on_left_out(left_out))
 
     def _pairs(self, runs: MethodRuns) -> list[tuple[Run, Run]]:
         """Those runs of both methods with the same seed whose costs can be compared."""

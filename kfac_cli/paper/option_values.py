@@ -7,6 +7,9 @@ from kfac_cli.errors import UserError, listed, shown
 
 SECONDS = "seconds"
 
+RUN = "run"
+"""The folder of a run, which may have commas in its name."""
+
 ALL = "all"
 """In place of a list of names."""
 
@@ -95,6 +98,8 @@ def refuse(settings: Sequence[str], chosen: Sequence[str]) -> None:
 
 def includes(option: str, new: str, old: str) -> bool:
     """Whether a value asks for what another one does, and perhaps for more."""
+    if option == RUN:
+        return new == old
     if option != SECONDS:
         return new == ALL or set(parts(new)) >= set(parts(old))
     try:

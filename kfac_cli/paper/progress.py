@@ -87,39 +87,36 @@ def shared_errors(curves: Sequence[Values], count: int = TARGETS) -> Values:
     return np.geomspace(high, low, count + 1)[1:]
 
 
-def compared_errors(own: Values, other: Values, count: int = TARGETS) -> Values:
+def compared_errors(own: Values, other: Values) -> Values:
     """Errors at which two curves of errors are compared: `shared_errors`, if there are any.
 
-    If not, the lower of their best errors, which the other curve never reaches: `count` times, so
+    If not, the lower of their best errors, which the other curve never reaches: as many times, so
     that a miss has the weight of any other pair. None if their best errors are within a factor of
     `LEAST_RANGE`, which says nothing of speed.
     """
-    shared = shared_errors((own, other), count)
+    shared = shared_errors((own, other))
     if len(shared):
         return shared
     better, worse = sorted(map(_lowest, (own, other)))
-    return np.full(count, better) if better * LEAST_RANGE < worse else np.array([])
+    return np.full(TARGETS, better) if better * LEAST_RANGE < worse else np.array([])
 
 
 def compared(
-    own: tuple[Values, Values],
-    other: tuple[Values, Values],
-    count: int = TARGETS,
-    seed: int | None = None,
+    own: tuple[Values, Values], other: tuple[Values, Values], seed: int | None = None
 ) -> list[Ratio]:
     """What two curves of errors and costs (evaluations,) each take to the same errors.
 
     Those of `compared_errors`, without costs that were not recorded.
     """
-    errors = compared_errors(own[0], other[0], count)
+    errors = compared_errors(own[0], other[0])
     found = [Ratio(float(e), reached_at(*own, e), reached_at(*other, e), seed) for e in errors]
     return [ratio for ratio in found if not math.isnan(ratio.value)]
 
 
-def ratios(run: Run, other: Run, cost: Cost, count: int = TARGETS) -> list[Ratio]:
+def ratios(run: Run, other: Run, cost: Cost) -> list[Ratio]:
     """How many times the cost of `run` the other one takes, at each of `compared_errors`."""
     own, others = ((measured(each, MEASURES[0]), spent(each, cost)) for each in (run, other))
-    return compared(own, others, count, run.seed)
+    return compared(own, others, run.seed)
 
 
 def errors_beside(run: Run, other: Run) -> Values:

@@ -162,7 +162,7 @@ class _Process:
 
     def __init__(self, label: str, run: PlannedRun, folder: Path, limit: float | None) -> None:
         self.label = label
-        self._folder = folder
+        self._folder, self._limit = folder, limit
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         resumed = (folder / CONFIG_FILE).exists()
         self.beginning = "resumed" if resumed else "started"
@@ -183,8 +183,8 @@ class _Process:
         with self._errors:
             reason = self._reason()
         ending = read_ending(self._folder)
-        if ending is None or ending.status not in ENDED:
-            raise UserError(f"{self.label}: {reason}")
+        if ending is None or not _has_ended(self._folder, self._limit):
+            raise UserError(f"{self.label}: {reason}")  # what an earlier process left may be there
         seconds = _last_metrics(self._folder).get("seconds")
         time_taken = "" if seconds is None else f" in {format_duration(seconds)}"
         error = ending.best_train_error
@@ -214,7 +214,7 @@ def _starting(run: PlannedRun, folder: Path) -> list[str]:
 
 def _resuming(folder: Path, limit: float | None) -> list[str]:
     """The words that continue a run, with the seconds that it has in all."""
-    return [f"resume={folder}", *([] if limit is None else [f"max_optimizer_seconds={limit:g}"])]
+    return [f"resume={folder}", *([] if limit is None else [f"max_optimizer_seconds={limit!r}"])]
 
 
 def _last_metrics(folder: Path) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 import json
 import math
+import sys
 
 import pytest
 
-from benchmarks.results import SECTIONS, picture, write
+from benchmarks.results import SECTIONS, main, picture, write
 from benchmarks.results_curves import KEPT, common_seconds, curves
 from benchmarks.results_ratios import ratios, ratios_table
 from benchmarks.results_section import ITERATIONS_TO, RATIOS
+from kfac_cli.errors import UserError
 
 ROWS = [
     # method, seed, iteration, seconds, error
@@ -62,6 +64,28 @@ def written(study, tmp_path):
     document = tmp_path / "results.md"
     write(SECTIONS[0], study, document, tmp_path / "results")
     return document.read_text()
+
+
+def test_seconds_of_several_machines_make_no_section(study, tmp_path):
+    mixed = {**FINDINGS, "environment": {**FINDINGS["environment"], "device_name": ["a", "b"]}}
+    (study / "findings.json").write_text(json.dumps(mixed))
+    with pytest.raises(UserError, match="has runs with device_name a and b"):
+        write(SECTIONS[0], study, tmp_path / "results.md", tmp_path / "results")
+
+
+def test_a_section_has_the_runs_on_its_problem_alone(study, tmp_path):
+    with (study / "error.csv").open("a") as file:
+        file.write("\nmnist,tridiagonal,0,10,100,1,1e-9,")
+    write(SECTIONS[0], study, tmp_path / "results.md", tmp_path / "results")
+    assert "1.00e-09" not in (tmp_path / "results.md").read_text()
+    assert "mnist" not in (tmp_path / "results/curves.csv").read_text()
+
+
+def test_a_folder_made_elsewhere_is_for_one_section(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["results", "--folder", "elsewhere"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--folder: name the one section that it is for" in capsys.readouterr().err
 
 
 def test_the_table_has_medians_and_ranges_over_the_seeds(written):

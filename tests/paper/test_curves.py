@@ -4,14 +4,14 @@ import math
 from dataclasses import replace
 
 from kfac_cli.paper.curves import curves_figure
-from kfac_cli.report.measures import ITERATIONS
+from kfac_cli.report.measures import ITERATIONS, SECONDS
 
 from .made_up import made_up
 
 
-def lines(*runs):
-    figure = curves_figure("error", "error", {"curves": {"adam": runs}}, (ITERATIONS,))
-    return figure.panels[0].lines[ITERATIONS.label]
+def lines(*runs, cost=ITERATIONS):
+    figure = curves_figure("error", "error", {"curves": {"adam": runs}}, (cost,))
+    return figure.panels[0].lines[cost.label]
 
 
 def test_a_seed_that_diverged_leaves_the_curve_of_the_others(tmp_path):
@@ -30,6 +30,16 @@ def test_evaluations_belong_together_by_their_iterations(tmp_path):
     assert line.x.tolist() == [50, 100]  # those that both have
     assert line.y[0] == (16 + 64) / 2
     assert (line.low[0], line.high[0]) == (16, 64)
+
+
+def test_only_runs_of_one_machine_are_drawn_against_seconds(tmp_path):
+    first, second = (made_up(tmp_path / str(seed), seed=seed) for seed in (0, 1))
+    slow = made_up(tmp_path / "2", errors=(64.0, 64.0, 64.0, 64.0), seed=2)
+    slow = replace(slow, environment=replace(slow.environment, device_name="another"))
+    [line] = lines(first, slow, second, cost=SECONDS)
+    assert line.high.tolist() == [64, 16, 4, 1]
+    [line] = lines(first, slow, second)
+    assert line.high.tolist() == [64] * 4
 
 
 def test_runs_without_a_finite_error_have_no_line(tmp_path):

@@ -210,6 +210,14 @@ def test_verdicts_that_compare_inverses_and_measures():
     assert findings(misled, "")[5].verdict is Verdict.NOT_CONFIRMED
 
 
+def test_the_updates_that_no_gamma_lets_improve_h_are_named():
+    failing = [p for p in all_points({RESCALED: [0] * 4}) if p.inverse == INVERSES[1]]
+    others = [p for p in all_points({}) if p.inverse == INVERSES[0]]
+    [finding] = findings([*others, *failing], "")
+    assert finding.verdict is Verdict.NOT_MEASURED
+    assert "no γ improves h by the re-scaled update of F̆⁻¹." in finding.note
+
+
 def test_both_scales_examine_a_run_that_has_the_statistics():
     for words in (point.FULL, point.SMALL):
         config = checked(words)
@@ -297,7 +305,10 @@ def test_where_no_gamma_improves_h_nothing_is_measured(nothing):
     points = [p for i in INVERSES for u in values for p in points_of(values[u], i, u)]
     [finding] = findings(points, "At iteration 5.")
     assert (finding.verdict, finding.n) == (Verdict.NOT_MEASURED, 0)
-    reason = "At this point no γ improves h, with or without momentum."
+    reason = (
+        "At this point no γ improves h by the re-scaled update of F̂⁻¹, the momentum update of F̂⁻¹, "
+        "the re-scaled update of F̆⁻¹ or the momentum update of F̆⁻¹."
+    )
     assert finding.note == f"{reason} At iteration 5."
     [low, high] = damping_figure(points, "figure 7").panels[0].y_range
     assert low < 0 < high

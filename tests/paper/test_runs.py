@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from soak.experiment import overrides, write_cases
 from tidy import tidied
 
 from kfac_cli.checkpoint.folder import checkpoint_iterations
+from kfac_cli.config.completion import make_paths_absolute
+from kfac_cli.config.compose import composed
+from kfac_cli.config.settings_file import CONFIG_FILE, write_settings
 from kfac_cli.errors import UserError
 from kfac_cli.paper import runs
 from kfac_cli.paper.runs import QUIET, PlannedRun, complete_runs
@@ -108,7 +112,7 @@ def test_an_interrupted_run_stops_saves_is_resumed_and_then_done_once(planned, s
     time.sleep(0.2)
     assert len(read_table(folder / "metrics.csv")) == saved  # and does not run any more
     words = runs._resuming(folder, 1000.0)
-    assert words == [f"resume={folder}", "max_optimizer_seconds=1000"]
+    assert words == [f"resume={folder}", "max_optimizer_seconds=1000.0"]
 
     limit = rows[-1]["optimizer_seconds"] + 0.5
     with pytest.MonkeyPatch.context() as patch:  # the rest of its seconds is short
@@ -136,6 +140,28 @@ def test_a_run_that_its_time_limit_ended_continues_when_it_is_given_more(tmp_pat
     folder = write_run(tmp_path / "a", status="time limit reached")
     (folder / "metrics.csv").write_text("iteration,optimizer_seconds\n1,50\n2,100.5\n")
     assert runs._has_ended(folder, limit) is ended
+
+
+def test_a_run_that_cannot_be_continued_is_not_taken_for_what_it_was(
+    planned, said, monkeypatch, tmp_path
+):
+    """Its folder still says how it ended with fewer seconds."""
+    run = planned("a", "max_optimizer_seconds=200", iterations=1_000_000)
+    folder = tmp_path / "study/runs/a"
+    write_run(folder, status="time limit reached")
+    shutil.copy(write_settings_of(run, tmp_path), folder / "config.yaml")
+    fails = "import sys; sys.exit('kfac-run: error: checkpoint-9 is damaged')"
+    monkeypatch.setattr(runs, "COMMAND", (sys.executable, "-c", fails))
+    with pytest.raises(UserError, match=r"^\[1/1\] a: checkpoint-9 is damaged$"):
+        complete_runs([run], tmp_path / "study", said.append)
+
+
+def write_settings_of(run, folder):
+    """The path of the settings of a run in a file."""
+    settings = composed(run.words)
+    make_paths_absolute(settings)
+    write_settings(settings, folder)
+    return folder / CONFIG_FILE
 
 
 def _interrupt_once_it_runs(folder):

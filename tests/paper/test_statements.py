@@ -94,18 +94,39 @@ def test_seconds_of_different_machines_are_not_compared_and_iterations_are(tmp_p
     assert iterations.finding("curves", runs).n == 12
     finding = seconds.finding("curves", runs)
     assert (finding.n, finding.numbers["seeds"]) == (6, 1)
-    assert "Left out: 1 seed with runs on different machines" in finding.note
+    assert "Left out: 1 seed with runs on different or several machines" in finding.note
     finding = seconds.finding("curves", {seconds.method: [own], seconds.other: [moved]})
     assert finding.verdict is Verdict.NOT_MEASURED
     assert "Left out: 1 seed" in finding.note
 
 
+def test_seconds_of_runs_that_were_on_several_machines_are_not_compared(tmp_path):
+    """Nothing says on which one how much of the time was spent."""
+    seconds = of_statement(compare.FASTER_PER_SECOND)
+    own, other = (
+        replace(run, environment=replace(run.environment, mixed=True))
+        for run in (made_up(tmp_path / "own"), made_up(tmp_path / "other", 50))
+    )
+    finding = seconds.finding("curves", {seconds.method: [own], seconds.other: [other]})
+    assert finding.verdict is Verdict.NOT_MEASURED
+    runs = {options.WHOLE: [own], options.SUBSETS: [other]}
+    [times, _] = options.other_findings("curves", runs)
+    assert times.verdict is Verdict.NOT_MEASURED
+    assert "Left out: 1 seed" in times.note
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """A run for each of `EVERY`."""
+    folder = tmp_path_factory.mktemp("others")
+    return {every: made_up(folder / str(every), every) for every in EVERY}
+
+
 @pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda c: c.statement.text[:40])
-def test_a_comparison_follows_the_rule_and_comes_out_either_way(tmp_path, comparison):
-    own = made_up(tmp_path / "own", 25)
+def test_a_comparison_follows_the_rule_and_comes_out_either_way(others, comparison):
+    own = others[25]
     verdicts = []
-    for every in EVERY:
-        other = made_up(tmp_path / f"other-{every}", every)
+    for every, other in others.items():
         runs = {comparison.method: [own], comparison.other: [other]}
         finding = comparison.finding("curves", runs)
         holds = comparison.statement.holds(pytest.approx(every / 25).expected)

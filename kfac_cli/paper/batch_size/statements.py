@@ -67,14 +67,17 @@ def _finding(
     method: str, statement: Statement, found: Sequence[Sequence[Exponent]], plan: Plan
 ) -> Finding:
     every = [exponent for seed in found for exponent in seed]
-    numbers: dict[str, float | int | str] = {"sizes": " ".join(map(str, plan.sizes))}
+    numbers: dict[str, float | int | str] = {
+        "sizes": " ".join(map(str, plan.sizes)),
+        "seeds": sum(map(bool, found)),
+    }
     if every:
         last = min(every, key=lambda exponent: exponent.error)
         numbers |= {
             f"iterations to error {last.error:.3g}": " ".join(f"{x:.0f}" for x in last.iterations),
             f"cases to error {last.error:.3g}": " ".join(f"{x:.3g}" for x in last.cases),
         }
-    note = _where(method, plan) if every else "No two sizes reached the same error."
+    note = _where(method, plan) if every else "The runs of all sizes share no error."
     return statement.finding([each.value for each in every], plan.problem, numbers, note)
 
 

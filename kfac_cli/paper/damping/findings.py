@@ -6,12 +6,16 @@ which both inverses must meet.
 
 from collections.abc import Sequence
 
+from kfac_cli.errors import listed
 from kfac_cli.paper.damping.curves import Curve, curve
 from kfac_cli.paper.damping.measure import INVERSES, MOMENTUM, RAW, RESCALED, Improvement
 from kfac_cli.paper.rule import judged
 from kfac_cli.paper.study import Finding, Verdict
 
 Curves = dict[tuple[str, str], Curve]
+
+ROUNDED = 1 - 1e-9
+"""So much below its own value a product of two γ may be rounded."""
 
 NAMES = {"block_tridiagonal": "F̂⁻¹", "block_diagonal": "F̆⁻¹"}
 
@@ -23,8 +27,13 @@ def findings(points: Sequence[Improvement], note: str) -> list[Finding]:
         for inverse in INVERSES
         for update in (RAW, RESCALED, MOMENTUM)
     }
-    if any(not curves[i, update].best.improvement > 0 for i, update in curves if update != RAW):
-        reason = "At this point no γ improves h, with or without momentum."
+    failing = [
+        f"the {update} update of {NAMES[inverse]}"
+        for (inverse, update), each in curves.items()
+        if update != RAW and not each.best.improvement > 0
+    ]
+    if failing:
+        reason = f"At this point no γ improves h by {listed(failing)}."
         nothing = "what figure 7 shows of the updates"
         return [Finding(nothing, "figure 7", Verdict.NOT_MEASURED, {}, 0, f"{reason} {note}")]
     comparisons = (
@@ -43,7 +52,7 @@ def _raw_needs_large_gamma(curves: Curves, n: int, note: str) -> Finding:
     for inverse in INVERSES:
         raw, best = curves[inverse, RAW], curves[inverse, RESCALED].best
         there = raw.at(best.gamma).improvement
-        holds &= not there > 0 and raw.lowest_improving >= 10 * best.gamma
+        holds &= not there > 0 and raw.lowest_improving >= 10 * best.gamma * ROUNDED
         numbers[f"{NAMES[inverse]}: best γ, re-scaled"] = best.gamma
         numbers[f"{NAMES[inverse]}: improvement by raw Δ there"] = there
         numbers[f"{NAMES[inverse]}: smallest γ from which raw Δ improves h"] = raw.lowest_improving

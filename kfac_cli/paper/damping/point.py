@@ -16,13 +16,12 @@ from kfac_cli.engine import KFAC
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import shown_folder, typed_path
 from kfac_cli.paper.checked_settings import checked
+from kfac_cli.paper.option_values import RUN, refuse
 from kfac_cli.paper.runs import PlannedRun, complete_runs
 from kfac_cli.paper.study import RUNS, Job, Scale
 from kfac_cli.run.runner import process_for
 from kfac_cli.run.session import Session
 from kfac_cli.run.starting_point import read_starting_point
-
-OPTION = "run"
 
 FULL = ("experiment=mnist_kfac_tridiag", "iterations=500")
 """The paper's run, whose mini-batches have all training cases from iteration 500 on."""
@@ -52,11 +51,11 @@ def examined_run(job: Job) -> Iterator[Session]:
     Within, the process has the run's threads. Raises UserError for a run that cannot be used, and
     as `complete_runs`.
     """
-    if OPTION in job.options:
-        folder, changes = typed_path(job.options[OPTION]), job.settings
+    if RUN in job.options:
+        folder, changes = typed_path(job.options[RUN]), job.settings
     else:
         folder, changes = _done(job), ()
-    argument = f"{OPTION}={shown(str(shown_folder(folder)))}"
+    argument = f"{RUN}={shown(str(shown_folder(folder)))}"
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(f"{argument}: holds no run: it has no {CONFIG_FILE}")
     config = _config(folder, changes)
@@ -67,6 +66,7 @@ def examined_run(job: Job) -> Iterator[Session]:
 
 def _done(job: Job) -> Path:
     """The folder of the study's own run, once it is done."""
+    refuse(job.settings, ())
     words = FULL if job.scale is Scale.FULL else SMALL
     name, settings = "examined", (*words, *job.settings)
     _check(checked(settings))
