@@ -14,9 +14,9 @@ from kfac_cli.commands.current_job import CurrentJob, sweeping
 from kfac_cli.commands.new_folder import check_new_folder, clear_new_folder
 from kfac_cli.commands.outcomes import Outcomes
 from kfac_cli.commands.resume import Resumption, prepare_resumption, read_ending, refuse_links
-from kfac_cli.commands.resume_command import resumable
+from kfac_cli.commands.resume_command import resumable, resume_sweep_command
 from kfac_cli.commands.run_log import begin_logs
-from kfac_cli.commands.submitted_tasks import export_task
+from kfac_cli.commands.submitted_tasks import export_task, submitted
 from kfac_cli.commands.sweeps import Job
 from kfac_cli.config.completion import complete
 from kfac_cli.config.resuming import MAY_CHANGE
@@ -58,8 +58,22 @@ class Jobs:
         """Run one job, as Hydra's task function; return its best training error, for sweepers.
 
         A failed job returns infinity. Raises Interrupted if a signal ended the job, which ends a
-        sweep too. Of several tasks that a launcher starts for a job the first one runs it, and the
-        others, which return infinity, take part.
+        sweep too, but not one whose jobs submitit started: the others go on.
+        """
+        try:
+            return self._run_task(settings)
+        except KeyboardInterrupt as error:
+            if not (self._job.beside_others() and submitted()):
+                raise
+            # Neither submitit nor Hydra would hand it on, and the command would wait for no other.
+            line = f"{self._job.name()}: interrupted; {resume_sweep_command()} continues it"
+            print(line, file=sys.stderr, flush=True)
+            raise UserError(line) from error
+
+    def _run_task(self, settings: DictConfig) -> float:
+        """Run a job; of several tasks of one the first does, and the others take part.
+
+        These return infinity.
         """
         if not (self._job.beside_others() and export_task()):
             return self._run_job(settings)
@@ -183,7 +197,8 @@ def _check_same(folder: Path, resumption: Resumption, config: RunConfig) -> None
         if before.get(name) != now.get(name) and name not in MAY_CHANGE:
             raise UserError(
                 f"{shown_folder(folder / CONFIG_FILE)}: {name}={shown(before.get(name))}, but the "
-                f"sweep has {shown(now.get(name))} there: its grid was changed"
+                f"sweep has {shown(now.get(name))} there: its grid was changed, or a default in "
+                "this version"
             )
 
 

@@ -40,10 +40,11 @@ class Outcomes:
         """End a job whose run has returned; raises Interrupted if a signal ended it."""
         missed = result.status == TARGET_MISSED
         out_of_time = missed and result.iterations < config.iterations
+        interrupted = result.status == INTERRUPTED or result.signal is not None
         if out_of_time or result.status in (INTERRUPTED, TIME_LIMIT_REACHED):
             given = ", given more max_optimizer_seconds=" if result.optimizer_time_is_up else ""
-            say_how_to_resume(folder, f"continues from here{given}")
-        if result.status == INTERRUPTED or result.signal is not None:
+            say_how_to_resume(folder, f"continues from here{given}", ends_sweep=interrupted)
+        if interrupted:
             raise Interrupted(result.signal or signal.SIGINT)
         if result.status == DIVERGED:
             why = "" if result.reason is None else f": {result.reason}"

@@ -30,18 +30,21 @@ def resumable(folder: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         iterations = checkpoint_iterations(folder)
         start = f"continues from iteration {iterations[0]}" if iterations else "starts it again"
-        say_how_to_resume(folder, start)
+        say_how_to_resume(folder, start, ends_sweep=True)
         raise
 
 
-def say_how_to_resume(folder: Path, what: str) -> None:
-    """Print the command line that resumes the run, and that for the sweep which it belongs to."""
+def say_how_to_resume(folder: Path, what: str, *, ends_sweep: bool) -> None:
+    """Print the command line that resumes the run, and that for a sweep which ends with it."""
     print(f"\n{command_with_purpose(_resume_command(folder), what, sys.stdout)}", flush=True)
-    if sweeping():
-        sweep = Path(HydraConfig.get().sweep.dir)
+    if ends_sweep and sweeping():
         purpose = "does the jobs that are left"
-        command = _resume_command(sweep, "-m")
-        print(command_with_purpose(command, purpose, sys.stdout), flush=True)
+        print(command_with_purpose(resume_sweep_command(), purpose, sys.stdout), flush=True)
+
+
+def resume_sweep_command() -> str:
+    """The command line that resumes the sweep under way."""
+    return _resume_command(Path(HydraConfig.get().sweep.dir), "-m")
 
 
 def _resume_command(folder: Path, *options: str) -> str:

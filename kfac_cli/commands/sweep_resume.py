@@ -74,10 +74,8 @@ def check_unchanged(sweep: SavedSweep, arguments: Sequence[str]) -> None:
             f"{shown(_changed(given, sweep.grid))}: a resumed sweep keeps its grid, "
             f"{shown(shlex.join(sweep.grid))}; leave out the settings, or start another sweep"
         )
-    needed = [
-        word for word in sweep.options if word not in WRITTEN_BY_US and not word.startswith(FREE)
-    ]
-    repeated = [word for word in words if word not in given and not word.startswith(FREE)]
+    needed = [word for word in sweep.options if word not in WRITTEN_BY_US and not _is_free(word)]
+    repeated = [word for word in words if word not in given and not _is_free(word)]
     for word in dict.fromkeys([*needed, *repeated]):
         if word not in repeated:
             raise UserError(
@@ -86,6 +84,10 @@ def check_unchanged(sweep: SavedSweep, arguments: Sequence[str]) -> None:
             )
         if word not in needed:
             raise UserError(f"{shown(word)}: the sweep was started without it; leave it out")
+
+
+def _is_free(word: str) -> bool:
+    return word.lstrip("+~").startswith(FREE)
 
 
 @contextmanager

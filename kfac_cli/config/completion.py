@@ -22,11 +22,18 @@ def path_settings(kind: type = RunConfig, prefix: str = "") -> Iterator[str]:
 
 
 def absolute_path(name: str, text: str) -> str:
-    """The absolute path for the value of a setting; raises UserError for an unknown user's ~."""
+    """The absolute path for the value of a setting.
+
+    Raises UserError for an unknown user's ~, and for a path that a file of settings cannot hold.
+    """
     try:
-        return str(typed_path(text))
+        path = str(typed_path(text))
     except RuntimeError as error:
         raise UserError(f"{name}={shown(text)}: {error}; give a path") from error
+    if "${" in path:
+        reason = "has ${ in its path, which Hydra replaces by a setting; rename it"
+        raise UserError(f"{name}={shown(text)}: {reason}")
+    return path
 
 
 def make_paths_absolute(settings: DictConfig) -> None:

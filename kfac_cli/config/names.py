@@ -85,7 +85,8 @@ def suggestion(name: str, optimizer: Mapping[str, Any] | None = None) -> str:
     if parent in ("", *GROUPS) and leaf in SYNONYMS:
         return f"; did you mean {SYNONYMS[leaf]}? {everything}"
     anywhere = {full.rpartition(".")[2]: full for full in known} | {word: word for word in GROUPS}
-    beside = {short: full for short, full in anywhere.items() if full.rpartition(".")[0] == parent}
+    split = ((full.rpartition("."), full) for full in (*known, *GROUPS))
+    beside = {end: full for (before, _, end), full in split if before == parent}
     for pool, cutoff in ((beside, 0.6), (anywhere, 0.75)):
         for near in difflib.get_close_matches(leaf, pool, n=1, cutoff=cutoff):
             return f"; did you mean {pool[near]}? {everything}"

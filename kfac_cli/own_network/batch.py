@@ -9,6 +9,10 @@ from kfac_cli.engine import Network
 SUM_TOLERANCE = 1e-3
 """How far from 1 rounding may leave the sum of probabilities."""
 
+REAL = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+WHOLE = frozenset({torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64})
+"""The types of numbers with which torch can do all that is asked of a mini-batch."""
+
 
 def as_batch(
     inputs: Tensor, targets: Tensor, network: Network, *, flatten: bool
@@ -27,6 +31,8 @@ def as_batch(
             raise ValueError(f"{name}: must be a tensor, as torch.as_tensor makes it, not a {kind}")
     same = targets is inputs
     for name, values in (("inputs", inputs), ("targets", targets))[: 1 if same else 2]:
+        if not values.is_complex() and values.dtype not in REAL | WHOLE:
+            raise ValueError(f"{name} of dtype {values.dtype}: convert them, such as with .float()")
         _check_finite(name, values)
     inputs, targets = inputs.detach(), targets.detach()
     if flatten:

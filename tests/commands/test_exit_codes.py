@@ -2,6 +2,8 @@
 
 import pytest
 
+from kfac_cli.commands import jobs
+from kfac_cli.commands.current_job import CurrentJob
 from kfac_cli.config.schema import RunConfig
 from kfac_cli.errors import UserError
 
@@ -132,6 +134,26 @@ def test_ctrl_c_before_the_loop_of_a_job_says_how_the_sweep_is_resumed(kfac_run,
     assert answer.code == 130
     assert "\n  kfac-run resume=sweep/0_seed=0  starts it again\n" in answer.out
     assert "\n  kfac-run -m resume=sweep  does the jobs that are left\n" in answer.out
+
+
+def test_a_sweep_that_goes_on_after_a_time_limit_does_not_say_how_it_is_resumed(kfac_run, runner):
+    runner.behave = lambda config: "time limit reached"
+    answer = kfac_run("-m", "experiment=smoke", "seed=0,1", "hydra.sweep.dir=sweep")
+    assert answer.code == 0
+    assert "kfac-run resume=sweep/0_seed=0  continues from here\n" in answer.out
+    assert "-m resume=" not in answer.out
+
+
+def test_a_signal_to_a_job_that_submitit_started_is_a_failure_of_that_job(
+    kfac_run, runner, monkeypatch
+):
+    """Neither submitit nor Hydra hands a KeyboardInterrupt on to the command."""
+    monkeypatch.setattr(CurrentJob, "beside_others", lambda self: True)
+    monkeypatch.setattr(jobs, "submitted", lambda: True)
+    runner.behave = lambda config: "terminated" if config.seed == 0 else "finished"
+    answer = kfac_run("-m", "experiment=smoke", "seed=0,1", "hydra.sweep.dir=sweep")
+    assert answer.code == 1
+    assert "job 0 (seed=0): interrupted; kfac-run -m resume=sweep continues it\n" in answer.err
 
 
 def test_the_stub_and_the_runner_agree_on_what_a_run_returns(tmp_path):

@@ -57,3 +57,11 @@ def test_the_home_folder_may_be_written_short(kfac_run, tmp_path, monkeypatch):
     write_cases(tmp_path / "cases.npz")
     assert kfac_run(*WORDS, 'dataset.file="~/cases.npz"').code == 0
     assert kfac_run("resume=~/run", "iterations=3").code == 0
+
+
+def test_a_path_that_hydra_would_read_as_a_setting_is_refused(kfac_run, tmp_path):
+    """No file of settings can hold it."""
+    (tmp_path / "a${b}").mkdir()
+    answer = kfac_run("start_from=a${b}", "iterations=5")
+    assert answer.code == 1
+    assert answer.err.startswith("kfac-run: error: start_from=a${b}: has ${ in its path, which")

@@ -42,7 +42,7 @@ def test_each_run_takes_the_tasks_that_are_asked_for(kfac_run, tmp_path, monkeyp
     script = (tmp_path / "script").read_text()
     for line in ("--ntasks-per-node=4", "--nodes=2", "--array=0-1%2", "--cpus-per-task=4"):
         assert f"#SBATCH {line}\n" in script
-    assert "\nsrun " in script
+    assert "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK\n" in script.partition("\nsrun ")[0]
 
 
 def test_the_tasks_of_a_job_share_its_run(tmp_path):

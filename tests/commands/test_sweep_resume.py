@@ -12,6 +12,7 @@ from soak.experiment import overrides, write_cases
 from tidy import tidied
 
 from kfac_cli.__main__ import main
+from kfac_cli.commands.sweep_resume import SavedSweep, check_unchanged
 from kfac_cli.files import exclusive_use
 from kfac_cli.run.session import Session
 
@@ -222,3 +223,11 @@ def test_a_sweep_that_another_process_runs_is_refused(kfac_run, sweep):
         1,
         "kfac-run: error: sweep: is in use by another kfac-run process\n",
     )
+
+
+def test_options_of_the_launcher_need_not_be_repeated(sweep):
+    option = "hydra.launcher.additional_parameters.reservation=a"
+    for added in (option, f"+{option}"):
+        saved = SavedSweep(sweep, tuple(GRID), (added,), sweep.parent)
+        check_unchanged(saved, ["resume=sweep"])
+        check_unchanged(saved, ["resume=sweep", f"{added}bc"])

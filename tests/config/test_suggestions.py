@@ -20,6 +20,8 @@ from kfac_cli.config.names import suggestion
             "optimizer.arguments.lr",
         ),
         ("schedule.batch_size", "schedule.size, with schedule=fixed"),
+        ("optimizer.nam", "optimizer.name"),
+        ("dataset.see", "dataset.seed"),
     ],
 )
 def test_a_mistyped_name_brings_up_the_one_that_was_meant(typed, meant):

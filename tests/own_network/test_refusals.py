@@ -419,6 +419,18 @@ INPUTS, LABELS = batch("categorical")
             torch.full((24, 3), 0.5),
             "targets: a row sums to 1.5; a categorical output has probabilities",
         ),
+        (
+            "bernoulli",
+            INPUTS,
+            torch.ones(24, 3, dtype=torch.uint16),
+            "targets of dtype torch.uint16: convert them, such as with .float()",
+        ),
+        (
+            "gaussian",
+            INPUTS.to(torch.float8_e5m2),
+            INPUTS[:, :3],
+            "inputs of dtype torch.float8_e5m2: convert them, such as with .float()",
+        ),
     ],
 )
 def test_a_mini_batch_that_does_not_fit_is_refused(output, inputs, targets, message):
