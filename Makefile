@@ -35,7 +35,7 @@ smoke: $(INSTALLED) ## a run of a few seconds, to check that everything works
 	$(VENV)/bin/kfac-run experiment=smoke $(ARGS)
 
 test: lint ## lint, check formatting and types, then run all tests (PYTEST_ARGS="-k NAME" for some)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 soak: $(INSTALLED) ## kill and resume small runs for minutes (ARGS="--kills 1000 --seed 1" for more)
 	$(VENV)/bin/python -m tests.soak $(ARGS)

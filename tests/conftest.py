@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import pickle
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from soak.experiment import prepare
 from soak.faults import Faults
+from tensorboard.summary.writer import event_file_writer
 
 from kfac_cli.__main__ import main
-from kfac_cli.recording import picture_sink
+from kfac_cli.recording import picture_sink, tensorboard
 from kfac_cli.recording.figure import draw_run
 from kfac_cli.report import draw_matplotlib
 
@@ -27,7 +29,7 @@ CANVAS = draw_matplotlib._canvas
 
 UNDRAWN = Path(__file__).parent / "undrawn"
 
-MAX_COMPOSED = 200
+MAX_COMPOSED = 2000
 """Command lines whose settings are kept."""
 
 
@@ -78,10 +80,11 @@ def _shipped_settings_are_parsed_once() -> Iterator[None]:
 def _a_command_line_is_composed_once() -> Iterator[None]:
     """Let Hydra compose a command line once for its check and its run, and for several tests.
 
-    Only shipped settings without changes of Hydra's own, which could depend on more than the words.
+    Only shipped settings without changes of Hydra's own, which could depend on more than the words,
+    but for those that every command line has.
     """
     compose, known = ConfigLoaderImpl.load_configuration, {}
-    harmless = ("hydra.run.dir=", "hydra.sweep.dir=")
+    harmless = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra.output_subdir=null", "hydra.mode=")
 
     def compose_once(
         self: ConfigLoaderImpl,
@@ -139,6 +142,32 @@ def _blank(*_: object) -> object:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(1, 1))
+
+
+class _ClockAhead:
+    """The module `time`, but that sleeping sets the clock forward instead."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def time(self) -> float:
+        return time.time() + self._ahead
+
+    def sleep(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(time, name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _event_files_are_not_waited_for() -> Iterator[None]:
+    """Let a resumed run have its later name for TensorBoard's file, in whole seconds, at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        clock = _ClockAhead()
+        for module in (tensorboard, event_file_writer):
+            patch.setattr(module, "time", clock)
+        yield
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ typed setting wins. A run records the preset's name; the values are those of the
 """
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -25,6 +26,7 @@ ONLY_WITH = {"t3_of_kfac_diag": "optimizer=kfac_diag"}
 """The choice with which alone an entry has an effect, where there is one."""
 
 
+@cache
 def shipped_presets() -> dict[str, dict[str, Any]]:
     """The presets in conf/, by name, with their interpolations; the default one comes first."""
     folder = files(CONFIG_MODULE).joinpath("preset")

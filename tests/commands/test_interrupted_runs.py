@@ -159,7 +159,7 @@ def test_a_second_signal_in_the_middle_of_a_checkpoint_leaves_the_one_before(
     ]
 
 
-@pytest.mark.parametrize(("number", "code"), CODES)
+@pytest.mark.parametrize(("number", "code"), CODES[:2])
 def test_a_signal_in_a_sweep_keeps_what_was_done_and_starts_no_further_job(
     begin, kfac_run, words, tmp_path, during_step, number, code
 ):
@@ -183,7 +183,7 @@ def test_a_signal_in_a_sweep_keeps_what_was_done_and_starts_no_further_job(
     assert differences(tmp_path / f"sweep/{JOBS[1]}", tmp_path / "whole") == []
 
 
-@pytest.mark.parametrize(("number", "code"), CODES + WARNINGS)
+@pytest.mark.parametrize(("number", "code"), [CODES[0], WARNINGS[0]])
 def test_a_signal_before_the_first_step_ends_it_at_once_and_the_run_can_be_resumed(
     begin, kfac_run, words, tmp_path, monkeypatch, number, code
 ):
@@ -261,7 +261,7 @@ RUN, SWEEP = ["hydra.run.dir=run"], ["-m", "seed=1,2", "hydra.sweep.dir=sweep"]
 
 @pytest.mark.parametrize(
     ("number", "code", "arguments"),
-    [(signal.SIGINT, 130, RUN), (signal.SIGTERM, 143, SWEEP), (signal.SIGUSR1, 138, SWEEP)],
+    [(signal.SIGINT, 130, RUN), (signal.SIGUSR1, 138, SWEEP)],
 )
 def test_a_separate_process_ends_with_the_code_of_its_signal_and_a_checkpoint(
     tmp_path, words, number, code, arguments

@@ -17,19 +17,21 @@ ENDED = {"iterations": 0, "best_train_error": None}
 REFUSED = "is not empty and holds no run of kfac-run (it has {}); choose a new or an empty folder"
 
 
+OTHERS = [
+    "notes.txt",
+    "metrics.csv",
+    "parameters.pt",
+    "run.png",
+    "error.log",
+    ".hidden",
+    "0/config.yaml",
+]
+
+
 @pytest.mark.parametrize(
-    "name",
-    [
-        "notes.txt",
-        "metrics.csv",
-        "parameters.pt",
-        "run.png",
-        "error.log",
-        ".hidden",
-        "0/config.yaml",
-    ],
+    ("name", "options"),
+    [*((name, []) for name in OTHERS), ("metrics.csv", ["hydra.verbose=true"])],
 )
-@pytest.mark.parametrize("options", [[], ["hydra.verbose=true"]])
 def test_a_folder_with_other_files_is_refused_and_stays_as_it_is(
     kfac_run, runner, tmp_path, name, options
 ):

@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pytest
 
+from kfac_cli.config.compose import load_config
 from kfac_cli.data import faces
 from kfac_cli.data.faces import build_faces, crop_photograph, load_faces, read_photographs
 
@@ -213,7 +214,9 @@ def test_principal_components_err_as_published(real_data):
 
 
 def test_the_real_dataset_has_the_published_size(real_data, tmp_path):
+    """As many images as the photographs have crops, of which there are 414 in conf/."""
     shutil.copytree(real_data / "olivetti", tmp_path / "olivetti")
-    dataset = load_faces(config(crops_per_photograph=414), tmp_path)
-    assert dataset.train_inputs.shape == (103_500, 625)
-    assert dataset.test_inputs.shape == (41_400, 625)
+    dataset = load_faces(config(crops_per_photograph=4), tmp_path)
+    assert dataset.train_inputs.shape == (103_500 // 414 * 4, 625)
+    assert dataset.test_inputs.shape == (41_400 // 414 * 4, 625)
+    assert load_config(["dataset=faces"]).dataset.crops_per_photograph == 414

@@ -2,6 +2,7 @@
 
 import io
 import math
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ import torch
 from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
+from tensorboard.summary.writer import event_file_writer
 
+from kfac_cli.recording import tensorboard
 from kfac_cli.recording.pictures import Examples
 from kfac_cli.recording.tables import TablesSink
 from kfac_cli.recording.tensorboard import TensorBoardLog
@@ -166,8 +169,10 @@ def test_a_resumed_run_has_neither_gaps_nor_duplicates(tmp_path):
     ]
 
 
-def test_the_event_file_of_a_resumed_run_is_read_last(tmp_path):
+def test_the_event_file_of_a_resumed_run_is_read_last(tmp_path, monkeypatch):
     """Their names have only whole seconds, followed by the process number."""
+    for module in (tensorboard, event_file_writer):
+        monkeypatch.setattr(module, "time", time)  # the real one
     first = TensorBoardLog(tmp_path)
     first.close()
     (old,) = tmp_path.iterdir()

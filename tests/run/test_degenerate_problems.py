@@ -240,9 +240,7 @@ CALIBRATED = [name for name in OPTIMIZERS if "calibrated" in name]
 
 CHOICES = [(problem, optimizer, "float32") for problem in PROBLEMS for optimizer in OPTIMIZERS]
 CHOICES += [
-    (problem, optimizer, "float64")
-    for problem in PROBLEMS
-    for optimizer in ("block-tridiagonal", "block-diagonal, calibrated")
+    (problem, optimizer, "float64") for problem in PROBLEMS for optimizer in ("block-tridiagonal",)
 ]
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_runs_that_are_killed_and_resumed_end_as_uninterrupted_ones_do():
     """In a separate process without threads, since its children are forked."""
     answer = subprocess.run(
-        [sys.executable, "-m", "tests.soak", "--kills", "6", "--cases", "3"],
+        [sys.executable, "-m", "tests.soak", "--kills", "4", "--cases", "2"],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -21,5 +21,5 @@ def test_runs_that_are_killed_and_resumed_end_as_uninterrupted_ones_do():
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
     counts = json.loads(answer.stdout)
-    assert counts["kills"] >= 6
+    assert counts["kills"] >= 4
     assert counts["wrong"] == []
