@@ -64,6 +64,7 @@ def section_text(section: Section, runs: Sequence[Curve], found: dict[str, Any])
         f"{_numbers(each['numbers'])}; n = {each['n']} (errors and seeds). {each['note']}"
         for each in found["findings"]
         if each["verdict"] != "not measured"
+        and each["statement"].startswith(f"{section.name.partition('-')[0]}: ")
     ]
     return "\n\n".join([*parts, "\n".join(findings)])
 

@@ -115,7 +115,7 @@ def test_the_version_is_written_once(kfac_run):
     number = PROJECT["project"]["version"]
     assert version("kfac-run") == number
     assert kfac_run("--version").out == f"kfac-run {number}\n"
-    sources = [*ROOT.glob("kfac_cli/**/*.py"), *ROOT.glob("conf/**/*")]
+    sources = [*ROOT.glob("kfac_cli/**/*.py"), *ROOT.glob("conf/**/*.yaml")]
     assert not [path for path in sources if path.is_file() and f'"{number}"' in path.read_text()]
 
 

@@ -65,7 +65,7 @@ def shortened(words):
     counts = [word for word in words if word.startswith("iterations=")]
     iterations = int(counts[0].partition("=")[2]) // SHORTER if counts else 2
     kept = [word for word in words if word not in counts]
-    if "hydra/launcher=joblib" in kept:  # which starts processes: one of them is enough
+    if "hydra/launcher=joblib" in kept:  # tests/commands/test_parallel_sweeps.py has processes
         kept.append("hydra.launcher.n_jobs=1")
     if not any(word.startswith(("resume=", "start_from=")) for word in words):
         others = {word.partition("=")[0] for word in words}

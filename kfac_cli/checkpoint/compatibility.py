@@ -149,7 +149,13 @@ def _decides(value: object) -> object:
 
 def recorded_environment(saved: Contents) -> dict[str, Any]:
     """The environment of a checkpoint, with what older ones do not say."""
-    return {"processes": 1, "mixed_environment": False} | saved.environment
+    older = {
+        "matmul": "blas",
+        "chunk_size": saved.config.get("chunk_size"),
+        "processes": 1,
+        "mixed_environment": False,
+    }
+    return older | saved.environment
 
 
 def reasons_for_inexact_resume(

@@ -4,7 +4,7 @@ import contextlib
 import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -58,22 +58,9 @@ class Jobs:
         """Run one job, as Hydra's task function; return its best training error, for sweepers.
 
         A failed job returns infinity. Raises Interrupted if a signal ended the job, which ends a
-        sweep too, but not one whose jobs submitit started: the others go on.
-        """
-        try:
-            return self._run_task(settings)
-        except KeyboardInterrupt as error:
-            if not (self._job.beside_others() and submitted()):
-                raise
-            # Neither submitit nor Hydra would hand it on, and the command would wait for no other.
-            line = f"{self._job.name()}: interrupted; {resume_sweep_command()} continues it"
-            print(line, file=sys.stderr, flush=True)
-            raise UserError(line) from error
-
-    def _run_task(self, settings: DictConfig) -> float:
-        """Run a job; of several tasks of one the first does, and the others take part.
-
-        These return infinity.
+        sweep too, but not one whose jobs submitit started: the others go on. Of several tasks that
+        a launcher starts for a job the first one runs it, and the others, which return infinity,
+        take part.
         """
         if not (self._job.beside_others() and export_task()):
             return self._run_job(settings)
@@ -92,7 +79,7 @@ class Jobs:
         folder, sweep = Path(job.runtime.output_dir), Path(job.sweep.dir)
         # Where the command was typed: hydra.job.chdir=true must not change what a path means.
         with contextlib.chdir(job.runtime.cwd), _beside_other_jobs(sweep, folder):
-            best = self._run_in(folder, settings)
+            best = self._handing_on_signals(lambda: self._run_in(folder, settings))
         if sweeping():
             self.sweep = sweep.absolute()
             self.of_sweep.append(Job(folder, list(job.overrides.task), best))
@@ -101,6 +88,21 @@ class Jobs:
             print(self.failures[-1], file=sys.stderr, flush=True)
             raise UserError(self.failures[-1])
         return best
+
+    def _handing_on_signals(self, action: Callable[[], float]) -> float:
+        """Run a job; that a signal ended one which submitit started is the failure of that job.
+
+        Neither submitit nor Hydra hands a KeyboardInterrupt on, and the command would wait for no
+        other job.
+        """
+        try:
+            return action()
+        except KeyboardInterrupt:
+            if not (self._job.beside_others() and submitted()):
+                raise
+            line = f"{self._job.name()}: interrupted; {resume_sweep_command()} continues it"
+            self.failures.append(line)
+            return math.inf
 
     def _run_in(self, folder: Path, settings: DictConfig) -> float:
         if launched() and LED.get() is None:

@@ -83,9 +83,9 @@ def _timed(
     """The runs of a method whose cost can be drawn beside that of most runs on the problem."""
     if cost != SECONDS:
         return runs
-    keys = Counter(run.environment.key for _, each in methods for run in each)
-    [(most, _)] = keys.most_common(1)
-    return [run for run in runs if run.environment.key == most]
+    keys = [run.environment.key for _, each in methods for run in each]
+    known = Counter(key for key in keys if key is not None).most_common(1)
+    return [run for run in runs if known and run.environment.key == known[0][0]]
 
 
 def _positive(errors: Values) -> Values:

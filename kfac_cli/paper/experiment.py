@@ -78,7 +78,8 @@ def _as_long(method: Method, settings: Sequence[str]) -> Method:
     Of a number that is none the check of the settings tells.
     """
     given = [word.partition("=")[2] for word in settings if word.startswith("iterations=")]
-    if not given or not given[-1].isdecimal():
+    try:
+        iterations = int(given[-1])
+    except (IndexError, ValueError):
         return method
-    iterations = int(given[-1])
     return replace(method, full=iterations, small=iterations)

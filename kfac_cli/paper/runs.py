@@ -104,7 +104,8 @@ def _checked_limit(run: PlannedRun, folder: Path) -> float | None:
         if wanted.get(name) != found.get(name) and name != "max_optimizer_seconds":
             raise UserError(
                 f"{shown_folder(folder)}: holds a run with {name}={shown(found.get(name))}, and "
-                f"the study needs {shown(wanted.get(name))}; remove it or choose another output="
+                f"the study needs {shown(wanted.get(name))}, which may be this version's value; "
+                "remove it or choose another output="
             )
     limit, given = config.max_optimizer_seconds, found.get("max_optimizer_seconds")
     if limit is not None and given is not None and given > limit:

@@ -64,6 +64,7 @@ def parse(words: Sequence[str]) -> Arguments:
     if given.level is not None and not given.claim:
         raise UserError("--level: belongs to --claim")
     unused = [*(f"{name}=" for name in options), *["--reference"] * bool(given.reference)]
+    unused += ["--reference-seconds"] * given.reference_seconds
     if given.claim and unused:
         raise UserError(f"{unused[0]}: belongs to a report, which --claim does not write")
     return Arguments(

@@ -64,27 +64,32 @@ def costs(measure: CostToError, runs: Sequence[Run]) -> tuple[float, ...]:
     return tuple(time_to(run, measure.error, COST_NAMED[measure.cost]) for run in runs)
 
 
+def longest(measure: CostToError, runs: Sequence[Run], values: Sequence[float]) -> float:
+    """The largest of what the runs took, or of their ends where they missed the target."""
+    ends = (end_of(run, COST_NAMED[measure.cost]) for run in runs)
+    pairs = zip(values, ends, strict=True)
+    return max((end if math.isinf(value) else value for value, end in pairs), default=0.0)
+
+
 def earliest_costs(
     measure: CostToError,
     runs: Sequence[Run],
-    own: Sequence[float],
-    others: Sequence[float],
+    values: Sequence[float],
+    others: float,
     notes: list[str],
 ) -> tuple[float, ...]:
-    """What each run would have taken at least had it gone on; `own` is what it took.
+    """What each run would have taken at least had it gone on; `values` are what it took.
 
-    A miss that ended before the slowest of the `others` that reached the target could have reached
-    it right after its end. A line for each of those is added to the notes.
+    A miss that ended before the `longest` of the other side could have reached the target right
+    after its end. A line for each of those is added to the notes.
     """
-    cost = COST_NAMED[measure.cost]
-    slowest = max((value for value in others if value < math.inf), default=0.0)
     earliest = []
-    for run, value in zip(runs, own, strict=True):
-        end = end_of(run, cost)
-        if math.isinf(value) and could_have_reached(run, end, slowest):
+    for run, value in zip(runs, values, strict=True):
+        end = end_of(run, COST_NAMED[measure.cost])
+        if math.isinf(value) and could_have_reached(run, end, others):
             notes.append(
                 f"{run.name}: missed the target, but ended after {cost_text(end)} {measure.cost}, "
-                f"before the slowest on the other side that reached it ({cost_text(slowest)})"
+                f"where the other side had up to {cost_text(others)}"
             )
             value = end
         earliest.append(value)

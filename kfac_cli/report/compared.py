@@ -43,7 +43,7 @@ def compared_settings(run: Run) -> dict[str, Any]:
     """
     ignored = IGNORED if run.data is None else IGNORED | _data_files()
     return {
-        name: device_kind(value) if name == "device" else value
+        name: device_kind(value) if name == "device" and value is not None else value
         for name, value in run.settings.items()
         if name not in ignored
     }

@@ -7,10 +7,17 @@ from typing import Literal
 
 from kfac_cli.errors import UserError, shown
 from kfac_cli.report.claim import Claim, CostToError, ErrorAtIteration, Selection
-from kfac_cli.report.claimed_costs import check_costs, cost_text, costs, earliest_costs, judged
+from kfac_cli.report.claimed_costs import (
+    check_costs,
+    cost_text,
+    costs,
+    earliest_costs,
+    judged,
+    longest,
+)
 from kfac_cli.report.compared import compared_settings, shown_fully
 from kfac_cli.report.comparison import Comparison, compare
-from kfac_cli.report.groups import group_runs, one_per_sample, with_data
+from kfac_cli.report.groups import group_runs, one_per_sample, start_of, with_data
 from kfac_cli.report.problem import median
 from kfac_cli.report.runs import Run
 from kfac_cli.report.statistics import LEVEL, seeds_needed
@@ -95,8 +102,8 @@ def decide(claim: Claim, runs: Sequence[Run], level: float = LEVEL) -> Decision:
     """Test a claim over the seeds at a level.
 
     Runs that something else than the optimizer ended before the target are not counted. A run that
-    missed the target counts as worse than any that reached it; where it had less time than those
-    took, the claim must come out the same had it reached the target right after its end.
+    missed the target counts as worse than any that reached it; where it had less time than the
+    other side, the claim must come out the same had it reached the target right after its end.
 
     Raises UserError if a side stands for no run or for runs that differ in more than the seed, both
     sides have a run in common or are on different data, no run was evaluated at the iteration, a
@@ -117,9 +124,10 @@ def decide(claim: Claim, runs: Sequence[Run], level: float = LEVEL) -> Decision:
         better, worse = (judged(measure, side, notes) for side in (better, worse))
         check_costs(measure, [*better, *worse])
         first, second = samples = costs(measure, better), costs(measure, worse)
+        of_first, of_second = longest(measure, better, first), longest(measure, worse, second)
         longer = [
-            (earliest_costs(measure, better, first, second, notes), second),
-            (first, earliest_costs(measure, worse, second, first, notes)),
+            (earliest_costs(measure, better, first, of_second, notes), second),
+            (first, earliest_costs(measure, worse, second, of_first, notes)),
         ]
     if not all(samples):
         return Decision(claim, level, *samples, None, (), tuple(notes))
@@ -139,7 +147,7 @@ def _side(selection: Selection, runs: Sequence[Run], notes: list[str]) -> list[R
     notes += complaints
     settings = [compared_settings(run) for run in chosen]
     free = BUDGETS - {"iterations"} if any(map(_plans_its_end, settings)) else BUDGETS
-    if all(run.settings.get("start_from") is not None for run in chosen):
+    if _are_from_different_runs(chosen):
         free |= {"start_from"}
     names = dict.fromkeys(name for own in settings for name in own if name not in free)
     for name in names:
@@ -154,8 +162,14 @@ def _side(selection: Selection, runs: Sequence[Run], notes: list[str]) -> list[R
     return one_per_sample(pooled, notes, "the same settings but for its length")
 
 
+def _are_from_different_runs(runs: Sequence[Run]) -> bool:
+    """Whether all started from other runs, none from different checkpoints of one."""
+    starts = {run.settings.get("start_from") for run in runs}
+    return None not in starts and len({start_of(run) for run in runs}) == len(starts)
+
+
 def _plans_its_end(settings: Mapping[str, object]) -> bool:
-    """Whether the steps depend on how many are planned, as `planned_values` of the options do."""
+    """Whether the steps depend on how many are planned: `planned_values` of the options."""
     schedule = settings.get("optimizer.rate_schedule", "constant")
     return schedule != "constant" or settings.get("optimizer.final_iterations", 0) != 0
 

@@ -27,13 +27,13 @@ def stopped(run: Run) -> bool:
     return run.status in (INTERRUPTED, PRUNED, FAILED, UNFINISHED)
 
 
-def could_have_reached(run: Run, end: float, slowest: float) -> bool:
+def could_have_reached(run: Run, end: float, others: float) -> bool:
     """Whether a run that missed a target might have reached it after its `end`, a cost.
 
-    So it is if it was stopped, or ended before the slowest run that reached the target. A run that
-    diverged had its chance.
+    So it is if it was stopped, or ended before what `others` took. A run that diverged had its
+    chance.
     """
-    return not lost(run) and (stopped(run) or end < SAME_BUDGET * slowest)
+    return not lost(run) and (stopped(run) or end < SAME_BUDGET * others)
 
 
 def slowest_hits(problem: Problem, groups: Iterable[Group], target: float) -> dict[Cost, float]:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from kfac_cli.checkpoint.folder import PREFIX
 from kfac_cli.recording.summary import FAILED
 from kfac_cli.report.compared import (
     IGNORED,
@@ -98,9 +100,17 @@ def one_per_sample(
 
 def _sample(run: Run) -> tuple[object, str]:
     """What runs that are no independent samples have in common, and as text."""
-    if (start := run.settings.get("start_from")) is not None:
-        return (str(start),), f"start_from={start}, whatever the seed"
+    if (start := start_of(run)) is not None:
+        return start, f"start_from={start}, whatever the seed"
     return run.folder if run.seed is None else run.seed, f"seed {run.seed}"
+
+
+def start_of(run: Run) -> Path | None:
+    """The folder of the run that a run started from, also if its checkpoint was named."""
+    if (start := run.settings.get("start_from")) is None:
+        return None
+    path = Path(str(start))
+    return path.parent if path.name.startswith(PREFIX) else path
 
 
 def _progress(run: Run) -> tuple[bool, int]:

@@ -1,6 +1,7 @@
 """The settings of a study's runs, checked before anything runs."""
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,7 +98,7 @@ def _blamed(reason: str, dimensions: Sequence[Dimension]) -> Dimension | None:
 
     Which of the arguments torch refuses, a reason that begins with all of them does not say.
     """
-    whole = (d for d in dimensions if reason.startswith(d.name))
+    whole = (d for d in dimensions if re.match(rf"{re.escape(d.name)}(?!\w)", reason))
     section = (d for d in dimensions if reason.startswith(d.name.rpartition(".")[0] + "="))
     return next(whole, None) or next(section, None)
 

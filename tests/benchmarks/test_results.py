@@ -76,8 +76,13 @@ def test_seconds_of_several_machines_make_no_section(study, tmp_path):
 def test_a_section_has_the_runs_on_its_problem_alone(study, tmp_path):
     with (study / "error.csv").open("a") as file:
         file.write("\nmnist,tridiagonal,0,10,100,1,1e-9,")
+    foreign = {**FINDINGS["findings"][0], "statement": "mnist: K-FAC is fastest"}
+    found = {**FINDINGS, "findings": [*FINDINGS["findings"], foreign]}
+    (study / "findings.json").write_text(json.dumps(found))
     write(SECTIONS[0], study, tmp_path / "results.md", tmp_path / "results")
-    assert "1.00e-09" not in (tmp_path / "results.md").read_text()
+    section = (tmp_path / "results.md").read_text()
+    assert "K-FAC is faster" in section
+    assert "1.00e-09" not in section and "K-FAC is fastest" not in section
     assert "mnist" not in (tmp_path / "results/curves.csv").read_text()
 
 

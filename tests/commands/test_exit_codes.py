@@ -153,7 +153,7 @@ def test_a_signal_to_a_job_that_submitit_started_is_a_failure_of_that_job(
     runner.behave = lambda config: "terminated" if config.seed == 0 else "finished"
     answer = kfac_run("-m", "experiment=smoke", "seed=0,1", "hydra.sweep.dir=sweep")
     assert answer.code == 1
-    assert "job 0 (seed=0): interrupted; kfac-run -m resume=sweep continues it\n" in answer.err
+    assert "job 0 (seed=0): interrupted; kfac-run -m resume=sweep continues it" in answer.err
 
 
 def test_the_stub_and_the_runner_agree_on_what_a_run_returns(tmp_path):

@@ -40,6 +40,10 @@ def test_only_runs_of_one_machine_are_drawn_against_seconds(tmp_path):
     assert line.high.tolist() == [64, 16, 4, 1]
     [line] = lines(first, slow, second)
     assert line.high.tolist() == [64] * 4
+    mixed = replace(slow, environment=replace(slow.environment, mixed=True))
+    [line] = lines(first, mixed, mixed, cost=SECONDS)
+    assert line.y.tolist() == [64, 16, 4, 1]
+    assert lines(mixed, cost=SECONDS) == ()
 
 
 def test_runs_without_a_finite_error_have_no_line(tmp_path):

@@ -120,11 +120,13 @@ def test_seconds_end_every_run_and_settings_of_the_user_come_last(undrawn, job):
     assert (config.threads, config.evaluate_every, config.tensorboard) == (1, 7, False)
 
 
-@pytest.mark.parametrize(("iterations", "every"), [(2000, 40), (30, 1)])
+@pytest.mark.parametrize(
+    ("text", "iterations", "every"), [("2000", 2000, 40), ("30", 30, 1), ("1_000", 1000, 20)]
+)
 def test_iterations_that_are_given_suit_the_evaluations_and_the_end(
-    undrawn, job, iterations, every
+    undrawn, job, text, iterations, every
 ):
-    settings = (f"iterations={iterations}",)
+    settings = (f"iterations={text}",)
     compare_study(job(Scale.FULL, settings, problems="curves", methods="nesterov"))
     [run] = undrawn.planned
     config = load_config(run.words)

@@ -131,11 +131,13 @@ def test_a_mistake_is_one_line(report, tmp_path, words, line):
     assert len(err.splitlines()) <= 2
 
 
-@pytest.mark.parametrize("word", ["output=elsewhere", "targets=5", "--reference=mnist_*"])
+@pytest.mark.parametrize(
+    "word", ["output=elsewhere", "targets=5", "--reference=mnist_*", "--reference-seconds"]
+)
 def test_what_only_a_report_has_is_refused_beside_a_claim(report, tmp_path, word):
     write_run(tmp_path / "run")
     code, out, err = report("run", word, "--claim", "seed=0 < seed=1 at error 5")
-    name = word[: word.index("=") + (not word.startswith("-"))]
+    name = word.partition("=")[0] + "=" * (not word.startswith("-"))
     assert (code, out) == (3, "")
     assert f"{name}: belongs to a report, which --claim does not write" in err
 

@@ -111,13 +111,21 @@ def test_a_claim_that_longer_runs_could_refute_does_not_hold(decided, status):
     assert verdict.outcome == "too short runs"
     assert str(verdict).endswith("let them run longer")
     assert verdict.notes[0] == (
-        "adam/0: missed the target, but ended after 75 iterations, before the slowest on the other "
-        "side that reached it (100)"
+        "adam/0: missed the target, but ended after 75 iterations, where the other side had up to "
+        "100"
     )
 
 
 def test_a_claim_that_longer_runs_could_show_is_not_refuted(decided):
     assert decided(CLAIM, [NEVER[:1]] * 3, [SLOW] * 3).outcome == "too short runs"
+
+
+def test_a_claim_that_longer_runs_could_show_is_not_refuted_by_longer_misses(tmp_path):
+    for seed, errors in enumerate([SLOW, SLOW, NEVER[:2], NEVER[:2]]):
+        write_run(tmp_path / f"k{seed}", settings(seed=seed), errors=errors)
+        write_run(tmp_path / f"a{seed}", settings("adam", seed=seed), errors=NEVER * 3)
+    decision = decide(parse_claim(CLAIM), load_runs([tmp_path])[0])
+    assert decision.outcome == "too short runs"
 
 
 def test_a_claim_that_no_longer_run_could_refute_holds(decided):
@@ -159,6 +167,11 @@ def test_runs_from_one_start_are_one_sample(tmp_path):
 def test_runs_from_different_starts_are_samples(tmp_path):
     decision = started(tmp_path, ["/runs/0", "/runs/1", "/runs/2"])
     assert (len(decision.better), decision.outcome) == (3, "held")
+
+
+def test_checkpoints_of_one_run_are_no_different_starts(tmp_path):
+    with pytest.raises(UserError, match="different values of start_from"):
+        started(tmp_path, [f"/runs/0/checkpoint-{k}.safetensors" for k in (100, 200, 300)])
 
 
 def test_runs_with_and_without_a_start_are_not_pooled(tmp_path):
