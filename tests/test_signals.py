@@ -63,8 +63,14 @@ def test_during_any_import_the_command_ends_with_one_line(tmp_path, module, name
     assert (ended.returncode, error_output(ended)) == (code, "kfac-run: interrupted")
 
 
-@pytest.mark.parametrize("what", ["swallowed()", "turned_into_another_error()"])
-@pytest.mark.parametrize("module", ["hydra", "torch"])
+@pytest.mark.parametrize(
+    ("module", "what"),
+    [
+        ("hydra", "swallowed()"),
+        ("hydra", "turned_into_another_error()"),
+        ("torch", "turned_into_another_error()"),
+    ],
+)
 def test_a_signal_that_an_import_swallows_is_not_lost(tmp_path, module, what):
     ended = interrupted_at(module, what, "SIGINT", tmp_path)
     assert (ended.returncode, error_output(ended)) == (130, "kfac-run: interrupted")

@@ -37,16 +37,19 @@ class Jobs:
     """The jobs of one command: a single one, or those of a sweep, which continues after failures.
 
     `of_sweep` has all jobs of a sweep that ran in this process. With the `resumed_grid` of a sweep,
-    jobs that have ended are skipped and those that have begun are resumed.
+    jobs that have ended are skipped and those that have begun are resumed, on `moved_data` if a
+    word says where these are.
     """
 
-    def __init__(self, resumed_grid: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, resumed_grid: Sequence[str] | None = None, moved_data: Sequence[str] = ()
+    ) -> None:
         self.resumes_sweep = resumed_grid is not None
         self.sweep: Path | None = None
         self.of_sweep: list[Job] = []
         self._job = CurrentJob(sys.argv[1:] if resumed_grid is None else resumed_grid)
         self._command = shlex.join(["kfac-run", *sys.argv[1:]])  # as it was typed
-        self._typed_data_dir = [word for word in sys.argv[1:] if word.startswith("data_dir=")]
+        self._moved_data = moved_data
         self._outcomes = Outcomes(self._job, self._command)
 
     @property
@@ -139,7 +142,7 @@ class Jobs:
         begin_logs()
         try:
             refuse_links(folder)
-            resumption = prepare_resumption(folder, self._typed_data_dir)
+            resumption = prepare_resumption(folder, self._moved_data)
             config = complete(settings)
             _check_same(folder, resumption, config)
             ending = read_ending(folder)

@@ -43,6 +43,7 @@ from kfac_cli.commands.sweep_resume import (
     SavedSweep,
     check_unchanged,
     command_line,
+    moved_data,
     sweep_to_resume,
 )
 from kfac_cli.commands.sweeps import (
@@ -185,11 +186,12 @@ def _resume_sweep(sweep: SavedSweep, options: argparse.Namespace) -> int:
     if _has_options(argparse.Namespace(**{**vars(options), "multirun": False})):
         raise UserError(f"{KEYWORD}{shown_folder(sweep.folder)}: takes no option but -m")
     check_unchanged(sweep, options.overrides)
-    jobs = Jobs(resumed_grid=sweep.grid)
+    moved = moved_data(sweep, options.overrides)
+    jobs = Jobs(sweep.grid, moved)
     register_job_folder(swept_settings(sweep.grid), sweep.folder)
     with exclusive_use(sweep.folder):
         pass  # no other process runs its jobs
-    with command_line(sweep):
+    with command_line(sweep, moved):
         return _run_hydra(parse(sys.argv[1:]), jobs)
 
 

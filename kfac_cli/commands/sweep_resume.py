@@ -15,17 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins import basic_sweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from kfac_cli.commands.hydra_record import SWEEP_FILE
+from kfac_cli.commands.messages import unreadable
 from kfac_cli.commands.quoting import quoted
 from kfac_cli.commands.resume import KEYWORD, folder_named
+from kfac_cli.commands.sweeps import swept_settings
+from kfac_cli.config.completion import absolute_path
 from kfac_cli.config.settings_file import CONFIG_FILE, read_settings
 from kfac_cli.errors import UserError, shown
 from kfac_cli.files import current_folder, shown_folder
 
 FREE = ("hydra.sweep.dir=", "hydra/launcher=", "hydra.launcher.", "hydra.mode=", "hydra.job.chdir=")
 """Options of Hydra that change neither the jobs nor the names of their folders."""
+
+DATA_DIR = "data_dir="
 
 WRITTEN_BY_US = ("hydra.output_subdir=null",)
 
@@ -62,20 +68,40 @@ def sweep_to_resume(arguments: Sequence[str]) -> SavedSweep | None:
     return SavedSweep(folder, grid, options, Path(started_in))
 
 
+def moved_data(sweep: SavedSweep, arguments: Sequence[str]) -> list[str]:
+    """The word that says where the data are now, if there is one, with an absolute path.
+
+    Where either has several, none takes the place of others. Raises UserError for a wrong word.
+    """
+    given = [word for word in arguments if word.startswith(DATA_DIR)]
+    if not given or "data_dir" in swept_settings(sweep.grid):
+        return []
+    try:
+        word = OverridesParser.create().parse_override(given[-1])
+    except Exception as error:
+        raise UserError(unreadable(given[-1:]) or f"{shown(given[-1])}: cannot be read") from error
+    if word.is_sweep_override():
+        return []
+    return [f"{DATA_DIR}{quoted(absolute_path('data_dir', str(word.value())))}"]
+
+
 def check_unchanged(sweep: SavedSweep, arguments: Sequence[str]) -> None:
     """Raise UserError unless the command line leaves the grid and its folders as they are.
 
-    The grid may be repeated as it was. Options of Hydra that name the jobs' folders must be.
+    The grid may be repeated as it was, but for where its data are. Options of Hydra that name the
+    jobs' folders must be.
     """
     words = [word for word in arguments if not word.startswith(KEYWORD)]
-    given = [word for word in words if not word.lstrip("+~").startswith("hydra")]
-    if given and given != list(sweep.grid):
+    given, grid = [word for word in words if not _is_hydras(word)], list(sweep.grid)
+    if moved_data(sweep, words):
+        given, grid = ([w for w in some if not w.startswith(DATA_DIR)] for some in (given, grid))
+    if given and given != grid:
         raise UserError(
             f"{shown(_changed(given, sweep.grid))}: a resumed sweep keeps its grid, "
             f"{shown(shlex.join(sweep.grid))}; leave out the settings, or start another sweep"
         )
     needed = [word for word in sweep.options if word not in WRITTEN_BY_US and not _is_free(word)]
-    repeated = [word for word in words if word not in given and not _is_free(word)]
+    repeated = [word for word in words if _is_hydras(word) and not _is_free(word)]
     for word in dict.fromkeys([*needed, *repeated]):
         if word not in repeated:
             raise UserError(
@@ -86,21 +112,27 @@ def check_unchanged(sweep: SavedSweep, arguments: Sequence[str]) -> None:
             raise UserError(f"{shown(word)}: the sweep was started without it; leave it out")
 
 
+def _is_hydras(word: str) -> bool:
+    return word.lstrip("+~").startswith("hydra")
+
+
 def _is_free(word: str) -> bool:
     return word.lstrip("+~").startswith(FREE)
 
 
 @contextmanager
-def command_line(sweep: SavedSweep) -> Iterator[None]:
+def command_line(sweep: SavedSweep, moved: Sequence[str] = ()) -> Iterator[None]:
     """Have Hydra read the words that started the sweep, with its folder, where it was started.
 
-    There relative paths mean what they meant then. The sweep's record stays as it is: Hydra would
-    write it again, and a full disk or a kill would leave none.
+    There relative paths mean what they meant then; `moved` says where its data are now. The sweep's
+    record stays as it is: Hydra would write it again, and a full disk or a kill would leave none.
     """
     before = sys.argv
-    words = [word for word in sys.argv[1:] if word not in sweep.grid]
-    words = [word for word in words if not word.startswith((KEYWORD, "hydra.sweep.dir="))]
-    sys.argv = [sys.argv[0], *words, *sweep.grid, f"hydra.sweep.dir={quoted(sweep.folder)}"]
+    ours = (KEYWORD, "hydra.sweep.dir=", *([DATA_DIR] if moved else []))
+    words = [word for word in sys.argv[1:] if word not in sweep.grid and not word.startswith(ours)]
+    grid = [word for word in sweep.grid if not (moved and word.startswith(DATA_DIR))]
+    folder = f"hydra.sweep.dir={quoted(sweep.folder)}"
+    sys.argv = [sys.argv[0], *words, *grid, *moved, folder]
     there = sweep.started_in if sweep.started_in.is_dir() else Path.cwd()
     try:
         with current_folder(there), _record_kept():

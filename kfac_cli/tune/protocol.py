@@ -11,6 +11,7 @@ import io
 import math
 import shlex
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from kfac_cli.tune.plan import Plan, is_study, new_plan, start_or_join
 from kfac_cli.tune.results import measured
 from kfac_cli.tune.space import parsed_word, ready_made_names
 from kfac_cli.tune.study import SharedStudy
-from kfac_cli.tune.worker import work
+from kfac_cli.tune.worker import TrialsFailingError, work
 
 TABLE = "protocol.csv"
 TRIALS = 5
@@ -89,8 +90,8 @@ def _worked(plan: Plan, given_up: list[Plan]) -> SharedStudy:
     """Run the trials of a study; one with too many failures is given up, and the others go on."""
     try:
         return work(plan)
-    except UserError as error:
-        print(one_line(f"{shown_folder(plan.folder)}: {error}"), flush=True)
+    except TrialsFailingError as error:
+        print(one_line(f"{shown_folder(plan.folder)}: {error}"), file=sys.stderr, flush=True)
         given_up.append(plan)
         return SharedStudy(plan)
 

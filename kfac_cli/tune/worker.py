@@ -17,11 +17,15 @@ MAX_FAILURES = 3
 """After how many failed trials in a row a process leaves the others of a study."""
 
 
+class TrialsFailingError(UserError):
+    """So many trials of a study failed in a row that the others would too."""
+
+
 def work(plan: Plan) -> SharedStudy:
     """Run trials of a study until there are no more; return the study.
 
-    Raises Interrupted if a signal came, after the trial under way is saved, and UserError after
-    `MAX_FAILURES` failures in a row, if others are left.
+    Raises Interrupted if a signal came, after the trial under way is saved, and TrialsFailingError
+    after `MAX_FAILURES` failures in a row, if others are left.
     """
     study = SharedStudy(plan)
     begun = len(study.trials())
@@ -37,7 +41,7 @@ def work(plan: Plan) -> SharedStudy:
             claim.lock.release()
         failures = 0 if failure is None else failures + 1
         if failures >= MAX_FAILURES and len(study.trials()) < plan.trials:
-            raise UserError(f"{failures} trials in a row failed; the last one: {failure}")
+            raise TrialsFailingError(f"{failures} trials in a row failed; the last one: {failure}")
     with uninterrupted():
         write_results(study)
     return study

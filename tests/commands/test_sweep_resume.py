@@ -7,12 +7,14 @@ import signal
 import sys
 
 import pytest
+import yaml
 from soak.compare import differences
 from soak.experiment import overrides, write_cases
 from tidy import tidied
 
 from kfac_cli.__main__ import main
 from kfac_cli.commands.sweep_resume import SavedSweep, check_unchanged
+from kfac_cli.errors import UserError
 from kfac_cli.files import exclusive_use
 from kfac_cli.run.session import Session
 
@@ -149,6 +151,26 @@ def test_the_grid_may_be_repeated_but_not_changed(kfac_run, sweep, steps):
     assert answer.err.startswith("kfac-run: error: seed=1,2,3,4: a resumed sweep keeps its grid")
     assert kfac_run("-m", "resume=sweep", "iterations=9").code == 1
     assert steps == []
+
+
+@pytest.mark.parametrize("repeated", [[], GRID])
+def test_data_that_have_moved_are_found_in_their_new_folder(kfac_run, sweep, tmp_path, repeated):
+    """By a job that had not begun, and by one that had."""
+    shutil.rmtree(sweep / JOBS[0])
+    (sweep / JOBS[1] / "summary.json").unlink()
+    (tmp_path / "new place").mkdir()
+    answer = kfac_run("-m", "resume=sweep", *repeated, "data_dir='new place'")
+    assert answer.code == 0, answer.err
+    for job in JOBS[:2]:
+        assert status(sweep / job) == "finished"
+        settings = yaml.safe_load((sweep / job / "config.yaml").read_text())
+        assert settings["data_dir"] == str(tmp_path / "new place")
+
+
+def test_of_a_sweep_over_several_data_folders_none_can_have_moved(sweep):
+    saved = SavedSweep(sweep, (*GRID, "data_dir=a,b"), (), sweep.parent)
+    with pytest.raises(UserError, match="data_dir=c: a resumed sweep keeps its grid"):
+        check_unchanged(saved, ["resume=sweep", "data_dir=c"])
 
 
 def test_a_job_whose_settings_are_not_those_of_its_folder_is_refused(kfac_run, sweep, steps):

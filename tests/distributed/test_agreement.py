@@ -6,7 +6,7 @@ import torch
 from distributed.launch import launch
 from distributed.trajectories import OPTIMIZERS, save_trajectories, trajectories
 
-LENGTHS = ((torch.float64, 24), (torch.float32, 5))
+LENGTHS = ((torch.float64, 14), (torch.float32, 5))
 COUNTS = (2, 3)
 
 

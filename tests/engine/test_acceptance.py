@@ -158,8 +158,8 @@ def final_loss(inverse, seed, **chosen):
     return evaluate(network, optimizer.parameters, points, targets, 100).loss
 
 
-BAD_SEEDS = (3, 7, 17, 19, 28)
-"""About a third of all seeds diverge if no step is reverted, these with both inverses, when the
+BAD_SEEDS = (3, 17, 28)
+"""About a third of all seeds diverge if no step is reverted, these with both inverses when the
 damping is factored from the start."""
 
 

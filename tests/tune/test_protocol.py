@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from optuna.trial import TrialState
 
-from kfac_cli.errors import UserError
 from kfac_cli.tune import protocol
 from kfac_cli.tune.options import TuneOptions
 from kfac_cli.tune.plan import start_or_join
 from kfac_cli.tune.protocol import Result
 from kfac_cli.tune.study import SharedStudy
+from kfac_cli.tune.worker import TrialsFailingError
 
 from .conftest import summary, table, trials
 
@@ -158,14 +158,14 @@ def test_an_optimizer_whose_trials_fail_does_not_keep_the_others_waiting(
 
     def failing(plan):
         if "/sgd/" in str(plan.folder):
-            raise UserError("3 trials in a row failed; the last one: no memory")
+            raise TrialsFailingError("3 trials in a row failed; the last one: no memory")
         return work(plan)
 
     monkeypatch.setattr(protocol, "work", failing)
     arguments = ["--protocol", "optimizer=sgd,adam", "trials=1", "studies=1", *shared]
     answer = kfac_tune(*arguments, "output=protocol")
     assert answer.code == 1
-    assert "protocol/sgd/0: 3 trials in a row failed; the last one: no memory" in answer.out
+    assert "protocol/sgd/0: 3 trials in a row failed; the last one: no memory" in answer.err
     rows = {row["optimizer"]: row["median"] for row in table(tmp_path / "protocol/protocol.csv")}
     assert rows["sgd"] == ""
     assert float(rows["adam"]) > 0

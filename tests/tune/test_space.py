@@ -50,8 +50,12 @@ def test_trials_are_not_pruned_by_default_where_equal_iterations_are_unfair(
     if "search" not in given and not any(word.startswith("optimizer=") for word in words):
         settings.append("optimizer=nesterov_sgd")
     assert new_plan(tmp_path, settings, options).options.pruner == pruner
-    chosen = replace(options, pruner="hyperband")
-    assert new_plan(tmp_path, settings, chosen).options.pruner == "hyperband"
+
+
+def test_a_pruner_that_is_given_stays(tmp_path):
+    options = TuneOptions(pruner="hyperband")
+    settings = ["dataset=curves_small", "optimizer=nesterov_sgd", LEARNING_RATE, "max_seconds=9"]
+    assert new_plan(tmp_path, settings, options).options.pruner == "hyperband"
 
 
 def test_the_baselines_space_is_the_grid_of_sutskever_and_others_and_another_rate():

@@ -13,8 +13,14 @@ from kfac_cli.run.session import make_session, to_device
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *TORCH_OPTIMIZERS])
+@pytest.mark.parametrize(
+    ("optimizer", "dtype"),
+    [
+        *((name, "float32") for name in (*OPTIMIZERS, *TORCH_OPTIMIZERS)),
+        ("kfac_tridiag", "float64"),
+        ("adam", "float64"),
+    ],
+)
 def test_from_every_iteration_a_restored_session_takes_exactly_the_same_step(
     file, tmp_path, optimizer, dtype
 ):
