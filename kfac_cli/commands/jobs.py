@@ -82,7 +82,7 @@ class Jobs:
         folder, sweep = Path(job.runtime.output_dir), Path(job.sweep.dir)
         # Where the command was typed: hydra.job.chdir=true must not change what a path means.
         with contextlib.chdir(job.runtime.cwd), _beside_other_jobs(sweep, folder):
-            best = self._handing_on_signals(lambda: self._run_in(folder, settings))
+            best = self._handing_on_signals(folder, lambda: self._run_in(folder, settings))
         if sweeping():
             self.sweep = sweep.absolute()
             self.of_sweep.append(Job(folder, list(job.overrides.task), best))
@@ -92,7 +92,7 @@ class Jobs:
             raise UserError(self.failures[-1])
         return best
 
-    def _handing_on_signals(self, action: Callable[[], float]) -> float:
+    def _handing_on_signals(self, folder: Path, action: Callable[[], float]) -> float:
         """Run a job; that a signal ended one which submitit started is the failure of that job.
 
         Neither submitit nor Hydra hands a KeyboardInterrupt on, and the command would wait for no
@@ -103,9 +103,8 @@ class Jobs:
         except KeyboardInterrupt:
             if not (self._job.beside_others() and submitted()):
                 raise
-            line = f"{self._job.name()}: interrupted; {resume_sweep_command()} continues it"
-            self.failures.append(line)
-            return math.inf
+            hint = f"interrupted; {resume_sweep_command()} continues it"
+            return self._outcomes.fail(hint, folder)
 
     def _run_in(self, folder: Path, settings: DictConfig) -> float:
         if launched() and LED.get() is None:

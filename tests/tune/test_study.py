@@ -1,5 +1,6 @@
 """A study: what it leaves, what interrupts it, and what it refuses."""
 
+import itertools
 import json
 import signal
 
@@ -108,18 +109,22 @@ def test_a_pruned_trials_folder_says_so(kfac_tune, words, tmp_path, monkeypatch)
     assert checkpoint_iterations(study / "trials/1")[0] == 4  # it can be continued by hand
 
 
-def test_a_failing_trial_is_recorded_and_the_study_continues(
-    kfac_tune, words, tmp_path, monkeypatch
-):
-    load, calls = DATASETS[ArraysOptions], []
+def fail_to_load(monkeypatch, fails):
+    """Has the data of those trials not be read of whose number, from 1 on, `fails` is true."""
+    load, calls = DATASETS[ArraysOptions], itertools.count(1)
 
     def failing(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
+        if fails(next(calls)):
             raise OSError(5, "Input/output error", "cases.npz")
         return load(*arguments)
 
     monkeypatch.setitem(DATASETS, ArraysOptions, failing)
+
+
+def test_a_failing_trial_is_recorded_and_the_study_continues(
+    kfac_tune, words, tmp_path, monkeypatch
+):
+    fail_to_load(monkeypatch, lambda trial: trial == 2)
     answer = kfac_tune(*words, "trials=3", "output=study")
     assert answer.code == 0
     states = [t.state for t in trials(tmp_path / "study")]
@@ -140,15 +145,7 @@ def test_a_study_whose_first_trials_all_fail_ends(kfac_tune, words, tmp_path):
 
 
 def test_three_failures_in_a_row_end_the_process(kfac_tune, words, tmp_path, monkeypatch):
-    load, calls = DATASETS[ArraysOptions], []
-
-    def failing(*arguments):
-        calls.append(1)
-        if len(calls) not in (1, 4):
-            raise OSError(5, "Input/output error", "cases.npz")
-        return load(*arguments)
-
-    monkeypatch.setitem(DATASETS, ArraysOptions, failing)
+    fail_to_load(monkeypatch, lambda trial: trial not in (1, 4))
     answer = kfac_tune(*words, "trials=9", "output=study")
     assert answer.code == 1
     assert "error: 3 trials in a row failed; the last one: cases.npz: Input" in answer.err
@@ -393,15 +390,7 @@ def test_commands_to_copy_are_quoted(kfac_tune, words):
 
 
 def test_failures_at_the_end_leave_nothing_undone(kfac_tune, words, tmp_path, monkeypatch):
-    load, calls = DATASETS[ArraysOptions], []
-
-    def failing(*arguments):
-        calls.append(1)
-        if len(calls) > 2:
-            raise OSError(5, "Input/output error", "cases.npz")
-        return load(*arguments)
-
-    monkeypatch.setitem(DATASETS, ArraysOptions, failing)
+    fail_to_load(monkeypatch, lambda trial: trial > 2)
     answer = kfac_tune(*words, "trials=4", "output=study")
     assert answer.code == 0
     assert "best: trial " in answer.out

@@ -46,7 +46,7 @@ REFRESHING = Statement(
 )
 OVERHEAD = Statement(
     "with large mini-batches an iteration of K-FAC costs only moderately more than one of SGD",
-    "section 8, which follows from its formula",
+    "from the formula of section 8",
     "seconds of K-FAC over those of SGD at the largest m",
     "1.25 to 1.71 for the terms in m of the formula",
     "it is 2 or less",
@@ -54,7 +54,7 @@ OVERHEAD = Statement(
 )
 FALLING = Statement(
     "the larger the mini-batch, the less K-FAC costs in units of SGD",
-    "section 8, which follows from its formula",
+    "from the formula of section 8",
     "K-FAC over SGD at the largest m, over the same at the smallest",
     "below 1, since tasks 5 and 6 do not grow with m",
     "it is below 1",
