@@ -11,12 +11,14 @@ from benchmarks.common.document import markdown_table
 from benchmarks.common.timing import figures
 from benchmarks.results_curves import Curve, common_seconds
 from benchmarks.results_ratios import figures_or_never, ratios_table
+from kfac_cli.paper.methods import FEWER_CASES
 
 MISSED = "missed"
 
 SECOND_ORDER = ("tridiagonal", "diagonal", "diagonal-default", "ekfac")
 FIRST_ORDER = ("nesterov", "adam", "muon")
-"""Of `kfac-paper compare`, those whose costs are compared."""
+ON_FEWER = (f"nesterov-{FEWER_CASES}", f"adam-{FEWER_CASES}")
+"""Of `kfac-paper compare`, those whose costs are compared; the last on smaller mini-batches."""
 
 HEADER = (
     "optimizer seconds to a training error, interpolated between evaluations, which are excluded; "
@@ -57,7 +59,7 @@ def section_text(section: Section, runs: Sequence[Curve], found: dict[str, Any])
     header = f"`{' '.join(words)}` on {where['device_name']}, {threads}, {versions}: {HEADER}"
     parts = [f"### {section.title}", header, _seconds_table(section, runs)]
     parts += [ITERATIONS_TO, _iterations_table(section, runs)]
-    if ratios := ratios_table(runs, SECOND_ORDER, (*FIRST_ORDER, *SECOND_ORDER)):
+    if ratios := ratios_table(runs, SECOND_ORDER, (*FIRST_ORDER, *ON_FEWER, *SECOND_ORDER)):
         parts += [RATIOS, ratios]
     findings = [
         f"- {each['verdict']}: {each['statement'].partition(': ')[2]} ({each['source']}): "

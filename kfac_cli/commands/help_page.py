@@ -22,11 +22,12 @@ Groups: choose one of each
               ekfac (block-diagonal, re-scaled in the eigenvectors of K-FAC's factors)
   schedule    the size of the mini-batches: exponential (default), fixed, stepwise (a table),
               adaptive (by the gradient's variance); with other values of the first two:
-              exponential_200, exponential_small, fixed_250, fixed_1000
+              exponential_200, exponential_small, fixed_100, fixed_250, fixed_1000
   experiment  smoke (seconds, no files needed), or one of the paper's, with preset=paper:
               PROBLEM_METHOD, PROBLEM being curves, mnist or faces, METHOD being kfac_tridiag,
               kfac_tridiag_no_momentum, kfac_diag or nesterov_sgd or, with their best rates, adam,
-              adamw or muon; or mnist_labels_kfac_tridiag, mnist_labels_heskes
+              adamw or muon; on mini-batches of 100 cases nesterov_sgd_100 or adam_100; or
+              mnist_labels_kfac_tridiag, mnist_labels_heskes
 
 Settings used most; kfac-run --cfg job prints all of them, docs/settings.md explains them
   iterations=500             parameter updates

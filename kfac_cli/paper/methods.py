@@ -12,6 +12,9 @@ PROBLEMS = ("curves", "mnist", "faces")
 BASELINE_SIZE = {"curves": 250, "mnist": 500, "faces": 500}
 """Cases of the baseline's mini-batches (section 13), and of methods without values of their own."""
 
+FEWER_CASES = 100
+"""With which first-order methods do more per second on one processor core (docs/tuned.md)."""
+
 AVERAGED = "polyak.start=0"
 """All runs are averaged from their beginning (section 13)."""
 
@@ -97,6 +100,12 @@ def kfac_without_momentum(name: str, optimizer: str, *settings: str) -> Method:
 def first_order(name: str, optimizer: str, *settings: str) -> Method:
     """The baseline, or another method whose iterations are cheap."""
     return Method(name, optimizer, optimizer, settings, grows=False, full=20000, small=3000)
+
+
+def first_order_on_fewer(name: str, optimizer: str) -> Method:
+    """A first-order method on mini-batches that suit one processor core, for as many cases."""
+    tuned = f"{optimizer}_{FEWER_CASES}"
+    return Method(name, optimizer, tuned, (), grows=False, full=50000, small=7500)
 
 
 def named(methods: Iterable[Method], names: Sequence[str]) -> tuple[Method, ...]:

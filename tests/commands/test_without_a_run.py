@@ -83,9 +83,9 @@ def test_without_a_run_torch_is_not_needed(arguments, expected):
 
 
 def test_the_tab_key_completes_choices():
-    typed = "kfac-run experiment=mnist_n"
+    typed = "kfac-run experiment=mnist_mu"
     answer = without_torch("-sc", "query=bash", COMP_LINE=typed, COMP_POINT=str(len(typed)))
-    assert answer.stdout == "experiment=mnist_nesterov_sgd\n"
+    assert answer.stdout == "experiment=mnist_muon\n"
 
 
 @pytest.mark.parametrize("key", ["resume", "start_from"])

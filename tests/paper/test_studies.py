@@ -100,8 +100,8 @@ def test_compare_draws_and_tables_every_run_and_reports_them(pretended, job, tmp
     text = "mnist: K-FAC makes orders of magnitude more progress per iteration"
     [baseline] = [v for s, v in verdicts.items() if s.startswith(text)]
     assert baseline is Verdict.CONFIRMED  # 100 times
-    [momentum] = [v for s, v in verdicts.items() if s.startswith("curves: without momentum")]
-    assert momentum is Verdict.NOT_MEASURED
+    momentum = [v for s, v in verdicts.items() if s.startswith("curves: without momentum")]
+    assert momentum == [Verdict.NOT_MEASURED] * 2  # for each size of the baseline's mini-batches
 
 
 def test_at_the_small_scale_curves_alone_is_compared_and_in_full_all_three(undrawn, job):
@@ -172,7 +172,8 @@ def test_every_method_is_a_valid_command_line(method):
     assert full.schedule.kind == ("exponential" if method.grows else "fixed")
     if not method.grows:
         of_curves = 1000 if "no-momentum" in method.name else 250
-        assert (small.schedule.size, full.schedule.size) == (of_curves, 500)
+        sizes = (100, 100) if method.name.endswith("-100") else (of_curves, 500)
+        assert (small.schedule.size, full.schedule.size) == sizes
     [preset] = [word for word in method.settings if word.startswith("preset=")] or ["=default"]
     assert {small.preset.name, full.preset.name} == {preset.partition("=")[2]}
     assert small.iterations < full.iterations
@@ -184,6 +185,18 @@ def test_a_run_that_its_time_ends_evaluates_often_enough_and_keeps_its_momentum(
     assert (tridiagonal.max_optimizer_seconds, baseline.max_optimizer_seconds) == (60, 60)
     assert (tridiagonal.evaluate_every, baseline.evaluate_every) == (10, 100)
     assert baseline.optimizer.final_iterations == 0
+
+
+def test_seconds_are_compared_with_the_baseline_on_fewer_cases_too(undrawn, job):
+    undrawn.every = {"/nesterov/": 75, "nesterov-100": 40}  # each 25 of K-FAC
+    found = compare_study(job(problems="curves", methods="nesterov,nesterov-100,tridiagonal"))
+    _, baseline, fewer = (load_config(run.words) for run in undrawn.planned)
+    assert (baseline.optimizer.learning_rate, fewer.optimizer.learning_rate) == (0.02, 0.01)
+    assert fewer.iterations * fewer.schedule.size == baseline.iterations * baseline.schedule.size
+    verdicts = {each.statement: each.verdict for each in found}
+    text = "curves: K-FAC is much faster per second than tuned Nesterov SGD"
+    assert verdicts[text] is Verdict.CONFIRMED  # 3 times
+    assert verdicts[f"{text} on mini-batches of 100 cases"] is Verdict.NOT_CONFIRMED  # 1.6 times
 
 
 def test_the_methods_without_momentum_are_without():

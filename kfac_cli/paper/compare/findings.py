@@ -4,12 +4,14 @@ from dataclasses import replace
 
 from kfac_cli.paper.compare.methods import (
     BASELINE,
+    BASELINE_ON_FEWER,
     DIAGONAL,
     PRESETS,
     TRIDIAGONAL,
     TRIDIAGONAL_NO_MOMENTUM,
 )
 from kfac_cli.paper.judgement import Comparison, MethodRuns
+from kfac_cli.paper.methods import FEWER_CASES
 from kfac_cli.paper.progress import average_ratios
 from kfac_cli.paper.statement import Statement
 from kfac_cli.paper.study import Finding
@@ -76,6 +78,9 @@ AVERAGE_OF_KFAC = Statement(
     lambda ratio: ratio >= 1 - DIFFERENT,
 )
 
+BASELINES = {BASELINE: "", BASELINE_ON_FEWER: f" on mini-batches of {FEWER_CASES} cases"}
+"""Those that K-FAC is compared with by seconds, and what statements say of them."""
+
 COMPARISONS = (
     Comparison(TRIDIAGONAL_PER_ITERATION, TRIDIAGONAL, DIAGONAL, ITERATIONS),
     Comparison(TRIDIAGONAL_PER_SECOND, TRIDIAGONAL, DIAGONAL, SECONDS),
@@ -92,9 +97,15 @@ COMPARISONS = (
             (TRIDIAGONAL_PER_SECOND, SECONDS),
         )
     ),
-    Comparison(NO_MOMENTUM, TRIDIAGONAL_NO_MOMENTUM, BASELINE, SECONDS),
     Comparison(MORE_PER_ITERATION, TRIDIAGONAL, BASELINE, ITERATIONS),
-    Comparison(FASTER_PER_SECOND, TRIDIAGONAL, BASELINE, SECONDS),
+    *(
+        Comparison(replace(statement, text=statement.text + on), method, baseline, SECONDS)
+        for baseline, on in BASELINES.items()
+        for statement, method in (
+            (NO_MOMENTUM, TRIDIAGONAL_NO_MOMENTUM),
+            (FASTER_PER_SECOND, TRIDIAGONAL),
+        )
+    ),
 )
 
 AVERAGES = ((AVERAGE_OF_BASELINE, BASELINE), (AVERAGE_OF_KFAC, TRIDIAGONAL))

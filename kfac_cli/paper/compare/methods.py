@@ -1,10 +1,19 @@
 """The methods that figures 10 and 11 compare, and some that are newer."""
 
-from kfac_cli.paper.methods import PAPERS_T3, Method, first_order, kfac, kfac_without_momentum
+from kfac_cli.paper.methods import (
+    FEWER_CASES,
+    PAPERS_T3,
+    Method,
+    first_order,
+    first_order_on_fewer,
+    kfac,
+    kfac_without_momentum,
+)
 
 TRIDIAGONAL, DIAGONAL = "tridiagonal", "diagonal"
 TRIDIAGONAL_NO_MOMENTUM = "tridiagonal-no-momentum"
 BASELINE = "nesterov"
+BASELINE_ON_FEWER = f"{BASELINE}-{FEWER_CASES}"
 
 PRESETS = {"paper": "the paper's values", "companion": "the values of its authors' code"}
 """Those with which both inverses are compared besides this project's."""
@@ -22,4 +31,6 @@ METHODS: tuple[Method, ...] = (
     first_order("adam", "adam"),
     first_order("adamw", "adamw"),
     first_order("muon", "muon"),
+    first_order_on_fewer(BASELINE_ON_FEWER, "nesterov_sgd"),
+    first_order_on_fewer(f"adam-{FEWER_CASES}", "adam"),
 )
