@@ -36,8 +36,7 @@ EVERY = (*SECOND_ORDER, *FIRST_ORDER, NO_MOMENTUM, *COMPANION, "tridiagonal-pape
 FEW_TEST_CASES = "dataset.test_cases=1000"
 """Test errors are not compared, and would take up to a third of the time of the evaluations."""
 
-PICTURED = ("diagonal-default", "tridiagonal", *ON_FEWER, "muon")
-"""The first-order methods on the mini-batches that do more per second."""
+PICTURED = ("diagonal-default", "tridiagonal", *FIRST_ORDER, *ON_FEWER)
 
 
 def _section(name: str, targets: tuple[float, ...], methods: Sequence[str], *words: str) -> Section:
