@@ -26,7 +26,7 @@ EVERY = (5, 25, 30, 35, 2500)
 
 def of_statement(statement):
     """The comparison that decides it."""
-    [comparison] = [each for each in COMPARISONS if each.statement is statement]
+    [comparison] = [each for each in COMPARISONS if each.statement == statement]
     return comparison
 
 
