@@ -45,7 +45,7 @@ STUDIES: Mapping[str, Entry] = {
         "kfac_cli.paper.compare.work:run",
         "figures 10 and 11",
         "K-FAC, the tuned baseline, Adam, AdamW and Muon, by iterations and by seconds",
-        small="16 minutes",
+        small="19 minutes",
         full="a day",
         options=COMPARING,
         defaults=COMPARED,
