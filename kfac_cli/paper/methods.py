@@ -103,7 +103,7 @@ def first_order(name: str, optimizer: str, *settings: str) -> Method:
 
 
 def first_order_on_fewer(name: str, optimizer: str) -> Method:
-    """A first-order method on mini-batches that suit one processor core, for as many cases."""
+    """A first-order method on mini-batches of `FEWER_CASES`, on CURVES for as many cases."""
     tuned = f"{optimizer}_{FEWER_CASES}"
     return Method(name, optimizer, tuned, (), grows=False, full=50000, small=7500)
 
