@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.results_curves import Curve
+from kfac_cli.paper.compare.methods import ADAM_ON_FEWER, BASELINE_ON_FEWER
 from kfac_cli.paper.methods import FEWER_CASES
 from kfac_cli.report.draw_matplotlib import drawn
 from kfac_cli.report.figures import Figure, Line, Panel, Style, styles
@@ -15,8 +16,8 @@ NAMES = {
     "nesterov": "Nesterov SGD",
     "adam": "Adam",
     "muon": "Muon",
-    f"nesterov-{FEWER_CASES}": f"Nesterov SGD, m = {FEWER_CASES}",
-    f"adam-{FEWER_CASES}": f"Adam, m = {FEWER_CASES}",
+    BASELINE_ON_FEWER: f"Nesterov SGD, m = {FEWER_CASES}",
+    ADAM_ON_FEWER: f"Adam, m = {FEWER_CASES}",
 }
 AXIS = "optimizer seconds"
 

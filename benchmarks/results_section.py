@@ -11,13 +11,13 @@ from benchmarks.common.document import markdown_table
 from benchmarks.common.timing import figures
 from benchmarks.results_curves import Curve, common_seconds
 from benchmarks.results_ratios import figures_or_never, ratios_table
-from kfac_cli.paper.methods import FEWER_CASES
+from kfac_cli.paper.compare.methods import ADAM_ON_FEWER, BASELINE_ON_FEWER
 
 MISSED = "missed"
 
 SECOND_ORDER = ("tridiagonal", "diagonal", "diagonal-default", "ekfac")
 FIRST_ORDER = ("nesterov", "adam", "muon")
-ON_FEWER = (f"nesterov-{FEWER_CASES}", f"adam-{FEWER_CASES}")
+ON_FEWER = (BASELINE_ON_FEWER, ADAM_ON_FEWER)
 """Of `kfac-paper compare`, those whose costs are compared; the last on smaller mini-batches."""
 
 HEADER = (

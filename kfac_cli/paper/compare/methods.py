@@ -13,7 +13,7 @@ from kfac_cli.paper.methods import (
 TRIDIAGONAL, DIAGONAL = "tridiagonal", "diagonal"
 TRIDIAGONAL_NO_MOMENTUM = "tridiagonal-no-momentum"
 BASELINE = "nesterov"
-BASELINE_ON_FEWER = f"{BASELINE}-{FEWER_CASES}"
+BASELINE_ON_FEWER, ADAM_ON_FEWER = f"{BASELINE}-{FEWER_CASES}", f"adam-{FEWER_CASES}"
 
 PRESETS = {"paper": "the paper's values", "companion": "the values of its authors' code"}
 """Those with which both inverses are compared besides this project's."""
@@ -32,5 +32,5 @@ METHODS: tuple[Method, ...] = (
     first_order("adamw", "adamw"),
     first_order("muon", "muon"),
     first_order_on_fewer(BASELINE_ON_FEWER, "nesterov_sgd"),
-    first_order_on_fewer(f"adam-{FEWER_CASES}", "adam"),
+    first_order_on_fewer(ADAM_ON_FEWER, "adam"),
 )
