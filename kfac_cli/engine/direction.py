@@ -190,10 +190,21 @@ def _proposal(here: Linearization, inverse: Inverse) -> Parameters:
 
 
 def model_minimum(spans: Subspaces, index: int, damping: float, options: KFACOptions) -> ModelPoint:
-    """α (and μ) that minimise M, or the fixed learning rate if re-scaling is off."""
-    if options.rescaling:
-        return spans.minimum(index, damping + options.l2)
-    return spans.at(index, options.learning_rate, damping + options.l2)
+    """α and μ that minimise M, as far as the options leave them open, and M there.
+
+    With `mu`, only α; times `alpha_scale`; without re-scaling, the fixed learning rate.
+    """
+    damping += options.l2
+    if not options.rescaling:
+        return spans.at(index, options.learning_rate, options.mu, damping=damping)
+    if options.mu is None:
+        point = spans.minimum(index, damping)
+    else:
+        point = spans.minimum_over_alpha(index, options.mu, damping)
+    if options.alpha_scale == 1:
+        return point
+    alpha, *mu = point.coefficients
+    return spans.at(index, options.alpha_scale * alpha, *mu, damping=damping)
 
 
 def _lowest(minima: Sequence[ModelPoint], epsilon: float) -> int:

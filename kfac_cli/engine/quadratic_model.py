@@ -65,6 +65,20 @@ class QuadraticModel:
         coefficients = -scale * (inverse @ (scale * slope))
         return ModelPoint(coefficients.tolist(), 0.5 * float(slope @ coefficients))
 
+    def minimum_on_line(
+        self, chosen: Sequence[int], start: Tensor, along: Tensor, damping: float
+    ) -> float:
+        """The t at which the point `start` + t `along` minimises M; 0 where M is flat.
+
+        Both are coefficients of the directions with the given indices. NaN where the model is not
+        finite.
+        """
+        curvature, slope = self._restricted(chosen, damping)
+        rise, bend = float(along @ (curvature @ start + slope)), float(along @ curvature @ along)
+        if not (math.isfinite(rise) and math.isfinite(bend)):
+            return math.nan
+        return -rise / bend if bend > 0 else 0.0
+
     def at(
         self, chosen: Sequence[int], coefficients: Sequence[float], damping: float
     ) -> ModelPoint:

@@ -70,13 +70,32 @@ class Subspaces:
         """
         if self.common is None:
             return self.model.minimum([index], damping)
-        point = self.model.minimum([index, len(self.remainders)], damping)
+        point = self.model.minimum(self._span(index), damping)
         alpha, rest = point.coefficients
         return ModelPoint([alpha, rest - alpha * self.removed[index]], point.change)
 
-    def at(self, index: int, alpha: float, damping: float) -> ModelPoint:
-        """The point α along a proposal, without δ₀."""
-        return self.model.at([index], [alpha], damping)
+    def minimum_over_alpha(self, index: int, mu: float, damping: float) -> ModelPoint:
+        """The minimum over α where μ is given, with δ₀; without it that of `minimum`."""
+        if self.common is None:
+            return self.minimum(index, damping)
+        start = self.model.slope.new_tensor([0.0, mu])
+        along = self.model.slope.new_tensor([1.0, self.removed[index]])
+        alpha = self.model.minimum_on_line(self._span(index), start, along, damping)
+        return self.at(index, alpha, mu, damping=damping)
+
+    def at(
+        self, index: int, alpha: float, mu: float | None = None, *, damping: float
+    ) -> ModelPoint:
+        """The point αΔ + μδ₀; without δ₀ αΔ."""
+        if self.common is None or mu is None:
+            return self.model.at([index], [alpha], damping)
+        rest = self._along_common(index, [alpha, mu])
+        point = self.model.at(self._span(index), [alpha, rest], damping)
+        return ModelPoint([alpha, mu], point.change)
+
+    def _span(self, index: int) -> list[int]:
+        """The indices in `model` of what is left of a proposal and of δ₀."""
+        return [index, len(self.remainders)]
 
     def update(self, index: int, coefficients: Sequence[float]) -> Parameters:
         """δ = αΔ + μδ₀."""

@@ -170,6 +170,8 @@ THE_PAPER = {
     "optimizer.t2": 20,  # 6.6
     "optimizer.omega2": None,  # sqrt(19/20)^T_2, 6.6
     "optimizer.momentum": True,  # 7
+    "optimizer.mu": None,  # 7, where alpha and mu minimise M together
+    "optimizer.alpha_scale": 1,  # 6.4
     "optimizer.tau1": 1 / 8,  # 8
     "optimizer.tau2": 1 / 4,  # 8
     "optimizer.t3": 20,  # 8 and 13, "once every 20 iterations (and for the first 3 iterations)"

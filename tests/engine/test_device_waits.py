@@ -98,6 +98,7 @@ def test_decompositions_wait_once_each_besides(gpu):
     [
         {"momentum": False},
         {"rescaling": False, "learning_rate": 0.01, "momentum": False},
+        {"mu": 0.8, "alpha_scale": 0.5},
         {"l2": 0.0, "inverse": "block_diagonal"},
         {"inverse": "ekfac"},
         {"fisher": "empirical"},

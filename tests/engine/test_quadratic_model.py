@@ -56,6 +56,27 @@ def test_change_is_the_models_value_at_the_minimum(architecture):
     assert minimum.change == pytest.approx(expected, rel=1e-9)
 
 
+@EVERY
+@pytest.mark.parametrize("mu", [0.0, 0.8])
+def test_alpha_minimises_the_model_for_a_given_mu(architecture, mu):
+    """Along the first direction, from μ times the second: as M shifted there says."""
+    fisher, curvature, slope, directions = setting(architecture)
+    start, along = torch.tensor([[0.0, mu], [1.0, 0.0]], dtype=torch.float64)
+    model = reduced(fisher, slope, directions)
+    alpha = model.minimum_on_line([0, 1], start, along, DAMPING)
+    there = slope + curvature @ (mu * directions[1])
+    [expected] = oracles.best_coefficients(curvature, there, directions[:1])
+    assert alpha == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_on_a_line_without_curvature_or_of_a_model_that_is_not_finite_there_is_no_minimum():
+    flat = QuadraticModel(*(torch.zeros(shape).double() for shape in ((2, 2), (2, 2), (2,))))
+    start, along = torch.tensor([[0.0, 0.8], [1.0, 0.0]], dtype=torch.float64)
+    assert flat.minimum_on_line([0, 1], start, along, DAMPING) == 0
+    broken = QuadraticModel(flat.fisher + math.nan, flat.inner, flat.slope)
+    assert math.isnan(broken.minimum_on_line([0, 1], start, along, DAMPING))
+
+
 def test_no_other_point_near_or_far_is_lower():
     """Brute force over alpha and mu: rings around the minimiser from 1e-4 to 10 times its size."""
     fisher, curvature, slope, directions = setting(CHAIN)

@@ -53,6 +53,54 @@ def test_without_rescaling_the_model_change_is_that_of_the_actual_update():
     assert step().model_change == pytest.approx((2 * 0.4 - 0.4**2) * minimum.model_change)
 
 
+def test_a_fixed_rate_with_a_held_mu_adds_that_much_of_the_last_update():
+    """θ₂ - θ₁ = rate Δ₂ + μ(θ₁ - θ₀): beside a run with another μ, whose Δ₂ is the same."""
+    rules = {"rescaling": False, "lambda_rule": "fixed", "gamma_rule": "fixed"}
+    moves = {}
+    for mu in (0.0, 0.5):
+        optimizer, step = optimizer_with(learning_rate=0.3, mu=mu, **rules)
+        points = [optimizer.parameters]
+        for expected in (None, mu):
+            record = step()
+            assert (record.alpha, record.mu) == (0.3, expected)
+            points.append(optimizer.parameters)
+        moves[mu] = points
+    for zero, first, second, plain in zip(*moves[0.5], moves[0.0][2], strict=True):
+        torch.testing.assert_close(second - plain, 0.5 * (first - zero))
+
+
+def test_a_held_mu_is_kept_and_the_chosen_pair_is_found_again_at_its_own_mu():
+    optimizer, step = optimizer_with()
+    for _ in range(3):
+        step()
+    state, chosen = optimizer.state_dict(), step()
+    assert 0 < chosen.mu < 1
+
+    def with_mu(mu):
+        optimizer, step = optimizer_with(mu=mu)
+        optimizer.load_state_dict(state)
+        return step()
+
+    held = with_mu(chosen.mu)
+    assert held.mu == chosen.mu
+    assert held.alpha == pytest.approx(chosen.alpha)
+    assert held.model_change == pytest.approx(chosen.model_change)
+    assert with_mu(chosen.mu / 2).model_change > chosen.model_change
+
+
+@pytest.mark.parametrize("options", [{}, {"mu": 0.8}, {"momentum": False}])
+def test_alpha_scale_multiplies_the_alpha_that_rescaling_finds(options):
+    whole, step = optimizer_with(**options)
+    for _ in range(2):
+        step()
+    half, half_step = optimizer_with(alpha_scale=0.5, **options)
+    half.load_state_dict(whole.state_dict())
+    expected, found = step(), half_step()
+    assert found.alpha == pytest.approx(0.5 * expected.alpha)
+    assert found.mu == expected.mu
+    assert found.model_change > expected.model_change
+
+
 def test_without_momentum_there_is_no_mu():
     _, step = optimizer_with(momentum=False)
     assert [step().mu for _ in range(3)] == [None] * 3
@@ -85,7 +133,12 @@ def test_more_cg_steps_decrease_the_model_further():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rescaling": False}, "momentum"),
+        ({"rescaling": False}, "momentum=true: must be false .*, or mu a number$"),
+        ({"rescaling": False, "mu": 0.5, "alpha_scale": 0.5}, "alpha_scale=0.5.*learning_rate"),
+        ({"momentum": False, "mu": 0.5}, "^mu=0.5: must be null with momentum=false$"),
+        ({"mu": 0.5, "cg_steps": 2}, "^cg_steps=2: must be 1 with mu=0.5$"),
+        ({"alpha_scale": 0.5, "cg_steps": 2}, "^cg_steps=2: must be 1 with alpha_scale=0.5$"),
+        ({"mu": 1.0}, r"^mu=1.0: must be null or a number in \[0, 1\)$"),
         ({"rescaling": False, "momentum": False, "cg_steps": 2}, "cg_steps=2"),
         ({"t2": 30, "t3": 20}, "t2=30"),
         ({"fisher": "guessed"}, "fisher=guessed"),

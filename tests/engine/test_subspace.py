@@ -1,5 +1,7 @@
 """Section 7 in float32: a proposal nearly parallel to the previous update, and M's Gram matrix."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,29 @@ def test_near_parallel_directions_give_the_step_of_a_float64_oracle(setting, ang
     assert oracles.relative_error(rebuilt, expected) < 1e-6 + 1e-9 / angle
     change = oracles.model_change(setting.curvature, setting.slope, expected).item()
     assert update.change == pytest.approx(change, rel=1e-6)
+
+
+@pytest.mark.parametrize("angle", [1e-1, 1e-3, 1e-5])
+def test_near_parallel_directions_give_the_alpha_of_a_float64_oracle_for_a_held_mu(setting, angle):
+    previous = -setting.slope.float()
+    other = oracles.some_vector(len(previous), 3).float()
+    proposal = 0.7 * previous + angle * other * previous.norm() / other.norm()
+    update = best_update(
+        setting.here,
+        [(1.0, Fixed(setting.unvec(proposal)))],
+        setting.unvec(previous),
+        DAMPING,
+        replace(OPTIONS, mu=0.8),
+    )
+    delta, proposal = 0.8 * previous.double(), proposal.double()
+    rise = proposal @ (setting.slope + setting.curvature @ delta)
+    alpha = float(-rise / (proposal @ setting.curvature @ proposal))
+    assert update.mu == 0.8
+    assert update.alpha == pytest.approx(alpha, rel=1e-5)
+    expected = alpha * proposal + delta
+    assert oracles.relative_error(oracles.vec(update.delta), expected) < 1e-6
+    change = oracles.model_change(setting.curvature, setting.slope, expected).item()
+    assert update.change == pytest.approx(change, rel=1e-5)
 
 
 @pytest.mark.parametrize("ratio", [1.0, -3.0, 1e-6, 1e6])

@@ -43,9 +43,21 @@ class KFACOptions(DampingOptions, CurvatureOptions):
         ),
     ] = True
     learning_rate: Annotated[LearningRate, About("step size without re-scaling")] = 1.0
+    alpha_scale: Annotated[
+        Annotated[float, Number(0, 1000, low_open=True)],
+        About("not in the paper: the α taken, as a multiple of the one that re-scaling finds"),
+    ] = 1.0
     momentum: Annotated[
         Boolean, About("choose α and μ together; false chooses α alone", "μ", "7")
     ] = True
+    mu: Annotated[
+        Annotated[float, Number(0, 1, high_open=True)] | None,
+        About(
+            "not in the paper: μ throughout, for which re-scaling finds α; null for that of "
+            "section 7",
+            "μ",
+        ),
+    ] = None
     cg_steps: Annotated[
         int,
         Integer(1, 1000),
@@ -107,12 +119,25 @@ class KFACOptions(DampingOptions, CurvatureOptions):
             raise OptionError("gamma_max", self.gamma_max, reason)
 
     def _check_update(self) -> None:
+        if self.mu is not None and not self.momentum:
+            raise OptionError("mu", self.mu, "must be null with {momentum}=false")
         if self.rescaling:
             if self.learning_rate != 1:
                 reason = "needs {rescaling}=false; re-scaling computes alpha instead"
                 raise OptionError("learning_rate", self.learning_rate, reason)
-            return
-        if self.momentum:
-            raise OptionError("momentum", True, "must be false with {rescaling}=false")
+        else:
+            self._check_fixed_rate()
+        if self.cg_steps > 1 and (self.mu is not None or self.alpha_scale != 1):
+            name = "mu" if self.mu is not None else "alpha_scale"
+            reason = f"must be 1 with {{{name}}}={getattr(self, name):g}"
+            raise OptionError("cg_steps", self.cg_steps, reason)
+
+    def _check_fixed_rate(self) -> None:
+        if self.momentum and self.mu is None:
+            reason = "must be false with {rescaling}=false, or {mu} a number"
+            raise OptionError("momentum", True, reason)
+        if self.alpha_scale != 1:
+            reason = "must be 1 with {rescaling}=false; the step size is {learning_rate}"
+            raise OptionError("alpha_scale", self.alpha_scale, reason)
         if self.cg_steps > 1:
             raise OptionError("cg_steps", self.cg_steps, "must be 1 with {rescaling}=false")

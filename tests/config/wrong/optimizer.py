@@ -85,7 +85,21 @@ OPTIMIZER = [
     ),
     (
         ["optimizer.rescaling=false"],
-        "optimizer.momentum=true: must be false with optimizer.rescaling=false",
+        "optimizer.momentum=true: must be false with optimizer.rescaling=false, or optimizer.mu "
+        "a number",
+    ),
+    (
+        ["optimizer.momentum=false", "optimizer.mu=0.5"],
+        "optimizer.mu=0.5: must be null with optimizer.momentum=false",
+    ),
+    (
+        ["optimizer.mu=0.5", "optimizer.cg_steps=2"],
+        "optimizer.cg_steps=2: must be 1 with optimizer.mu=0.5",
+    ),
+    (
+        ["optimizer.rescaling=false", "optimizer.mu=0.5", "optimizer.alpha_scale=0.5"],
+        "optimizer.alpha_scale=0.5: must be 1 with optimizer.rescaling=false; the step size is "
+        "optimizer.learning_rate",
     ),
     (
         ["optimizer.rescaling=false", "optimizer.momentum=false", "optimizer.cg_steps=2"],
