@@ -72,11 +72,14 @@ class Direction:
 
         The inverse is refreshed in the first iterations, every T₃ iterations (section 8), and for a
         new γ. In the background, a refresh or search that begins later is used `refresh_delay`
-        iterations after that.
+        iterations after that. A μ that is held is 0 in the first iterations: they raise λ until
+        the update decreases h, which no λ does where it is the momentum that leads uphill.
         """
+        options = self.options
         candidates = self._candidates(iteration, gammas, here)
-        previous = self.previous_update if self.options.momentum else None
-        return best_update(here, candidates, previous, damping, self.options)
+        begins = options.mu is not None and iteration <= options.first_iterations
+        previous = None if begins or not options.momentum else self.previous_update
+        return best_update(here, candidates, previous, damping, options)
 
     def _candidates(
         self, iteration: int, gammas: Sequence[float], here: Linearization

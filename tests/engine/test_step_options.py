@@ -53,48 +53,62 @@ def test_without_rescaling_the_model_change_is_that_of_the_actual_update():
     assert step().model_change == pytest.approx((2 * 0.4 - 0.4**2) * minimum.model_change)
 
 
+def after_the_first_iterations(**options):
+    """An optimizer that no longer makes a new inverse in each iteration, and its step."""
+    optimizer, step = optimizer_with(**options)
+    for _ in range(optimizer.options.first_iterations):
+        step()
+    return optimizer, step
+
+
+def continued(state, **options):
+    optimizer, step = optimizer_with(**options)
+    optimizer.load_state_dict(state)
+    return optimizer, step
+
+
 def test_a_fixed_rate_with_a_held_mu_adds_that_much_of_the_last_update():
-    """θ₂ - θ₁ = rate Δ₂ + μ(θ₁ - θ₀): beside a run with another μ, whose Δ₂ is the same."""
-    rules = {"rescaling": False, "lambda_rule": "fixed", "gamma_rule": "fixed"}
-    moves = {}
-    for mu in (0.0, 0.5):
-        optimizer, step = optimizer_with(learning_rate=0.3, mu=mu, **rules)
-        points = [optimizer.parameters]
-        for expected in (None, mu):
-            record = step()
-            assert (record.alpha, record.mu) == (0.3, expected)
-            points.append(optimizer.parameters)
-        moves[mu] = points
-    for zero, first, second, plain in zip(*moves[0.5], moves[0.0][2], strict=True):
-        torch.testing.assert_close(second - plain, 0.5 * (first - zero))
+    """Beside a step with μ = 0 from the same state, whose proposal is the same."""
+    rules = {"rescaling": False, "learning_rate": 0.3, "lambda_rule": "fixed"}
+    optimizer, step = after_the_first_iterations(mu=0.5, **rules)
+    before = optimizer.parameters
+    step()
+    here, state = optimizer.parameters, optimizer.state_dict()
+    record = step()
+    assert (record.alpha, record.mu) == (0.3, 0.5)
+    plain, plain_step = continued(state, mu=0.0, **rules)
+    assert (plain_step().mu, plain.options.mu) == (0.0, 0.0)
+    for old, last, new, without in zip(
+        before, here, optimizer.parameters, plain.parameters, strict=True
+    ):
+        torch.testing.assert_close(new - without, 0.5 * (last - old))
+
+
+def test_a_held_mu_begins_after_the_first_iterations():
+    """They raise λ until h decreases, in which no λ succeeds against momentum that leads uphill."""
+    _, step = optimizer_with(mu=0.95, lambda_initial="auto")
+    records = [step() for _ in range(12)]
+    first = KFACOptions().first_iterations
+    assert [r.mu for r in records] == [None] * first + [0.95] * (12 - first)
+    assert all(r.damping < 1e6 for r in records)
 
 
 def test_a_held_mu_is_kept_and_the_chosen_pair_is_found_again_at_its_own_mu():
-    optimizer, step = optimizer_with()
-    for _ in range(3):
-        step()
+    optimizer, step = after_the_first_iterations()
     state, chosen = optimizer.state_dict(), step()
     assert 0 < chosen.mu < 1
-
-    def with_mu(mu):
-        optimizer, step = optimizer_with(mu=mu)
-        optimizer.load_state_dict(state)
-        return step()
-
-    held = with_mu(chosen.mu)
+    held = continued(state, mu=chosen.mu)[1]()
     assert held.mu == chosen.mu
     assert held.alpha == pytest.approx(chosen.alpha)
     assert held.model_change == pytest.approx(chosen.model_change)
-    assert with_mu(chosen.mu / 2).model_change > chosen.model_change
+    assert continued(state, mu=chosen.mu / 2)[1]().model_change > chosen.model_change
 
 
 @pytest.mark.parametrize("options", [{}, {"mu": 0.8}, {"momentum": False}])
 def test_alpha_scale_multiplies_the_alpha_that_rescaling_finds(options):
-    whole, step = optimizer_with(**options)
-    for _ in range(2):
-        step()
-    half, half_step = optimizer_with(alpha_scale=0.5, **options)
-    half.load_state_dict(whole.state_dict())
+    whole, step = after_the_first_iterations(**options)
+    step()
+    _, half_step = continued(whole.state_dict(), alpha_scale=0.5, **options)
     expected, found = step(), half_step()
     assert found.alpha == pytest.approx(0.5 * expected.alpha)
     assert found.mu == expected.mu

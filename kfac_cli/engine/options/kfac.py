@@ -53,8 +53,8 @@ class KFACOptions(DampingOptions, CurvatureOptions):
     mu: Annotated[
         Annotated[float, Number(0, 1, high_open=True)] | None,
         About(
-            "not in the paper: μ throughout, for which re-scaling finds α; null for that of "
-            "section 7",
+            "not in the paper: μ after the first iterations, which have none; re-scaling finds α "
+            "for it; null for that of section 7",
             "μ",
         ),
     ] = None
