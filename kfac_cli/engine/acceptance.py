@@ -26,8 +26,7 @@ class Verdict:
     """Whether an update is made: it is not if there is a `reason`.
 
     `parameters` is what it leads to, `rho` the reduction ratio, if it was measured and is defined.
-    `unresolved` says that neither the change that M predicts nor that of h, if it is an increase,
-    exceeds the rounding error of h.
+    `unresolved` says that ρ is not defined and that h does not increase beyond its rounding error.
     """
 
     parameters: Parameters

@@ -41,7 +41,8 @@ class Damping:
 
         Where the changes are `unresolved`, too small for a ρ, λ decreases. Either the problem is
         solved, and λ does not matter; or λ is what makes the steps that small. As it decreases,
-        they grow until ρ can be measured again, and decides.
+        they grow until ρ can be measured again, and decides. So it does where M predicts an
+        increase and h does not.
         """
         options = self._options
         if rho is None and unresolved:
@@ -85,14 +86,17 @@ def reduction_ratio(change: float, predicted: float, rounding_error: float) -> f
     """ρ = (h(θ+δ) - h(θ)) / (M(δ) - M(0)), the change of h over the predicted one (section 6.5).
 
     None where M predicts no more than the `rounding_error` of h: the ratio is then noise, and after
-    convergence it would increase λ without end. NaN where h is not finite, or where M predicts an
-    increase, which is possible without re-scaling.
+    convergence it would increase λ without end. M may predict an increase, without re-scaling or of
+    a μ that is held: None where h does not increase then, for a larger λ would only make M predict
+    more of one. NaN where h does, or is not finite.
     """
     if not math.isfinite(change):
         return math.nan
     if abs(predicted) <= rounding_error:
         return None
-    return change / predicted if predicted < 0 else math.nan
+    if predicted < 0:
+        return change / predicted
+    return math.nan if change > 0 else None
 
 
 def levenberg_marquardt(damping: float, rho: float, omega: float) -> float:

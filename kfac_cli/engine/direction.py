@@ -72,7 +72,7 @@ class Direction:
 
         The inverse is refreshed in the first iterations, every T₃ iterations (section 8), and for a
         new γ. In the background, a refresh or search that begins later is used `refresh_delay`
-        iterations after that. A μ that is held is 0 in the first iterations: they raise λ until
+        iterations after that. Where μ is held, the first iterations have no δ₀: they raise λ until
         the update decreases h, which no λ does where it is the momentum that leads uphill.
         """
         options = self.options

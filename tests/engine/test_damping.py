@@ -66,7 +66,7 @@ def test_damped_product_expands_to_the_terms_of_section_6_3():
         (5.0, -1e-7, 2e-7, None),
         (0.0, 0.0, 0.0, None),  # no change was predicted
         (5.0, 4.0, 1e-7, math.nan),  # an increase, without re-scaling
-        (-5.0, 4.0, 1e-7, math.nan),
+        (-5.0, 4.0, 1e-7, None),
         (math.nan, -1.0, 1e-7, math.nan),
         (math.inf, 0.0, 1e-7, math.nan),
     ],

@@ -1,6 +1,7 @@
 """Options that turn off parts of the algorithm: re-scaling, momentum, rules for λ and γ."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -93,6 +94,19 @@ def test_a_held_mu_begins_after_the_first_iterations():
     assert all(r.damping < 1e6 for r in records)
 
 
+def test_lambda_decreases_where_h_does_although_a_held_mu_makes_the_model_predict_more():
+    """M(δ) > 0 where momentum leads across a valley; a larger λ would make more of that."""
+    _, step = optimizer_with(mu=0.95, lambda_initial=0.01, t1=1)
+    records = [step() for _ in range(120)]
+    against = [
+        (last, record)
+        for last, record in pairwise(records)
+        if record.model_change > 0 and record.rho is None
+    ]
+    assert len(against) > 10
+    assert all(record.damping < last.damping for last, record in against)
+
+
 def test_a_held_mu_is_kept_and_the_chosen_pair_is_found_again_at_its_own_mu():
     optimizer, step = after_the_first_iterations()
     state, chosen = optimizer.state_dict(), step()
@@ -152,6 +166,7 @@ def test_more_cg_steps_decrease_the_model_further():
         ({"momentum": False, "mu": 0.5}, "^mu=0.5: must be null with momentum=false$"),
         ({"mu": 0.5, "cg_steps": 2}, "^cg_steps=2: must be 1 with mu=0.5$"),
         ({"alpha_scale": 0.5, "cg_steps": 2}, "^cg_steps=2: must be 1 with alpha_scale=0.5$"),
+        ({"alpha_scale": 2.0}, r"^alpha_scale=2.0: must be a number in \(0, 2\)$"),
         ({"mu": 1.0}, r"^mu=1.0: must be null or a number in \[0, 1\)$"),
         ({"rescaling": False, "momentum": False, "cg_steps": 2}, "cg_steps=2"),
         ({"t2": 30, "t3": 20}, "t2=30"),

@@ -121,6 +121,20 @@ def test_a_proposal_that_differs_by_rounding_errors_only_adds_nothing(setting, r
     assert oracles.relative_error(oracles.vec(update.delta), setting.minimum(previous)) < 1e-5
 
 
+def test_such_a_proposal_adds_nothing_but_alpha_where_mu_is_held(setting):
+    """δ is along δ₀, of which α takes it to the minimum of M, whatever μ."""
+    previous = -setting.slope.float()
+    update = best_update(
+        setting.here,
+        [(1.0, Fixed(setting.unvec(-3 * previous)))],
+        setting.unvec(previous),
+        DAMPING,
+        replace(OPTIONS, mu=0.8),
+    )
+    assert update.mu == 0.8
+    assert oracles.relative_error(oracles.vec(update.delta), setting.minimum(previous)) < 1e-5
+
+
 def test_conjugate_gradient_steps_from_a_near_parallel_direction_are_as_accurate(setting):
     """The preconditioned residual is nearly parallel to the last step, at an angle of 1e-4."""
     last = -setting.slope.float()

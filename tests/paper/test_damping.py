@@ -108,6 +108,12 @@ def test_an_update_is_the_one_that_the_run_makes_next(update, settings):
     assert found.alpha == pytest.approx(record.alpha, rel=1e-9)
 
 
+def test_a_held_mu_and_a_multiple_of_alpha_are_left_out():
+    """The figure's updates are the paper's, whatever those of the run."""
+    settings = ["optimizer.mu=0.8", "optimizer.alpha_scale=0.5"]
+    assert measure(trained(*settings), [0.5], print) == measure(trained(), [0.5], print)
+
+
 def test_the_block_diagonal_update_is_the_one_of_a_run_with_that_inverse():
     points = measure(trained(), [0.5], lambda line: None)
     session = session_of("optimizer.inverse=block_diagonal", "optimizer.gamma_initial=0.5")

@@ -38,23 +38,24 @@ class KFACOptions(DampingOptions, CurvatureOptions):
     ] = 1.5
     rescaling: Annotated[
         Boolean,
-        About(
-            "take α from the exact Fisher; false takes the proposal times learning_rate", "α", "6.4"
-        ),
+        About("take α from the exact Fisher; false has learning_rate in its place", "α", "6.4"),
     ] = True
     learning_rate: Annotated[LearningRate, About("step size without re-scaling")] = 1.0
     alpha_scale: Annotated[
-        Annotated[float, Number(0, 1000, low_open=True)],
-        About("not in the paper: the α taken, as a multiple of the one that re-scaling finds"),
+        Annotated[float, Number(0, 2, low_open=True, high_open=True)],
+        About(
+            "not in the paper: the α taken, as a multiple of the one that re-scaling finds; μ stays"
+        ),
     ] = 1.0
     momentum: Annotated[
-        Boolean, About("choose α and μ together; false chooses α alone", "μ", "7")
+        Boolean,
+        About("add μ times the last update, with the μ that is best together with α", "μ", "7"),
     ] = True
     mu: Annotated[
         Annotated[float, Number(0, 1, high_open=True)] | None,
         About(
-            "not in the paper: μ after the first iterations, which have none; re-scaling finds α "
-            "for it; null for that of section 7",
+            "not in the paper: a μ that stays, after the first three or, with exact_first, six "
+            "iterations, which have none; re-scaling finds α for it; null for that of section 7",
             "μ",
         ),
     ] = None

@@ -87,9 +87,12 @@ def measure(
 
 
 def _options(options: KFACOptions, inverse: InverseName) -> KFACOptions:
-    """The options of the run, for one of the inverses; the paper's single step on M."""
+    """The options of the run, for one of the inverses; the paper's single step, to M's minimum."""
     solver = options.sigma_solver if inverse == "block_tridiagonal" else "decomposition"
-    return replace(options, inverse=inverse, sigma_solver=solver, cg_steps=1)
+    single = replace(
+        options, cg_steps=1, mu=None, alpha_scale=1.0, rescaling=True, learning_rate=1.0
+    )
+    return replace(single, inverse=inverse, sigma_solver=solver)
 
 
 def _of(kind: str, options: KFACOptions) -> KFACOptions:
