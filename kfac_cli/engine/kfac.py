@@ -1,6 +1,7 @@
 """K-FAC: algorithm 2 of Martens and Grosse (2015)."""
 
 import logging
+import math
 from collections.abc import Callable
 from copy import copy
 from dataclasses import asdict, replace
@@ -179,7 +180,7 @@ class KFAC:
             here.error,
             alpha=update.alpha,
             mu=update.mu,
-            rho=rho,
+            rho=rho if rho is not None and math.isfinite(rho) else None,
             damping=self.damping,
             gamma=self.gamma,
             model_change=update.change,

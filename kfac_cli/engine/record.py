@@ -12,8 +12,7 @@ class StepRecord:
     """Metrics of one step, measured on its mini-batch before the update; None where undefined.
 
     `objective` includes ℓ₂. For K-FAC: `alpha`, `mu`, the reduction ratio `rho` where the λ rule
-    was applied, λ (`damping`) and `gamma` after the step, and `model_change`, M(δ) - M(0). Where
-    several groups of layers have an α and a μ, they are the means.
+    was applied, λ (`damping`) and `gamma` after the step, and `model_change`, M(δ) - M(0).
     `noise_scale` is tr Var / ‖∇h‖² (`gradient_noise.py`) if the step was asked to measure it.
     """
 

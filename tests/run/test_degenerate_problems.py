@@ -232,6 +232,7 @@ OPTIMIZERS = {
     "block-diagonal": kfac(lambda_initial=1.0, **DIAGONAL),
     "block-diagonal, calibrated": kfac(lambda_initial="auto", **DIAGONAL),
     "exact Tikhonov": kfac(lambda_initial=1.0, tikhonov="exact", **DIAGONAL),
+    "held momentum, calibrated": kfac(lambda_initial="auto", mu=0.8, alpha_scale=0.5),
     "Heskes": kfac(**HESKES),
     "Nesterov": nesterov,
 }
