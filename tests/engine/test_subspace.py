@@ -51,6 +51,18 @@ class Setting:
     def unvec(vector):
         return oracles.unvec(vector, SMALL.layer_sizes)
 
+    def near_parallel(self, angle):
+        """A proposal at about that angle to a previous update, and that update."""
+        previous = -self.slope.float()
+        other = oracles.some_vector(len(previous), 3).float()
+        return 0.7 * previous + angle * other * previous.norm() / other.norm(), previous
+
+    def update(self, proposal, previous, **options):
+        """What is made of the proposal, with γ = 1."""
+        inverse = Fixed(self.unvec(proposal))
+        made_with = replace(OPTIONS, **options)
+        return best_update(self.here, [(1.0, inverse)], self.unvec(previous), DAMPING, made_with)
+
     def minimum(self, *directions):
         """The minimiser of M over a span, by an orthonormal basis in float64."""
         basis, _ = torch.linalg.qr(torch.stack([d.double() for d in directions], dim=1))
@@ -66,16 +78,8 @@ def setting():
 @pytest.mark.parametrize("angle", [1e-1, 1e-2, 1e-3, 1e-4, 1e-5])
 def test_near_parallel_directions_give_the_step_of_a_float64_oracle(setting, angle):
     """Of the two vectors as float32 holds them, at whatever angle."""
-    previous = -setting.slope.float()
-    other = oracles.some_vector(len(previous), 3).float()
-    proposal = 0.7 * previous + angle * other * previous.norm() / other.norm()
-    update = best_update(
-        setting.here,
-        [(1.0, Fixed(setting.unvec(proposal)))],
-        setting.unvec(previous),
-        DAMPING,
-        OPTIONS,
-    )
+    proposal, previous = setting.near_parallel(angle)
+    update = setting.update(proposal, previous)
     expected = setting.minimum(proposal, previous)
     assert oracles.relative_error(oracles.vec(update.delta), expected) < 1e-6
     rebuilt = update.alpha * proposal.double() + update.mu * previous.double()
@@ -86,16 +90,8 @@ def test_near_parallel_directions_give_the_step_of_a_float64_oracle(setting, ang
 
 @pytest.mark.parametrize("angle", [1e-1, 1e-3, 1e-5])
 def test_near_parallel_directions_give_the_alpha_of_a_float64_oracle_for_a_held_mu(setting, angle):
-    previous = -setting.slope.float()
-    other = oracles.some_vector(len(previous), 3).float()
-    proposal = 0.7 * previous + angle * other * previous.norm() / other.norm()
-    update = best_update(
-        setting.here,
-        [(1.0, Fixed(setting.unvec(proposal)))],
-        setting.unvec(previous),
-        DAMPING,
-        replace(OPTIONS, mu=0.8),
-    )
+    proposal, previous = setting.near_parallel(angle)
+    update = setting.update(proposal, previous, mu=0.8)
     delta, proposal = 0.8 * previous.double(), proposal.double()
     rise = proposal @ (setting.slope + setting.curvature @ delta)
     alpha = float(-rise / (proposal @ setting.curvature @ proposal))
@@ -111,26 +107,14 @@ def test_near_parallel_directions_give_the_alpha_of_a_float64_oracle_for_a_held_
 def test_a_proposal_that_differs_by_rounding_errors_only_adds_nothing(setting, ratio):
     previous = -setting.slope.float()
     noise = 1 + 1e-7 * oracles.some_vector(len(previous), 3).float()
-    update = best_update(
-        setting.here,
-        [(1.0, Fixed(setting.unvec(ratio * previous * noise)))],
-        setting.unvec(previous),
-        DAMPING,
-        OPTIONS,
-    )
+    update = setting.update(ratio * previous * noise, previous)
     assert oracles.relative_error(oracles.vec(update.delta), setting.minimum(previous)) < 1e-5
 
 
 def test_such_a_proposal_adds_nothing_but_alpha_where_mu_is_held(setting):
     """δ is along δ₀, of which α takes it to the minimum of M, whatever μ."""
     previous = -setting.slope.float()
-    update = best_update(
-        setting.here,
-        [(1.0, Fixed(setting.unvec(-3 * previous)))],
-        setting.unvec(previous),
-        DAMPING,
-        replace(OPTIONS, mu=0.8),
-    )
+    update = setting.update(-3 * previous, previous, mu=0.8)
     assert update.mu == 0.8
     assert oracles.relative_error(oracles.vec(update.delta), setting.minimum(previous)) < 1e-5
 
