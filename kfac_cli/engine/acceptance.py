@@ -112,7 +112,8 @@ class Acceptance:
         return not after <= max(limit * before, NEGLIGIBLE * self._first_objective)
 
     def _reduction_ratio(self, here: Linearization, reached: float, update: Update) -> float | None:
-        """ρ; None within the rounding error of h."""
+        """ρ, of an update whose M is known; None within the rounding error of h."""
+        assert update.change is not None
         change = reached - here.objective
         return reduction_ratio(change, update.change, self._rounding_error(here))
 
@@ -147,10 +148,6 @@ class Acceptance:
         self._first_objective = state["first_objective"]
 
 
-def is_sufficient(decrease: float, model_change: float, options: KFACOptions) -> bool:
-    """Whether h decreases by at least a quarter of what M predicts, on cases held out.
-
-    Without re-scaling, M may predict an increase; then h alone decides.
-    """
-    predicted = -model_change if options.rescaling else 0.0
+def is_sufficient(decrease: float, predicted: float) -> bool:
+    """Whether h decreases by at least a quarter of the predicted decrease, on cases held out."""
     return math.isfinite(decrease) and decrease >= max(SUFFICIENT * predicted, 0.0)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kfac_cli.engine.acceptance import is_sufficient
 from kfac_cli.engine.curvature.few_cases import FewCases
-from kfac_cli.engine.direction import model_minimum, subsample_size
+from kfac_cli.engine.direction import fixed_update, model_minimum, subsample_size
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.model.minibatch import MiniBatch
 from kfac_cli.engine.model.statistics import StatisticsRequest, output_gradients
@@ -202,11 +202,15 @@ class _Trial:
         """h(θ) - h(θ + δ) on the cases that evaluate; minus infinity if the trial fails."""
         options, here = self._options, self._here
         cases = subsample_size(options.tau2, here.batch.cases)
-        spans = Subspaces.of(here, here.gradient, [self._proposal(damping)], None, cases)
-        point = model_minimum(spans, 0, damping, options)
-        shifted = here.shifted(spans.update(0, point.coefficients))
-        decrease = self.objective - self._batch.objective(shifted, options.l2)
-        return decrease if is_sufficient(decrease, point.change, options) else -math.inf
+        if options.rescaling:
+            spans = Subspaces.of(here, here.gradient, [self._proposal(damping)], None, cases)
+            point = model_minimum(spans, 0, damping, options)
+            delta, predicted = spans.update(0, point.coefficients), -point.change
+        else:  # beyond a rate of 2, M predicts an increase at every λ: h alone decides
+            _, delta = fixed_update(self._proposal(damping), None, options)
+            predicted = 0.0
+        decrease = self.objective - self._batch.objective(here.shifted(delta), options.l2)
+        return decrease if is_sufficient(decrease, predicted) else -math.inf
 
     def _proposal(self, damping: float) -> Parameters:
         """-F₀⁻¹∇h as new tensors."""

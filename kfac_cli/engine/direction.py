@@ -11,7 +11,7 @@ from kfac_cli.engine.conjugate_gradient import continue_conjugate_gradient
 from kfac_cli.engine.curvature.protocol import Curvature, Inverse
 from kfac_cli.engine.linearization import Linearization
 from kfac_cli.engine.options.kfac import KFACOptions
-from kfac_cli.engine.parameters import Parameters, all_finite
+from kfac_cli.engine.parameters import Parameters, all_finite, linear_combination
 from kfac_cli.engine.pending import PendingInverses
 from kfac_cli.engine.processes import ALONE, Processes
 from kfac_cli.engine.quadratic_model import ModelPoint, resolution
@@ -26,14 +26,15 @@ ROUNDING = 1e-9
 class Update:
     """`delta` is δ, its `coefficients` α and, with momentum, μ; `change` is M(δ) - M(0).
 
-    `finite` says whether all entries of δ are.
+    `change` is None if nothing needed it, and M was not computed. `finite` says whether all entries
+    of δ are.
     """
 
     gamma: float
     inverse: Inverse
     delta: Parameters
     coefficients: list[float]
-    change: float
+    change: float | None
     finite: bool
 
     @property
@@ -66,7 +67,13 @@ class Direction:
         self.pending: PendingInverses | None = None
 
     def best(
-        self, here: Linearization, iteration: int, gammas: Sequence[float], damping: float
+        self,
+        here: Linearization,
+        iteration: int,
+        gammas: Sequence[float],
+        damping: float,
+        *,
+        needs_change: bool = True,
     ) -> Update:
         """The update with the lowest M(δ) over the candidates for γ; `damping` is λ.
 
@@ -79,7 +86,7 @@ class Direction:
         candidates = self._candidates(iteration, gammas, here)
         begins = options.mu is not None and iteration <= options.first_iterations
         previous = None if begins or not options.momentum else self.previous_update
-        return best_update(here, candidates, previous, damping, options)
+        return best_update(here, candidates, previous, damping, options, needs_change=needs_change)
 
     def _candidates(
         self, iteration: int, gammas: Sequence[float], here: Linearization
@@ -154,13 +161,20 @@ def best_update(
     previous_update: Parameters | None,
     damping: float,
     options: KFACOptions,
+    *,
+    needs_change: bool = True,
 ) -> Update:
     """The update with the lowest M(δ) over the candidates, each a γ and its inverse.
 
     The proposals are Δ = -F₀⁻¹∇h. With `previous_update` δ₀ the update is δ = αΔ + μδ₀, without it
-    αΔ. `damping` is λ.
+    αΔ. `damping` is λ. Where α and μ are fixed, and neither a choice between candidates nor
+    `needs_change` requires M, no products with F are computed.
     """
     proposals = [_proposal(here, inverse) for _, inverse in candidates]
+    if not options.rescaling and len(candidates) == 1 and not needs_change:
+        [(gamma, inverse)], [proposal] = candidates, proposals
+        coefficients, delta = fixed_update(proposal, previous_update, options)
+        return Update(gamma, inverse, delta, coefficients, None, all_finite(delta))
     cases = subsample_size(options.tau2, here.batch.cases)
     spans = Subspaces.of(here, here.gradient, proposals, previous_update, cases)
     minima = [model_minimum(spans, index, damping, options) for index in range(len(candidates))]
@@ -176,6 +190,16 @@ def best_update(
         finite = False
     finite = finite or all_finite(delta)
     return Update(gamma, inverse, delta, minimum.coefficients, change, finite)
+
+
+def fixed_update(
+    proposal: Parameters, previous_update: Parameters | None, options: KFACOptions
+) -> tuple[list[float], Parameters]:
+    """α and μ of the options, those without re-scaling, and δ = αΔ + μδ₀."""
+    coefficients, terms = [options.learning_rate], [proposal]
+    if previous_update is not None and options.mu is not None:
+        coefficients, terms = [*coefficients, options.mu], [*terms, previous_update]
+    return coefficients, linear_combination(coefficients, terms)
 
 
 def subsample_size(tau: float, cases: int) -> int:

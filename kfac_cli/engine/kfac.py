@@ -110,16 +110,18 @@ class KFAC:
             return self._revert(here, reason)
         self.curvature.update(here.first.statistics, self.iteration)
 
-        update = self._best_update(here)
+        adjusts = self.iteration % options.t1 == 0
+        measures = adjusts and options.lambda_rule == "levenberg_marquardt"
+        update = self._best_update(here, needs_change=calibrates or measures)
         if calibrates:
             update = self._increase_damping_until_allowed(here, update)
-        self._damping.gamma = update.gamma
+        if options.gamma_rule == "search":
+            self._damping.gamma = update.gamma
 
-        adjust = self.iteration % options.t1 == 0
-        verdict = self.acceptance.judge_update(here, update, measure=adjust)
+        verdict = self.acceptance.judge_update(here, update, measure=measures)
         if verdict.reason is not None:
             return self._reject(here, verdict.reason)
-        if adjust:
+        if adjusts:
             self._damping.adapt(verdict.rho, unresolved=verdict.unresolved)
         self.parameters = verdict.parameters
         self.direction.follow(update)
@@ -149,9 +151,11 @@ class KFAC:
             return ()
         return draw_seeds(self.generator, self.options.samples)
 
-    def _best_update(self, here: Linearization) -> Update:
+    def _best_update(self, here: Linearization, *, needs_change: bool = True) -> Update:
         gammas = self._damping.candidates(self.iteration)
-        return self.direction.best(here, self.iteration, gammas, self.damping)
+        return self.direction.best(
+            here, self.iteration, gammas, self.damping, needs_change=needs_change
+        )
 
     def _revert(self, here: Linearization, reason: str) -> StepRecord:
         """Reject this step and undo the last one, if it was taken."""

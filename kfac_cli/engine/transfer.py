@@ -1,4 +1,7 @@
-"""The one place where numbers leave the device: a step waits for a GPU only here."""
+"""Numbers that leave the device, in one transfer: where a step waits for a GPU.
+
+Besides, only new inverses wait, for their factorisations.
+"""
 
 import torch
 from torch import Tensor

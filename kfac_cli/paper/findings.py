@@ -39,7 +39,7 @@ def findings_text(findings: Sequence[Finding]) -> str:
     for finding in ordered(findings):
         lines = [f"{finding.verdict.value.upper()}: {finding.statement} ({finding.source})"]
         lines += [f"  {name}: {_shown(value)}" for name, value in finding.numbers.items()]
-        lines += [f"  n: {finding.n}"]
+        lines += [f"  n: {finding.n}"] if finding.verdict is not Verdict.NOT_MEASURED else []
         lines += [finding.note] if finding.note else []
         blocks.append("\n".join(_wrapped(line) for line in lines))
     return "\n\n".join(blocks) + "\n"

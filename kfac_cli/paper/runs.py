@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from kfac_cli.commands.quoting import quoted
 from kfac_cli.commands.resume import read_ending
@@ -75,7 +75,7 @@ def complete_runs(
     for wrong settings, for a folder that holds a run with others, and if a run fails.
     """
     base = folder / RUNS
-    limits = {run.name: _checked_limit(run, base / run.name) for run in planned}
+    limits = {run.name: _checked_limits(run, base / run.name) for run in planned}
     missing = [run for run in planned if not _has_ended(base / run.name, limits[run.name])]
     if len(missing) < len(planned):
         say(f"{counted(len(planned) - len(missing), 'run')} of {len(planned)} already done")
@@ -83,15 +83,23 @@ def complete_runs(
     return _read(planned, base)
 
 
-def _checked_limit(run: PlannedRun, folder: Path) -> float | None:
-    """The run's max_optimizer_seconds.
+class _Limits(NamedTuple):
+    """What ends a run: its iterations, and its max_optimizer_seconds unless None."""
+
+    iterations: int
+    seconds: float | None
+
+
+def _checked_limits(run: PlannedRun, folder: Path) -> _Limits:
+    """What ends the run.
 
     Raises UserError if its settings are wrong or the folder holds a run with others.
     """
     config = checked(run.words)
+    limits = _Limits(config.iterations, config.max_optimizer_seconds)
     file = folder / CONFIG_FILE
     if not file.exists():
-        return config.max_optimizer_seconds
+        return limits
     wanted = flat_settings(config)
     try:
         found = flat_settings(validate(read_settings(file)))
@@ -107,29 +115,35 @@ def _checked_limit(run: PlannedRun, folder: Path) -> float | None:
                 f"the study needs {shown(wanted.get(name))}, which may be this version's value; "
                 "remove it or choose another output="
             )
-    limit, given = config.max_optimizer_seconds, found.get("max_optimizer_seconds")
-    if limit is not None and given is not None and given > limit:
+    given = found.get("max_optimizer_seconds")
+    if limits.seconds is not None and given is not None and given > limits.seconds:
         raise UserError(
             f"{shown_folder(folder)}: was continued to {given:g} optimizer seconds, and the study "
-            f"needs {limit:g}; give seconds={given:g} or choose another output="
+            f"needs {limits.seconds:g}; give seconds={given:g} or choose another output="
         )
-    return limit
+    return limits
 
 
-def _has_ended(folder: Path, limit: float | None) -> bool:
-    """Whether the run has ended; one that its time limit ended has not if it is to have more."""
+def _has_ended(folder: Path, limits: _Limits) -> bool:
+    """Whether the run has ended; one that its time limit ended has not if it is to have more.
+
+    One that missed its target may have ended by either limit.
+    """
     ending = read_ending(folder)
     if ending is None or ending.status not in ENDED:
         return False
-    if ending.status != TIME_LIMIT_REACHED:
+    if ending.status not in (TIME_LIMIT_REACHED, TARGET_MISSED):
         return True
-    return limit is not None and _last_metrics(folder).get("optimizer_seconds", 0.0) >= limit
+    if ending.iterations >= limits.iterations:
+        return True
+    done = _last_metrics(folder).get("optimizer_seconds", 0.0)
+    return limits.seconds is not None and done >= limits.seconds
 
 
 def _do(
     missing: Sequence[PlannedRun],
     base: Path,
-    limits: Mapping[str, float | None],
+    limits: Mapping[str, _Limits],
     say: Callable[[str], None],
     jobs: int,
 ) -> None:
@@ -161,13 +175,13 @@ def _do(
 class _Process:
     """A run in its process, which is in a group of its own: Ctrl-C reaches only the parent."""
 
-    def __init__(self, label: str, run: PlannedRun, folder: Path, limit: float | None) -> None:
+    def __init__(self, label: str, run: PlannedRun, folder: Path, limits: _Limits) -> None:
         self.label = label
-        self._folder, self._limit = folder, limit
+        self._folder, self._limits = folder, limits
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         resumed = (folder / CONFIG_FILE).exists()
         self.beginning = "resumed" if resumed else "started"
-        words = _resuming(folder, limit) if resumed else _starting(run, folder)
+        words = _resuming(folder, limits.seconds) if resumed else _starting(run, folder)
         self._process = subprocess.Popen(
             [*COMMAND, *words],
             stdin=subprocess.DEVNULL,
@@ -184,7 +198,7 @@ class _Process:
         with self._errors:
             reason = self._reason()
         ending = read_ending(self._folder)
-        if ending is None or not _has_ended(self._folder, self._limit):
+        if ending is None or not _has_ended(self._folder, self._limits):
             raise UserError(f"{self.label}: {reason}")  # what an earlier process left may be there
         seconds = _last_metrics(self._folder).get("seconds")
         time_taken = "" if seconds is None else f" in {format_duration(seconds)}"
@@ -213,9 +227,10 @@ def _starting(run: PlannedRun, folder: Path) -> list[str]:
     return [*run.words, f"hydra.run.dir={quoted(folder)}"]
 
 
-def _resuming(folder: Path, limit: float | None) -> list[str]:
+def _resuming(folder: Path, seconds: float | None) -> list[str]:
     """The words that continue a run, with the seconds that it has in all."""
-    return [f"resume={folder}", *([] if limit is None else [f"max_optimizer_seconds={limit!r}"])]
+    time = [] if seconds is None else [f"max_optimizer_seconds={seconds!r}"]
+    return [f"resume={folder}", *time]
 
 
 def _last_metrics(folder: Path) -> dict[str, Any]:

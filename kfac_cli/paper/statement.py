@@ -55,12 +55,10 @@ class Statement:
         """
         known = [float(value) for value in values if not math.isnan(value)]
         text = f"{where}: {self.text}" if where else self.text
-        rule = f"Paper: {self.paper}. Confirmed if {self.rule}."
         if not known:
-            reason = note or "no run allows to say"
-            return Finding(
-                text, self.source, Verdict.NOT_MEASURED, numbers or {}, 0, f"{rule} {reason}"
-            )
+            reason = note or "No run allows to say."
+            return Finding(text, self.source, Verdict.NOT_MEASURED, numbers or {}, 0, reason)
+        rule = f"Paper: {self.paper}. Confirmed if {self.rule}."
         middle = middle_values(known)
         shown: dict[str, float | int | str] = {
             f"{self.quantity}, median": _shown(middle),

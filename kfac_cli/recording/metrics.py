@@ -130,7 +130,8 @@ ITERATION_METRICS = (
     ),
     Metric(
         "model_change",
-        "change of the objective that the quadratic model predicts for the update",
+        "change of the objective that the quadratic model predicts for the update; without "
+        "re-scaling only where the rule for lambda or the search for gamma needs it",
         "6.4",
         "M(δ) - M(0)",
         "predicted change",

@@ -20,29 +20,19 @@ import numpy as np
 import yaml
 
 from kfac_cli.errors import UserError, shown
+from kfac_cli.recording.metrics import EVALUATION_COLUMNS
 from kfac_cli.report.arguments import with_home
 from kfac_cli.report.curves import Reference
 from kfac_cli.report.measures import MEASURES, better
 
-COLUMNS = (
-    "iteration",
-    "cases",
-    "seconds",
-    "optimizer_seconds",
-    "train_error",
-    "train_error_average",
-    "test_error",
-    "test_error_average",
-    "train_log_likelihood",
-    "train_log_likelihood_average",
-    "test_log_likelihood",
-    "test_log_likelihood_average",
-)
 COSTS = ("iteration", "cases")
 """Columns that are drawn against whenever they are there."""
 
 NOT_DRAWN = ("train_error_best",)
-"""Further columns of evaluations.csv."""
+"""Columns of evaluations.csv that a curve of one's own may have too, to no effect."""
+
+COLUMNS = tuple(name for name in EVALUATION_COLUMNS if name not in NOT_DRAWN)
+"""Those that a curve may have, as evaluations.csv."""
 
 _PUBLISHED = files("kfac_cli.report").joinpath("published")
 

@@ -92,9 +92,9 @@ class Session:
         self.cases += size
         if record.outcome == "reverted":
             self.average.undo()
+        if self.last_step_taken and record.outcome != "reverted":
+            self.rejections_in_a_row = 0  # the last step stays
         if record.outcome == "accepted":
-            if self.last_step_taken:  # and it was not reverted
-                self.rejections_in_a_row = 0
             self.average.update(self.iteration, self.optimizer.parameters)
         elif self.optimizer.adapts:
             self.rejections += 1

@@ -25,9 +25,8 @@ Options
   sampler=tpe              tpe, qmc (quasi-random), random or grid (all combinations)
   sampler_seed=0           the same seed gives the same trials
   pruner=median            median, hyperband or none: none is the default where equal iterations are
-                           unfair, the objective or the budget being seconds or the range one of t1,
-                           t2, t3, tau1, tau2, samples, cg_steps, inverse, schedule, rate_schedule,
-                           optimizer, preset or experiment
+                           unfair, the objective or the budget being seconds, or the range a setting
+                           that changes what an iteration costs, such as t3, or rates that fall late
   objective=error          the best training error, the default; or what it takes until
                            target_error: seconds (of the optimizer; the default where there is a
                            target_error), iterations or cases

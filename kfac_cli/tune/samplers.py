@@ -23,8 +23,15 @@ from kfac_cli.tune.share import TIME_LIMITS
 
 DEFAULT_TRIALS = 40
 
-UNFAIR = ("t1", "t2", "t3", "tau1", "tau2", "samples", "cg_steps", "inverse", "rate_schedule")
-"""Settings with which runs are not to be compared at equal iterations: costs, decaying rates."""
+UNFAIR = (
+    *("t1", "t2", "t3", "tau1", "tau2", "fisher", "samples", "inverse", "tikhonov"),
+    *("rescaling", "cg_steps", "refresh"),
+    *("rate_schedule", "warmup", "final_iterations"),
+)
+"""Settings with which runs are not to be compared at equal iterations.
+
+They change what an iteration costs, or a rate that changes late.
+"""
 
 UNFAIR_GROUPS = ("schedule",)
 """Groups of which that is true, and all of their settings."""

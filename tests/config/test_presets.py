@@ -45,7 +45,7 @@ COMPANION = {
 """What differs from the default. Everything in which presets differ is in these tables."""
 
 OWN = {
-    "heskes": ("optimizer.tikhonov", "optimizer.lambda_initial", "optimizer.tau2"),
+    "heskes": ("optimizer.tikhonov", "optimizer.lambda_initial"),
     "sgd_kfac_momentum": ("optimizer.tikhonov",),
 }
 """What an optimizer sets itself, whatever the preset."""

@@ -77,6 +77,15 @@ def test_a_search_tries_the_candidates_of_iteration_k_at_k_plus_d(inverse):
     assert same(optimizer.direction.inverse.state_dict(), expected[chosen].state_dict())
 
 
+def test_a_tied_gamma_follows_lambda_while_inverses_of_an_earlier_one_are_on_their_way():
+    """It would never change where each of them, on its use, brought its own γ back."""
+    optimizer = make(gamma_rule="tied", t1=EVERY)
+    for iteration in range(1, 5 * EVERY):
+        run(optimizer, iteration)
+        assert optimizer.gamma == optimizer.options.gamma_at(optimizer.damping)
+    assert optimizer.damping != optimizer.options.lambda_initial
+
+
 def test_the_first_three_iterations_wait_for_their_inverses():
     background, immediate = make(), make(refresh="immediate", refresh_delay=5)
     for each in (background, immediate):

@@ -13,6 +13,7 @@ from kfac_cli.engine import (
     Network,
     sparse_initialization,
 )
+from kfac_cli.engine.linearization import Linearization
 
 
 def optimizer_with(**options):
@@ -50,8 +51,44 @@ def test_without_rescaling_the_model_change_is_that_of_the_actual_update():
     """At the re-scaled α the parabola has its minimum; elsewhere it is (2r - r²) times that."""
     _, step = optimizer_with(momentum=False)
     minimum = step()
-    _, step = optimizer_with(momentum=False, rescaling=False, learning_rate=0.4 * minimum.alpha)
+    fixed = {"momentum": False, "rescaling": False, "learning_rate": 0.4 * minimum.alpha}
+    _, step = optimizer_with(**fixed, t1=1)
     assert step().model_change == pytest.approx((2 * 0.4 - 0.4**2) * minimum.model_change)
+
+
+@pytest.mark.parametrize("mu", [None, 0.5])
+def test_without_rescaling_the_model_is_computed_only_where_something_needs_it(mu, monkeypatch):
+    """The rule for λ at every T₁-th iteration, the search for γ at every T₂-th."""
+    products = []
+    gram = Linearization.fisher_gram
+    monkeypatch.setattr(Linearization, "fisher_gram", lambda *a: products.append(True) or gram(*a))
+
+    def with_model(count, **options):
+        fixed = {"rescaling": False, "momentum": mu is not None, "mu": mu, "learning_rate": 0.1}
+        optimizer, step = optimizer_with(**fixed, t1=4, t2=6, t3=2, **options)
+        found = []
+        for _ in range(count):
+            products.clear()
+            known = step().model_change is not None
+            assert known == bool(products)
+            found += [optimizer.iteration] if known else []
+        return found
+
+    assert with_model(13) == [4, 6, 8, 12]
+    assert with_model(13, lambda_rule="fixed", gamma_rule="search") == [6, 12]
+    assert with_model(13, lambda_rule="fixed", gamma_rule="fixed") == []
+
+
+def test_without_rescaling_a_step_is_the_same_with_the_model_and_without_it():
+    """T₁ decides which iterations compute M, and with a fixed λ nothing else."""
+    fixed = {"rescaling": False, "mu": 0.5, "learning_rate": 0.1, "gamma_rule": "fixed"}
+    (with_it, steps), (without, others) = (optimizer_with(**fixed, t1=t1) for t1 in (1, 1000))
+    for _ in range(8):
+        with_it.load_state_dict(without.state_dict())
+        assert steps().model_change is not None
+        assert others().model_change is None
+        for mine, theirs in zip(with_it.parameters, without.parameters, strict=True):
+            torch.testing.assert_close(mine, theirs)
 
 
 def after_the_first_iterations(**options):

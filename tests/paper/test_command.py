@@ -130,7 +130,7 @@ def test_findings_are_printed_and_written_those_not_confirmed_first(kfac_paper, 
         "1 not confirmed, 1 confirmed, 1 not measured\n\n"
         "NOT CONFIRMED: it pours (figure 2)\n  ratio: 0.3333\n  n: 2\n  A note.\n\n"
         "CONFIRMED: it rains (section 1)\n  drops: 3\n  n: 1\n\n"
-        "NOT MEASURED: it snows (section 3)\n  n: 0\n  Too warm.\n"
+        "NOT MEASURED: it snows (section 3)\n  Too warm.\n"
     )
     assert text in answer.out
     written = (tmp_path / "here/findings.txt").read_text()

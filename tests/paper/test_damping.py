@@ -88,7 +88,7 @@ def objective(session, parameters):
 @pytest.mark.parametrize(
     ("update", "settings"),
     [
-        (RAW, ["optimizer.rescaling=false", "optimizer.momentum=false"]),
+        (RAW, ["optimizer.rescaling=false", "optimizer.momentum=false", "optimizer.t1=1"]),
         (RESCALED, ["optimizer.momentum=false"]),
         (MOMENTUM, []),
     ],

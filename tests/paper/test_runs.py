@@ -114,9 +114,9 @@ def test_an_interrupted_run_stops_saves_is_resumed_and_then_done_once(planned, s
     words = runs._resuming(folder, 1000.0)
     assert words == [f"resume={folder}", "max_optimizer_seconds=1000.0"]
 
-    limit = rows[-1]["optimizer_seconds"] + 0.5
+    limits = runs._Limits(1_000_000, rows[-1]["optimizer_seconds"] + 0.5)
     with pytest.MonkeyPatch.context() as patch:  # the rest of its seconds is short
-        patch.setattr(runs, "_checked_limit", lambda run, folder: limit)
+        patch.setattr(runs, "_checked_limits", lambda run, folder: limits)
         [run] = complete_runs([long], tmp_path / "study", said.append)
         assert "[1/1] long: resumed" in said
         assert run.status == "time limit reached"
@@ -135,11 +135,21 @@ def test_an_interrupted_run_stops_saves_is_resumed_and_then_done_once(planned, s
         complete_runs([shorter], tmp_path / "study", said.append)
 
 
+@pytest.mark.parametrize("status", ["time limit reached", "target not reached"])
 @pytest.mark.parametrize(("limit", "ended"), [(100, True), (101, False), (None, False)])
-def test_a_run_that_its_time_limit_ended_continues_when_it_is_given_more(tmp_path, limit, ended):
-    folder = write_run(tmp_path / "a", status="time limit reached")
+def test_a_run_that_its_time_limit_ended_continues_when_it_is_given_more(
+    tmp_path, status, limit, ended
+):
+    folder = write_run(tmp_path / "a", status=status)
     (folder / "metrics.csv").write_text("iteration,optimizer_seconds\n1,50\n2,100.5\n")
-    assert runs._has_ended(folder, limit) is ended
+    assert runs._has_ended(folder, runs._Limits(1_000_000, limit)) is ended
+
+
+def test_a_run_that_missed_its_target_at_its_last_iteration_has_ended(tmp_path):
+    folder = write_run(tmp_path / "a", status="target not reached")
+    (folder / "metrics.csv").write_text("iteration,optimizer_seconds\n1,50\n2,100.5\n")
+    assert runs._has_ended(folder, runs._Limits(100, 1000.0))
+    assert not runs._has_ended(folder, runs._Limits(101, 1000.0))
 
 
 def test_a_run_that_cannot_be_continued_is_not_taken_for_what_it_was(

@@ -156,10 +156,19 @@ def test_without_runs_of_a_method_a_comparison_is_not_measured(tmp_path, compari
 )
 def test_averages_are_judged_for_the_baseline_and_for_kfac(tmp_path, average, baseline, kfac):
     run = made_up(tmp_path / "run", average=average)
-    found = compare.average_findings(
-        "curves", {compare.BASELINE: [run], compare.TRIDIAGONAL: [run]}
-    )
-    assert [finding.verdict for finding in found] == [baseline, kfac]
+    found = compare.average_findings("curves", {name: [run] for _, name in compare.AVERAGES})
+    assert [finding.verdict for finding in found] == [baseline, kfac, kfac, kfac]
+
+
+def test_the_papers_statements_are_judged_with_every_set_of_values():
+    """Its own too, and those of its authors' code: what this project adds is not the paper's."""
+    of_kfac = {each.method for each in COMPARISONS if each.other == compare.BASELINE}
+    assert of_kfac >= {"tridiagonal", "tridiagonal-paper", "tridiagonal-companion"}
+    texts = {
+        compare.FASTER_PER_SECOND.text,
+        *(f"with {v}, {compare.FASTER_PER_SECOND.text}" for v in compare.PRESETS.values()),
+    }
+    assert texts <= {each.statement.text for each in COMPARISONS}
 
 
 @pytest.mark.parametrize(("name", "statement"), STATEMENTS)

@@ -165,6 +165,7 @@ REVERTED = replace(REJECTED, outcome="reverted")
         ([REJECTED, TAKEN, TAKEN], 0),
         ([REJECTED, TAKEN, REVERTED, TAKEN, REVERTED], 3),  # no step was kept
         ([TAKEN, TAKEN, REJECTED], 1),
+        ([REJECTED, TAKEN, REJECTED], 1),  # the step before it was kept
     ],
 )
 def test_rejections_are_in_a_row_until_a_step_is_not_reverted(monkeypatch, records, in_a_row):

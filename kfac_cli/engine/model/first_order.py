@@ -83,8 +83,16 @@ class FirstOrderSums:
             self._add_statistics(self._request, first, activations, targets)
 
     def _keep(self, first: int, activations: Activations) -> None:
-        """Keep the activations of the last cases, as many as there is memory for."""
-        if first + activations.cases > self._kept_from:
+        """Keep the activations of the last cases, as many as there is memory for.
+
+        Whole chunks, without a copy; of one that does not fit the cases that are asked for, if they
+        do.
+        """
+        skipped = max(self._kept_from - first, 0)
+        if skipped < activations.cases:
+            wanted = activations.part(slice(skipped, None))
+            if activations.bytes > self._kept_bytes >= wanted.bytes:
+                activations = wanted.copied()
             self._kept.append(activations)
         while sum(each.bytes for each in self._kept) > self._kept_bytes:
             self._kept.popleft()

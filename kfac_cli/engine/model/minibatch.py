@@ -86,7 +86,7 @@ class MiniBatch:
         `variance` requests the variance of the cases' gradients; it raises ValueError for a single
         case. `case_factors` requests the factors of the cases if they fit in one chunk, of a
         single process. The activations of the last `kept_cases` are returned, of the chunks that
-        fit into `kept_bytes`.
+        fit into `kept_bytes`, or of a larger chunk if its part fits.
         """
         processes = self.network.processes
         alone = processes.count == 1

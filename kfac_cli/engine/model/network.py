@@ -37,6 +37,10 @@ class Activations:
         """Views of some of the cases."""
         return Activations([a[rows] for a in self.homogeneous], self.logits[rows])
 
+    def copied(self) -> "Activations":
+        """The same in memory of their own, so that what they are views of can be freed."""
+        return Activations([a.clone() for a in self.homogeneous], self.logits.clone())
+
 
 class Network:
     """A feed-forward network that parameterises a predictive distribution R(y|s_ℓ).

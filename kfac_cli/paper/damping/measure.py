@@ -77,6 +77,7 @@ def measure(
                 update = best_update(
                     here, [(gamma, inverse)], previous, optimizer.damping, _of(kind, options)
                 )
+                assert update.change is not None
                 after = everything.objective(here.shifted(update.delta), l2)
                 found.append(
                     Improvement(

@@ -79,6 +79,19 @@ def test_activations_are_kept_for_the_last_cases_within_the_memory_given(kept_ca
     assert cases < kept_cases + 10
 
 
+@pytest.mark.parametrize(("room", "kept"), [(24, 0), (25, 25), (CASES - 1, 25), (CASES, CASES)])
+def test_of_a_chunk_that_does_not_fit_the_cases_asked_for_are_kept_if_they_fit(room, kept):
+    """As on a GPU, where a mini-batch is one chunk. The copy leaves the chunk free to go."""
+    batch = MiniBatch(*problem("bernoulli"), chunk_size=CASES)
+    [everything] = batch.first_order(kept_cases=CASES, kept_bytes=10**9).activations
+    room *= everything.bytes // CASES
+    found = batch.first_order(kept_cases=25, kept_bytes=room).activations
+    assert sum(each.cases for each in found) == kept
+    for each in found:
+        assert each.logits.untyped_storage().nbytes() == each.logits.nbytes
+        torch.testing.assert_close(each.logits, everything.logits[-kept:])
+
+
 @pytest.mark.parametrize("cases", [1, 9, 10, 25, 39, 40, 60, CASES])
 def test_products_with_the_fisher_are_the_same_with_and_without_the_gradients_activations(cases):
     """Up to rounding, whether they cover the cases or not; the mini-batch does not change."""
