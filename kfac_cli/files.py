@@ -22,6 +22,9 @@ except ImportError:  # not a Unix: there the folder is not locked
 TEMPORARY = ".kfac-run.tmp"
 """What follows a file's name while its new contents are written; only this program names so."""
 
+LONGEST_NAME = 64
+"""Characters in the name of a folder that is made from other text."""
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
@@ -139,12 +142,12 @@ def open_file(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def safe_name(text: str, length: int = 64) -> str:
-    """The text as the name of a folder, at most `length` characters.
+def safe_name(text: str) -> str:
+    """The text as the name of a folder, at most `LONGEST_NAME` characters.
 
     Quotes are left out, and other characters than letters, digits and `_.=,+-` become `_`.
     """
-    return re.sub(r"[^A-Za-z0-9_.=,+-]", "_", re.sub("['\"]", "", text))[:length]
+    return re.sub(r"[^A-Za-z0-9_.=,+-]", "_", re.sub("['\"]", "", text))[:LONGEST_NAME]
 
 
 _TYPED_IN: ContextVar[Path | None] = ContextVar("typed_in", default=None)

@@ -53,7 +53,7 @@ def curves_figure(name: str, title: str, runs: Runs, costs: Sequence[Cost]) -> F
     )
 
 
-def curves_table(name: str, runs: Runs, keys: tuple[str, str] = ("problem", "method")) -> Table:
+def curves_table(runs: Runs, keys: tuple[str, str] = ("problem", "method")) -> Table:
     """Every evaluation of every run: costs, and errors of the iterate and its average.
 
     `keys` name the columns for the keys of `runs`.
@@ -64,7 +64,7 @@ def curves_table(name: str, runs: Runs, keys: tuple[str, str] = ("problem", "met
             for run in each:
                 rows += _rows(problem, method, run)
     columns = (*keys, "seed", *(cost.column for cost in COSTS), *COLUMNS)
-    return Table(name, name, columns, tuple(rows))
+    return Table("error", "error", columns, tuple(rows))
 
 
 def _line(label: str, style: Style, runs: Sequence[Run], cost: Cost) -> Line | None:

@@ -53,7 +53,7 @@ def run_experiment(
         runs.setdefault(problem, {}).setdefault(name, []).append(each)
     job.say("drawing figures")
     write_figure(job.folder, curves_figure("error", "training error", runs, (ITERATIONS, SECONDS)))
-    write_table(job.folder, curves_table("error", runs))
+    write_table(job.folder, curves_table(runs))
     write_table(job.folder, ratios_table(comparisons, runs))
     write_report_of(job.folder, done)
     findings: list[Finding] = []

@@ -61,9 +61,9 @@ STUDIES: Mapping[str, Entry] = {
     ),
     "options": Entry(
         "kfac_cli.paper.options.work:run",
-        "sections 6.3, 8 and 13",
-        "factored or exact Tikhonov damping, τ₁ and τ₂, SGD with K-FAC's momentum",
-        small="8 minutes",
+        "sections 5, 6, 8 and 13",
+        "Tikhonov damping, π, γ, the empirical Fisher, τ₁ and τ₂, T₃, SGD with K-FAC's momentum",
+        small="12 minutes",
         full="a day",
         options=COMPARING,
         defaults=COMPARED,

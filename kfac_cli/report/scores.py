@@ -35,14 +35,12 @@ SENSITIVITY = (
 )
 
 
-def scores(
-    problem: Problem, targets: Sequence[float], cost: Cost, budget: float = math.inf
-) -> dict[str, float]:
+def scores(problem: Problem, targets: Sequence[float], cost: Cost) -> dict[str, float]:
     """The score of each group that can be ranked, by label, from 0 to 1."""
     groups = [group for group in problem.ranked if problem.is_ranked(group, cost)]
     total = dict.fromkeys((group.label for group in groups), 0.0)
     for target in targets:
-        times = _medians(problem, groups, target, cost, budget)
+        times = _medians(problem, groups, target, cost)
         shortest = min(times.values(), default=math.inf)
         for label, time in times.items():
             if math.isfinite(time):

@@ -72,12 +72,12 @@ def seeds_needed(level: float, sides: int = 1) -> int:
     return seeds
 
 
-def verdict(first: Sequence[float], second: Sequence[float], level: float = LEVEL) -> Verdict:
+def verdict(first: Sequence[float], second: Sequence[float]) -> Verdict:
     """Compare two groups without an expectation of which is better: the p-value is two-sided."""
     sizes = len(first), len(second)
     if not min(sizes):
         return Verdict(None, math.nan, sizes)
     sides = p_smaller(first, second), p_smaller(second, first)
     p = min(1.0, 2 * min(sides))
-    better = int(sides[1] < sides[0]) if p <= level else None
+    better = int(sides[1] < sides[0]) if p <= LEVEL else None
     return Verdict(better, p, sizes)

@@ -78,9 +78,9 @@ def text_cell(text: object, look: str = "") -> Cell:
     return Cell(str(text), str(text), look)
 
 
-def number_cell(value: float, look: str = "", infinite: str = "–") -> Cell:
+def number_cell(value: float, infinite: str = "–") -> Cell:
     """A cell of a number; a dash for nan."""
-    return Cell(value, number(value, infinite), look)
+    return Cell(value, number(value, infinite))
 
 
 def number(value: float, infinite: str = "–") -> str:

@@ -45,11 +45,11 @@ def automatic_targets(problem: Problem) -> tuple[float, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
-def rounded_up(value: float, digits: int = 2) -> float:
-    """The smallest number with so many significant digits that is not below a positive value."""
-    step = 10.0 ** (math.floor(math.log10(value)) - digits + 1)
+def rounded_up(value: float) -> float:
+    """The smallest number with two significant digits that is not below a positive value."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 1)
     up = math.ceil(value / step - 1e-9) * step
-    return float(f"{up:.{digits}g}")
+    return float(f"{up:.2g}")
 
 
 def decisive_target(problem: Problem, targets: Sequence[float]) -> float | None:

@@ -42,7 +42,7 @@ def run(job: Job) -> list[Finding]:
     }
     figure = curves_figure("batch-size", "training error", by_size, (ITERATIONS, CASES))
     write_figure(job.folder, figure)
-    write_table(job.folder, curves_table("error", by_size, ("method", "size")))
+    write_table(job.folder, curves_table(by_size, ("method", "size")))
     write_table(job.folder, _exponents_table(found, sizes, plan.seeds))
     write_report_of(job.folder, done)
     return findings(found, plan)

@@ -21,4 +21,4 @@ def run(job: Job) -> list[Finding]:
             replace_bytes(job.folder / name, content)
     table = block_table(matrices, example.layers)
     replace_bytes(job.folder / f"{table.name}.csv", table.csv().encode())
-    return findings(matrices, example.error, example.iterations, " ".join(example.notes))
+    return findings(matrices, example)

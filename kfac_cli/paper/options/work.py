@@ -1,4 +1,4 @@
-"""Doing the study `options`: statements of sections 6.3, 8 and 13 about single options."""
+"""Doing the study `options`: statements of the paper about single options."""
 
 from kfac_cli.paper.experiment import run_experiment
 from kfac_cli.paper.options.statements import COMPARISONS, METHODS, other_findings
