@@ -39,8 +39,6 @@ class Damping:
     def adapt(self, rho: float | None, *, unresolved: bool = False) -> None:
         """Adjust λ by the reduction ratio ρ, if there is one, and γ if it is tied to λ.
 
-        There is none where λ is fixed.
-
         Where the changes are `unresolved`, too small for a ρ, λ decreases. Either the problem is
         solved, and λ does not matter; or λ is what makes the steps that small. As it decreases,
         they grow until ρ can be measured again, and decides. So it does where M predicts an
@@ -49,7 +47,7 @@ class Damping:
         options = self._options
         if rho is None and unresolved:
             rho = 1.0
-        if rho is not None:
+        if options.lambda_rule == "levenberg_marquardt" and rho is not None:
             self.value = levenberg_marquardt(self.value, rho, options.lambda_factor)
         if options.gamma_rule == "tied":
             self.gamma = options.gamma_at(self.value)

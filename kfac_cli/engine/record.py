@@ -12,7 +12,8 @@ class StepRecord:
     """Metrics of one step, measured on its mini-batch before the update; None where undefined.
 
     `objective` includes ℓ₂. For K-FAC: `alpha`, `mu`, the reduction ratio `rho` where the λ rule
-    was applied, λ (`damping`) and `gamma` after the step, and `model_change`, M(δ) - M(0).
+    was applied, λ (`damping`) and `gamma` after the step, and `model_change`, M(δ) - M(0), where M
+    was computed.
     `noise_scale` is tr Var / ‖∇h‖² (`gradient_noise.py`) if the step was asked to measure it.
     """
 

@@ -36,10 +36,10 @@ def run_experiment(
 
     That is the finding of each of the comparisons and what `judge` finds, on each problem.
     """
-    own = {word.partition("=")[0] for method in methods for word in method.settings}
-    refuse(job.settings, (*CHOSEN, *own))
     problems = names(job.options, "problems", PROBLEMS)
     chosen = named(methods, names(job.options, "methods", [method.name for method in methods]))
+    own = {word.partition("=")[0] for method in chosen for word in method.settings}
+    refuse(job.settings, (*CHOSEN, *own))
     seeds = whole_numbers(job.options, "seeds")
     planned = {
         (problem, method.name, seed): _planned(job, problem, method, seed)

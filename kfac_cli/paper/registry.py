@@ -61,7 +61,7 @@ STUDIES: Mapping[str, Entry] = {
     ),
     "options": Entry(
         "kfac_cli.paper.options.work:run",
-        "sections 5, 6, 8 and 13",
+        "sections 5, 6, 8, 13",
         "Tikhonov damping, π, γ, the empirical Fisher, τ₁ and τ₂, T₃, SGD with K-FAC's momentum",
         small="12 minutes",
         full="a day",

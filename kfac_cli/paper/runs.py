@@ -229,8 +229,8 @@ def _starting(run: PlannedRun, folder: Path) -> list[str]:
 
 def _resuming(folder: Path, seconds: float | None) -> list[str]:
     """The words that continue a run, with the seconds that it has in all."""
-    time = [] if seconds is None else [f"max_optimizer_seconds={seconds!r}"]
-    return [f"resume={folder}", *time]
+    limit = [] if seconds is None else [f"max_optimizer_seconds={seconds!r}"]
+    return [f"resume={folder}", *limit]
 
 
 def _last_metrics(folder: Path) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Statement:
         known = [float(value) for value in values if not math.isnan(value)]
         text = f"{where}: {self.text}" if where else self.text
         if not known:
-            reason = note or "No run allows to say."
+            reason = note or "No run can decide this."
             return Finding(text, self.source, Verdict.NOT_MEASURED, numbers or {}, 0, reason)
         rule = f"Paper: {self.paper}. Confirmed if {self.rule}."
         middle = middle_values(known)

@@ -96,7 +96,8 @@ ITERATION_METRICS = (
     ),
     Metric(
         "rho",
-        "reduction ratio: change of the objective over the one that the model predicted",
+        "reduction ratio: change of the objective over the one that the model predicted; empty "
+        "where lambda is not adjusted",
         "6.5",
         "ρ",
         "reduction ratio",
@@ -131,7 +132,7 @@ ITERATION_METRICS = (
     Metric(
         "model_change",
         "change of the objective that the quadratic model predicts for the update; without "
-        "re-scaling only where the rule for lambda or the search for gamma needs it",
+        "re-scaling only where lambda or gamma is chosen by it",
         "6.4",
         "M(δ) - M(0)",
         "predicted change",

@@ -26,7 +26,7 @@ Options
   sampler_seed=0           the same seed gives the same trials
   pruner=median            median, hyperband or none: none is the default where equal iterations are
                            unfair, the objective or the budget being seconds, or the range a setting
-                           that changes what an iteration costs, such as t3, or rates that fall late
+                           that changes what an iteration costs, such as t3, or when a rate changes
   objective=error          the best training error, the default; or what it takes until
                            target_error: seconds (of the optimizer; the default where there is a
                            target_error), iterations or cases

@@ -24,13 +24,13 @@ from kfac_cli.tune.share import TIME_LIMITS
 DEFAULT_TRIALS = 40
 
 UNFAIR = (
-    *("t1", "t2", "t3", "tau1", "tau2", "fisher", "samples", "inverse", "tikhonov"),
-    *("rescaling", "cg_steps", "refresh"),
-    *("rate_schedule", "warmup", "final_iterations"),
+    *("t1", "t2", "t3", "tau1", "tau2", "fisher", "samples", "inverse", "tikhonov", "pi"),
+    *("gamma_rule", "lambda_rule", "rescaling", "momentum", "cg_steps", "sigma_solver", "refresh"),
+    *("l2_product", "rate_schedule", "warmup", "final_iterations"),
 )
-"""Settings with which runs are not to be compared at equal iterations.
+"""Settings of an optimizer with which runs are not to be compared at equal iterations.
 
-They change what an iteration costs, or a rate that changes late.
+They change what an iteration costs, or when a rate changes.
 """
 
 UNFAIR_GROUPS = ("schedule",)
@@ -154,7 +154,7 @@ def default_pruner(
     unfair = any(
         d.name.partition(".")[0] in UNFAIR_GROUPS
         or d.name in UNFAIR_CHOICES
-        or d.name.rpartition(".")[2] in UNFAIR
+        or d.name.removeprefix("optimizer.") in UNFAIR
         for d in dimensions
     )
     return "none" if unfair or timed or objective == "seconds" else "median"

@@ -80,7 +80,7 @@ def test_without_rescaling_the_model_is_computed_only_where_something_needs_it(m
 
 
 def test_without_rescaling_a_step_is_the_same_with_the_model_and_without_it():
-    """T₁ decides which iterations compute M, and with a fixed λ nothing else."""
+    """T₁ decides which iterations compute M; λ, which depends on it too, is set to the same."""
     fixed = {"rescaling": False, "mu": 0.5, "learning_rate": 0.1, "gamma_rule": "fixed"}
     (with_it, steps), (without, others) = (optimizer_with(**fixed, t1=t1) for t1 in (1, 1000))
     for _ in range(8):

@@ -62,6 +62,23 @@ def test_what_is_never_adjusted_costs_nothing():
     assert (cost[5], cost[6], cost[8]) == (2000 / 20, 2000, 0)
 
 
+@pytest.mark.parametrize(
+    ("t1", "t2", "models"),
+    [
+        (5, 20, 1 / 5 + 2 / 20),
+        (6, 20, 1 / 6 + 3 / 20 - 1 / 60),
+        (None, 20, 3 / 20),
+        (5, None, 1 / 5),
+    ],
+)
+def test_with_a_fixed_alpha_m_is_computed_where_lambda_or_gamma_is_chosen_by_it(t1, t2, models):
+    """One version of the update at every T₁-th iteration, three at every T₂-th."""
+    settings = Settings(t1=t1, t2=t2, rescaling=False, momentum=False)
+    cost = kfac_cost(Sizes.of(SQUARE, 40), 40, Constants(1, 1, 1, 1), settings)
+    whole = kfac_cost(Sizes.of(SQUARE, 40), 40, Constants(1, 1, 1, 1), Settings(t2=None))
+    assert cost[7] == pytest.approx(whole[7] / 2 * models)
+
+
 def test_without_the_shortcut_both_inverses_make_products_of_d_cubed():
     sizes = Sizes.of(SQUARE, 4)
     assert sizes.products(Settings(tridiagonal=False)) == 800

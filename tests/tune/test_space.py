@@ -36,6 +36,8 @@ LEARNING_RATE = "optimizer.learning_rate=0.1,0.2"
         ([LEARNING_RATE, "max_seconds=9"], "none"),
         ([LEARNING_RATE, "max_optimizer_seconds=9"], "none"),
         (["optimizer=adam,sgd"], "none"),
+        (["optimizer=kfac_diag", "optimizer.gamma_rule=search,tied"], "none"),
+        (["optimizer=sgd", "optimizer.arguments.momentum=0.8,0.9"], "median"),
         ([LEARNING_RATE, "preset=default,companion"], "none"),
         (["search=nesterov_sgd"], "median"),
         *(([f"search={name}"], "none") for name in ready_made_names() if name != "nesterov_sgd"),

@@ -54,7 +54,7 @@ class KFACOptions(DampingOptions, CurvatureOptions):
     mu: Annotated[
         Annotated[float, Number(0, 1, high_open=True)] | None,
         About(
-            "not in the paper: a μ that stays, after the first three or, with exact_first, six "
+            "not in the paper: a fixed μ, after the first three or, with exact_first, six "
             "iterations, which have none; re-scaling finds α for it; null for that of section 7",
             "μ",
         ),

@@ -1,4 +1,4 @@
-"""What `compare` finds: the statements of section 13 on figures 10 and 11, in numbers."""
+"""What `compare` finds: the statements on figures 10 and 11, in numbers."""
 
 from dataclasses import replace
 

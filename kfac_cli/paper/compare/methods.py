@@ -16,7 +16,8 @@ BASELINE = "nesterov"
 BASELINE_ON_FEWER, ADAM_ON_FEWER = f"{BASELINE}-{FEWER_CASES}", f"adam-{FEWER_CASES}"
 
 PRESETS = {"paper": "the paper's values", "companion": "the values of its authors' code"}
-"""Those with which both inverses are compared besides this project's."""
+"""Those with which both inverses are compared, with each other and with the baseline, besides this
+project's."""
 
 METHODS: tuple[Method, ...] = (
     kfac(TRIDIAGONAL, "kfac_tridiag"),

@@ -3,6 +3,7 @@
 `shapes` are those of the weight matrices W_i, (d_i, d_{i-1} + 1), as `Network.parameter_shapes`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,7 +17,8 @@ class Settings(NamedTuple):
     """What the cost depends on besides the network: the symbols of section 8.
 
     `t1` and `t2` are None where λ and γ are never adjusted. `shortcut` says whether task 6 of the
-    block-diagonal inverse takes advantage of the low rank of the gradient.
+    block-diagonal inverse takes advantage of the low rank of the gradient. Without `rescaling` α is
+    fixed, and only their adjustments need M.
     """
 
     tau1: float = 1 / 8
@@ -27,6 +29,7 @@ class Settings(NamedTuple):
     momentum: bool = True
     tridiagonal: bool = True
     shortcut: bool = True
+    rescaling: bool = True
 
     @classmethod
     def of(cls, options: KFACOptions) -> "Settings":
@@ -40,6 +43,7 @@ class Settings(NamedTuple):
             options.momentum,
             options.inverse == "block_tridiagonal",
             options.l2 == 0 or options.l2_product == "refreshed",
+            options.rescaling,
         )
 
 
@@ -95,7 +99,7 @@ def kfac_cost(
         4: 2 * settings.tau1 * c.gradient * unit,
         5: inverses_by_formula(settings) * c.factorisation * sizes.cubes_of_factors,
         6: search * c.product * sizes.products(settings),
-        7: 2 * (1 + settings.momentum) * search * settings.tau2 * c.passes * unit,
+        7: 2 * (1 + settings.momentum) * _models(settings) * settings.tau2 * c.passes * unit,
         8: _share(settings.t1) * c.passes * unit,
     }
 
@@ -121,6 +125,15 @@ def sgd_cost(sizes: Sizes, cases: int, constants: Constants) -> float:
 def _candidates(settings: Settings) -> float:
     """The versions of the update in an average iteration: three where γ is searched for."""
     return 1 + 2 * _share(settings.t2)
+
+
+def _models(settings: Settings) -> float:
+    """Of those, the versions of which M is computed."""
+    if settings.rescaling:
+        return _candidates(settings)
+    t1, t2 = settings.t1, settings.t2
+    both = None if t1 is None or t2 is None else math.lcm(t1, t2)
+    return 3 * _share(t2) + _share(t1) - _share(both)
 
 
 def _share(period: int | None) -> float:

@@ -52,7 +52,6 @@ So T₂ = T₃ = 1 in place of the paper's 20, and ω₂ is that of 10 iteration
 Damping is the paper's from the first iteration on, as that of the matrices that are drawn.
 """
 
-
 ITERATIONS_LATER = 22
 """After which the paper's network makes no error (figure 2)."""
 
@@ -103,6 +102,7 @@ def train_example(job: Job) -> Example:
         job.say(f"trained for {config.iterations} iterations: error rate {reached:.1%}")
         parameters, gamma = optimizer.parameters, optimizer.gamma
         later = _error_at(session, ITERATIONS_LATER)
+        job.say(f"trained for {session.iteration} iterations: error rate {later:.1%}")
         inputs, _ = session.training.all()
     sizes = "-".join(map(str, session.network.layer_sizes))
     notes = (
