@@ -81,7 +81,7 @@ STUDIES: Mapping[str, Entry] = {
         "figures 2, 3, 5 and 6",
         "the exact Fisher of a small classifier, its approximations and their inverses",
         small="a minute",
-        full="2 minutes",
+        full="3 minutes",
     ),
     "damping": Entry(
         "kfac_cli.paper.damping.work:run",
